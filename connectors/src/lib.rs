@@ -1,0 +1,1 @@
+//! The edges: gateways in, providers out.

@@ -1,0 +1,1 @@
+//! Stages, and projections with their stores.

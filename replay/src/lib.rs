@@ -1,0 +1,1 @@
+//! Rebuild, switch and verify projections from the log.
