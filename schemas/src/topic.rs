@@ -24,14 +24,8 @@ pub enum Topic {
 
 impl Topic {
     /// All topics, in the order in which they are listed to people.
-    pub const ALL: [Topic; 6] = [
-        Topic::Schemas,
-        Topic::Messages,
-        Topic::Deliveries,
-        Topic::Embeddings,
-        Topic::Registry,
-        Topic::DeadLetters,
-    ];
+    pub const ALL: [Topic; 6] =
+        [Topic::Schemas, Topic::Messages, Topic::Deliveries, Topic::Embeddings, Topic::Registry, Topic::DeadLetters];
 
     /// The name used in the log, in URLs and (prefixed with `meshlog.`) in Kafka.
     pub const fn name(self) -> &'static str {
@@ -61,9 +55,6 @@ impl FromStr for Topic {
     type Err = UnknownTopic;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Topic::ALL
-            .into_iter()
-            .find(|topic| topic.name() == name)
-            .ok_or_else(|| UnknownTopic(name.to_owned()))
+        Topic::ALL.into_iter().find(|topic| topic.name() == name).ok_or_else(|| UnknownTopic(name.to_owned()))
     }
 }
