@@ -1,1 +1,36 @@
 //! The log and the processor runtime.
+//!
+//! From below: `log` is the contract that the engines (`embedded`, `memory`) keep; `events` puts typed events on it,
+//! through `seal`; `feed` reads them in batches; `processor` runs stages and projections.
+//! Never here: what a particular stage or store does (that is processors), or HTTP (that is connectors).
+
+mod clock;
+#[cfg(test)]
+mod conformance;
+mod embedded;
+mod events;
+mod feed;
+mod log;
+mod memory;
+mod processor;
+mod record;
+mod room;
+mod seal;
+mod signal;
+
+pub use clock::now_micros;
+pub use embedded::{EmbeddedLog, EmbeddedOptions, MAX_BATCH_BYTES};
+pub use events::{Entry, EventLog, NewEvent, PublishError, StoredEvent, Unreadable, UnreadableCause};
+pub use feed::{BATCH_LIMIT, Feed, FeedBatch};
+pub use log::{AppendError, Appending, Log, LogError};
+pub use memory::MemoryLog;
+pub use processor::{
+    Condition, Derived, Progress, Projection, ProjectionError, ProjectionRunner, Stage, StageError, StageRunner,
+    Status, Stop, apply_batch,
+};
+pub use record::{
+    Batch, Bounds, NewRecord, ProcessorProgress, ReadLimit, Receipt, Record, TopicLayout, default_layout, partition_of,
+};
+pub use room::{Capacity, Permit, Room};
+pub use seal::{ClearSealer, Opened, SEAL_HEADER, SealError, Sealed, Sealer};
+pub use signal::Signal;

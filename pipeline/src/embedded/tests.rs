@@ -1,0 +1,130 @@
+use meshlog_schemas::Topic;
+use pollster::block_on;
+use tempfile::tempdir;
+
+use super::*;
+use crate::{conformance, record::NewRecord};
+
+fn open(path: &Path, layout: Vec<TopicLayout>) -> EmbeddedLog {
+    EmbeddedLog::open(path, EmbeddedOptions { layout, ..EmbeddedOptions::default() }).unwrap()
+}
+
+fn message(body: &[u8]) -> NewRecord {
+    NewRecord { topic: Topic::Messages, key: b"k".to_vec(), headers: vec![], body: body.to_vec(), identity: None }
+}
+
+#[test]
+fn conforms() {
+    let directories = Mutex::new(Vec::new());
+    conformance::check(|layout| {
+        let directory = tempdir().unwrap();
+        let log = Arc::new(open(directory.path(), layout));
+        directories.lock().unwrap().push(directory);
+        log
+    });
+}
+
+#[test]
+fn conforms_across_restarts() {
+    let directory = tempdir().unwrap();
+    let layout = vec![TopicLayout { topic: Topic::Messages, partitions: 3 }];
+    conformance::check_durable(|| Arc::new(open(directory.path(), layout.clone())));
+}
+
+#[test]
+fn a_second_owner_is_told_who_the_first_is() {
+    let directory = tempdir().unwrap();
+    let _first = open(directory.path(), crate::record::default_layout());
+    let Err(LogError::InUse { owner, .. }) = EmbeddedLog::open(directory.path(), EmbeddedOptions::default()) else {
+        panic!("a second owner must be refused");
+    };
+    assert_eq!(owner, format!("process {}", std::process::id()));
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named() {
+    let directory = tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "in the way").unwrap();
+    let Err(error) = EmbeddedLog::open(&file.join("log"), EmbeddedOptions::default()) else {
+        panic!("a file is no directory");
+    };
+    assert!(error.to_string().contains(&*file.to_string_lossy()) && error.to_string().contains("--data"), "{error}");
+}
+
+#[test]
+fn the_partition_count_of_a_topic_that_exists_is_kept() {
+    let directory = tempdir().unwrap();
+    let with = |partitions| vec![TopicLayout { topic: Topic::Messages, partitions }];
+    drop(open(directory.path(), with(3)));
+    assert_eq!(open(directory.path(), with(8)).layout(), with(3));
+}
+
+#[test]
+fn a_damaged_record_is_reported_with_its_position_and_those_before_it_are_read() {
+    let directory = tempdir().unwrap();
+    let log = open(directory.path(), vec![TopicLayout { topic: Topic::Messages, partitions: 1 }]);
+    block_on(log.append(Batch { records: vec![message(b"0"), message(b"1"), message(b"2")], progress: None })).unwrap();
+    let partition = Partition { topic: Topic::Messages, id: 0 };
+    let damaged = Position { partition, offset: 1 };
+    let records = &log.shared.topics[&Topic::Messages].records;
+    let mut frame = records.get(frame::storage_key(damaged)).unwrap().unwrap().to_vec();
+    *frame.last_mut().unwrap() ^= 1;
+    records.insert(frame::storage_key(damaged), frame).unwrap();
+
+    let limit = ReadLimit { records: 10, bytes: usize::MAX };
+    assert_eq!(log.read(partition, 0, limit).unwrap().len(), 1);
+    let error = log.read(partition, 1, limit).unwrap_err();
+    assert!(matches!(error, LogError::Corrupt { position, .. } if position == damaged), "{error}");
+    assert_eq!(log.read(partition, 2, limit).unwrap().len(), 1, "what lies behind can still be read");
+}
+
+#[test]
+fn a_missing_record_is_reported_with_its_position() {
+    let directory = tempdir().unwrap();
+    let log = open(directory.path(), vec![TopicLayout { topic: Topic::Messages, partitions: 1 }]);
+    block_on(log.append(Batch { records: vec![message(b"0"), message(b"1"), message(b"2")], progress: None })).unwrap();
+    let partition = Partition { topic: Topic::Messages, id: 0 };
+    let records = &log.shared.topics[&Topic::Messages].records;
+    records.remove(frame::storage_key(Position { partition, offset: 1 })).unwrap();
+    let limit = ReadLimit { records: 10, bytes: usize::MAX };
+    assert_eq!(log.read(partition, 0, limit).unwrap().len(), 1);
+    assert!(matches!(log.read(partition, 1, limit), Err(LogError::Corrupt { .. })));
+}
+
+#[test]
+fn producers_that_append_at_the_same_time_share_the_fsync() {
+    let directory = tempdir().unwrap();
+    let log = open(directory.path(), vec![TopicLayout { topic: Topic::Messages, partitions: 1 }]);
+    let appends = (0..200_u8).map(|count| log.append(Batch { records: vec![message(&[count])], progress: None }));
+    let receipts = block_on(futures_util::future::join_all(appends));
+    assert!(receipts.iter().all(Result::is_ok));
+    let commits = log.shared.commits.load(Ordering::Relaxed);
+    assert!(commits < 100, "200 appends under way at once took {commits} commits");
+}
+
+#[test]
+fn what_was_sequenced_before_closing_is_acknowledged() {
+    let directory = tempdir().unwrap();
+    let log = Arc::new(open(directory.path(), vec![TopicLayout { topic: Topic::Messages, partitions: 1 }]));
+    let producers: Vec<_> = (0..4_u8)
+        .map(|producer| {
+            let log = log.clone();
+            std::thread::spawn(move || {
+                (0..200_u8)
+                    .take_while(|count| {
+                        let batch = Batch { records: vec![message(&[producer, *count])], progress: None };
+                        block_on(log.append(batch)).is_ok()
+                    })
+                    .count()
+            })
+        })
+        .collect();
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    log.close();
+    let acknowledged: usize = producers.into_iter().map(|producer| producer.join().unwrap()).sum();
+    drop(log);
+    let log = open(directory.path(), vec![TopicLayout { topic: Topic::Messages, partitions: 1 }]);
+    let stored = log.bounds(Partition { topic: Topic::Messages, id: 0 }).unwrap().end;
+    assert!(stored >= acknowledged as u64, "{acknowledged} were acknowledged, {stored} are stored");
+}

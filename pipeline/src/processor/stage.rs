@@ -1,0 +1,58 @@
+//! The stage's contract: deriving events from events.
+
+use meshlog_schemas::{Event, Topic};
+
+use crate::events::StoredEvent;
+
+/// Derives events from events.
+///
+/// Contract:
+/// - **Stateless**, but for tables: topics that the stage is shown in full, from the start, before it processes
+///   anything that was appended after them. What it keeps of them is memory that can be had again.
+/// - **At least once in, once out.** The runtime stores the derived events and the checkpoint in one atomic batch. Ids
+///   are derived from (cause, stage, index), so that even an engine that repeats an input repeats no id.
+/// - **In order.** Events of one ordering key are processed in their order on the log.
+pub trait Stage: Send + 'static {
+    /// The stage's name: its progress is kept under it, and derived ids contain it. Another name starts from the
+    /// beginning of the log, so a stage whose results depend on a model names the model.
+    fn name(&self) -> &str;
+
+    /// The topic whose events it processes.
+    fn input(&self) -> Topic;
+
+    /// Topics it keeps in memory.
+    fn tables(&self) -> &[Topic] {
+        &[]
+    }
+
+    /// Shows an event of a table, in order; from the start of the topic at every start.
+    fn observe(&mut self, _event: &StoredEvent) {}
+
+    /// Processes events that follow each other (several at once because models work best so).
+    ///
+    /// # Errors
+    /// The runtime then hands the events in one at a time, to find the one at fault; see [`StageError`].
+    fn process(&mut self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError>;
+}
+
+/// An event that a stage derived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Derived {
+    /// Which of the processed events caused it, by its index among them.
+    pub cause: usize,
+    /// Tells the events derived from one cause apart; the same for the same work done again.
+    pub index: String,
+    /// What is now known.
+    pub event: Event,
+}
+
+/// An event could not be processed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StageError {
+    /// It may work later; it is tried again with growing pauses, then dead-lettered.
+    #[error("{0}")]
+    Retriable(String),
+    /// It never will; it is dead-lettered at once.
+    #[error("{0}")]
+    Permanent(String),
+}
