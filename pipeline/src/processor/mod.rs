@@ -16,3 +16,6 @@ pub use projection_runner::{ProjectionRunner, apply_batch};
 pub use stage::{Derived, Stage, StageError};
 pub use stage_runner::StageRunner;
 pub use stop::Stop;
+
+#[cfg(test)]
+mod tests;
