@@ -3,7 +3,12 @@
 pub mod embedding;
 mod error;
 mod filter;
+mod position;
+pub mod route;
+#[cfg(test)]
+mod testing;
 pub mod text;
+pub mod threads;
 pub mod vectors;
 
 pub use error::StoreError;

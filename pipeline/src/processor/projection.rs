@@ -7,8 +7,9 @@ use crate::events::StoredEvent;
 /// Folds events into a store that people and programs query.
 ///
 /// Contract:
-/// - **Atomic.** [`Projection::apply`] stores the effects of the events and the checkpoints together, durably, or
-///   nothing. After a crash [`Projection::checkpoints`] is exactly what the data reflects.
+/// - **Atomic.** [`Projection::apply`] stores the effects of the events and the checkpoints together or nothing. After
+///   a crash [`Projection::checkpoints`] is exactly what the data reflects: both may have been set back, together, to
+///   an earlier call, since the log can bring them forward again.
 /// - **By id.** An event that is applied again, or stands twice on the log, changes nothing: effects are keyed by the
 ///   event's ids, never counted blindly.
 /// - **Deterministic.** The content depends on the events and their order within each ordering key alone: not on the
