@@ -16,6 +16,9 @@ pub struct VectorOptions {
     pub trees: usize,
     /// How many messages the index looks at for one query, at least. More find more and take longer. Default: 8,000.
     pub inspected: usize,
+    /// How many messages the index proposes for a query, at least; the lowest and highest cosine of an approximate answer
+    /// are over these. Default: 100.
+    pub least_proposals: usize,
     /// Memory that building the index aims to stay within, in bytes. Default: 1 GiB.
     pub build_memory: usize,
     /// The largest size that the data file may grow to, in bytes; a multiple of the page size. Costs address space only.
@@ -31,6 +34,7 @@ impl Default for VectorOptions {
             tail_percent: 10,
             trees: 48,
             inspected: 8_000,
+            least_proposals: 100,
             build_memory: 1 << 30,
             largest_file: 64 << 30,
         }

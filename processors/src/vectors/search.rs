@@ -30,9 +30,6 @@ const WALKED_PER_WANTED: u64 = 8;
 /// A returned hit is chosen from this many proposals of the index, so that the lowest and highest score say something.
 const PROPOSALS_PER_HIT: usize = 4;
 
-/// The index proposes at least this many.
-const LEAST_PROPOSALS: usize = 100;
-
 /// A state of the store, with what is needed to search it.
 pub(super) struct Search<'s, 't> {
     /// The databases.
@@ -97,11 +94,11 @@ impl<'t> Search<'_, 't> {
             Candidates::All => forest.items.clone(),
             Candidates::Some(items) => items & &forest.items,
         };
+        let wanted = query.limit.saturating_mul(PROPOSALS_PER_HIT).max(self.options.least_proposals);
         // On less than half of its items, arroy itself scores them all, and on one thread only.
-        if allowed.len() * 2 <= forest.items.len() {
+        if allowed.len() * 2 <= forest.items.len() || wanted as u64 >= allowed.len() {
             return Ok(None);
         }
-        let wanted = query.limit.saturating_mul(PROPOSALS_PER_HIT).max(LEAST_PROPOSALS);
         let proposed = forest.propose(self.txn, query.vector, &allowed, wanted, self.options)?;
         let mut stored = self.stored(&Candidates::Some(proposed), 0)?;
         stored.extend(self.stored(candidates, numbering.indexed)?);
