@@ -56,8 +56,8 @@ impl Environment {
         create: impl FnOnce(&DatabaseOpener<'e, WithoutTls>, &mut RwTxn<'e>) -> heed::Result<D>,
     ) -> Result<D::Committed, Cause> {
         let writing = self.write()?;
-        let created = self.env.create_databases_and_commit(writing.txn, |open, txn| {
-            create(open, txn).map(CommitOrAbort::<D, Infallible>::Commit)
+        let created = self.env.create_databases_and_commit(writing.transaction, |open, transaction| {
+            create(open, transaction).map(CommitOrAbort::<D, Infallible>::Commit)
         })?;
         self.cover_pages()?;
         match created {
@@ -74,7 +74,7 @@ impl Environment {
     /// Begins to write, once no other writer is active. Nothing is written unless [`Writing::commit`] is called.
     pub(super) fn write(&self) -> Result<Writing<'_>, Cause> {
         let guard = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Writing { txn: self.env.write_txn()?, environment: self, _guard: guard })
+        Ok(Writing { transaction: self.env.write_txn()?, environment: self, _guard: guard })
     }
 
     fn length(&self) -> Result<u64, Cause> {
@@ -105,7 +105,7 @@ impl Environment {
 /// A write transaction; dropping it changes nothing.
 pub(super) struct Writing<'e> {
     /// The transaction itself. Commit it through [`Writing::commit`] only.
-    pub txn: RwTxn<'e>,
+    pub transaction: RwTxn<'e>,
     environment: &'e Environment,
     _guard: MutexGuard<'e, ()>,
 }
@@ -113,7 +113,7 @@ pub(super) struct Writing<'e> {
 impl Writing<'_> {
     /// Makes all of it visible and durable, or none of it.
     pub(super) fn commit(self) -> Result<(), Cause> {
-        self.txn.commit()?;
+        self.transaction.commit()?;
         self.environment.cover_pages()
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn is_due(numbering: &Numbering, items: u64, options: &VectorOptions)
 /// arroy refuses to read a forest that has changed since it was built, so changes and build share one transaction.
 pub(super) fn build(
     tables: &Tables,
-    txn: &mut RwTxn,
+    transaction: &mut RwTxn,
     numbering: &mut Numbering,
     options: &VectorOptions,
     directory: &Path,
@@ -46,30 +46,30 @@ pub(super) fn build(
     let mut writer = Writer::<Cosine>::new(tables.index, FOREST, tables.dimensions);
     writer.set_tmpdir(directory);
     for number in &numbering.retired {
-        writer.del_item(txn, number)?;
+        writer.del_item(transaction, number)?;
     }
-    copy_tail(tables, txn, &writer, numbering.indexed)?;
+    copy_tail(tables, transaction, &writer, numbering.indexed)?;
     writer
         .builder(&mut StdRng::seed_from_u64(SEED))
         .n_trees(options.trees)
         .available_memory(options.build_memory)
-        .build(txn)?;
+        .build(transaction)?;
     numbering.retired.clear();
     numbering.indexed = numbering.next;
     Ok(())
 }
 
-fn copy_tail(tables: &Tables, txn: &mut RwTxn, writer: &Writer<Cosine>, from: ItemNumber) -> Result<(), Cause> {
+fn copy_tail(tables: &Tables, transaction: &mut RwTxn, writer: &Writer<Cosine>, from: ItemNumber) -> Result<(), Cause> {
     let mut from = Some(from);
     while let Some(first) = from {
         let mut copied = Vec::with_capacity(COPIED_ITEMS);
-        for entry in tables.items.range(txn, &(first..))?.take(COPIED_ITEMS) {
+        for entry in tables.items.range(transaction, &(first..))?.take(COPIED_ITEMS) {
             let (number, _) = entry?;
-            copied.push((number, tables.vector(txn, number)?.to_vec()));
+            copied.push((number, tables.vector(transaction, number)?.to_vec()));
         }
         for (number, vector) in &copied {
             // Numbers only grow, so each is larger than any that the index holds.
-            writer.append_item(txn, *number, vector)?;
+            writer.append_item(transaction, *number, vector)?;
         }
         from = copied.last().and_then(|(number, _)| number.checked_add(1));
     }
@@ -85,11 +85,11 @@ pub(super) struct Forest<'t> {
 
 impl<'t> Forest<'t> {
     /// Opens the trees, if any were built.
-    pub(super) fn open(tables: &Tables, txn: &'t RoTxn, numbering: &Numbering) -> Result<Option<Self>, Cause> {
+    pub(super) fn open(tables: &Tables, transaction: &'t RoTxn, numbering: &Numbering) -> Result<Option<Self>, Cause> {
         if numbering.indexed == 0 {
             return Ok(None);
         }
-        let reader = Reader::open(txn, FOREST, tables.index)?;
+        let reader = Reader::open(transaction, FOREST, tables.index)?;
         let items = reader.item_ids() - &numbering.retired;
         Ok(Some(Self { reader, items }))
     }
@@ -97,7 +97,7 @@ impl<'t> Forest<'t> {
     /// Items likely to be among the nearest to `vector`, `wanted` at most, all of them in `allowed`.
     pub(super) fn propose(
         &self,
-        txn: &'t RoTxn,
+        transaction: &'t RoTxn,
         vector: &[f32],
         allowed: &RoaringBitmap,
         wanted: usize,
@@ -106,7 +106,7 @@ impl<'t> Forest<'t> {
         let inspected = NonZeroUsize::new(options.inspected.max(wanted)).unwrap_or(NonZeroUsize::MIN);
         let mut nearest = self.reader.nns(wanted);
         nearest.candidates(allowed).search_k(inspected);
-        Ok(nearest.by_vector(txn, vector)?.into_iter().map(|(number, _)| number).collect())
+        Ok(nearest.by_vector(transaction, vector)?.into_iter().map(|(number, _)| number).collect())
     }
 }
 

@@ -8,13 +8,13 @@
 //!
 //! # Layout
 //!
-//! One LMDB environment, with these databases ([`tables`] has the details):
+//! One LMDB environment, with these databases (`tables.rs` has the details):
 //!
 //! | Name | Key | Value |
 //! |---|---|---|
 //! | `ids` | message id, 16 bytes | item number, u32 big-endian |
 //! | `items` | item number | message id, then the vector, f32 little-endian |
-//! | `facets` | item number | the facets ([`record`] has the encoding) |
+//! | `facets` | item number | the facets (`record.rs` has the encoding) |
 //! | `spaces` | BLAKE3 hash of the space's name | Roaring bitmap of item numbers |
 //! | `meta` | name | layout, dimensions, checkpoints, numbering |
 //! | `index` | arroy's | arroy's |

@@ -35,7 +35,7 @@ pub(super) struct Search<'s, 't> {
     /// The databases.
     pub tables: &'s Tables,
     /// The state that is read.
-    pub txn: &'t RoTxn<'t>,
+    pub transaction: &'t RoTxn<'t>,
     /// The limits between the ways to search.
     pub options: &'s VectorOptions,
     /// Threads for large scans. Not rayon's own, where a search would wait behind the building of an index.
@@ -66,7 +66,7 @@ impl<'t> Search<'_, 't> {
         if !filter.spaces.is_empty() {
             let mut items = RoaringBitmap::new();
             for space in &filter.spaces {
-                items |= self.tables.space(self.txn, space)?;
+                items |= self.tables.space(self.transaction, space)?;
             }
             candidates = Candidates::Some(items);
         }
@@ -88,8 +88,8 @@ impl<'t> Search<'_, 't> {
         if self.count(candidates)? <= self.options.exact_limit {
             return Ok(None);
         }
-        let numbering = self.tables.numbering(self.txn)?;
-        let Some(forest) = Forest::open(self.tables, self.txn, &numbering)? else { return Ok(None) };
+        let numbering = self.tables.numbering(self.transaction)?;
+        let Some(forest) = Forest::open(self.tables, self.transaction, &numbering)? else { return Ok(None) };
         let allowed = match candidates {
             Candidates::All => forest.items.clone(),
             Candidates::Some(items) => items & &forest.items,
@@ -99,7 +99,7 @@ impl<'t> Search<'_, 't> {
         if allowed.len() * 2 <= forest.items.len() || wanted as u64 >= allowed.len() {
             return Ok(None);
         }
-        let proposed = forest.propose(self.txn, query.vector, &allowed, wanted, self.options)?;
+        let proposed = forest.propose(self.transaction, query.vector, &allowed, wanted, self.options)?;
         let mut stored = self.stored(&Candidates::Some(proposed), 0)?;
         stored.extend(self.stored(candidates, numbering.indexed)?);
         Ok(Some(VectorHits::best_of(self.score(query.vector, &stored), query.limit, false)))
@@ -107,7 +107,7 @@ impl<'t> Search<'_, 't> {
 
     fn count(&self, candidates: &Candidates) -> Result<u64, Cause> {
         match candidates {
-            Candidates::All => Ok(self.tables.items.len(self.txn)?),
+            Candidates::All => Ok(self.tables.items.len(self.transaction)?),
             Candidates::Some(items) => Ok(items.len()),
         }
     }
@@ -144,7 +144,7 @@ impl<'t> Search<'_, 't> {
         from: ItemNumber,
     ) -> Result<Vec<(ItemNumber, &'t [u8])>, Cause> {
         match candidates {
-            Candidates::All => Ok(table.range(self.txn, &(from..))?.collect::<Result<_, _>>()?),
+            Candidates::All => Ok(table.range(self.transaction, &(from..))?.collect::<Result<_, _>>()?),
             Candidates::Some(items) if from == 0 => self.entries_of(table, items),
             Candidates::Some(items) => {
                 let mut items = items.clone();
@@ -159,11 +159,11 @@ impl<'t> Search<'_, 't> {
         let mut entries = Vec::with_capacity(usize::try_from(items.len()).unwrap_or_default());
         if u64::from(last - first) / WALKED_PER_WANTED > items.len() {
             for number in items {
-                entries.push((number, table.get(self.txn, &number)?.ok_or_else(|| missing(number))?));
+                entries.push((number, table.get(self.transaction, &number)?.ok_or_else(|| missing(number))?));
             }
             return Ok(entries);
         }
-        let mut stored = table.range(self.txn, &(first..=last))?;
+        let mut stored = table.range(self.transaction, &(first..=last))?;
         for wanted in items {
             loop {
                 let (number, bytes) = stored.next().transpose()?.ok_or_else(|| missing(wanted))?;

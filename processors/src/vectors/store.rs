@@ -34,33 +34,33 @@ pub struct VectorStore {
 }
 
 impl VectorStore {
-    /// Opens the store in `dir` with default options, creating it when missing.
+    /// Opens the store in `directory` with default options, creating it when missing.
     ///
     /// # Errors
     ///
     /// See [`VectorStore::open_with`].
-    pub fn open(dir: &Path, dims: usize) -> Result<Self, StoreError> {
-        Self::open_with(dir, dims, VectorOptions::default())
+    pub fn open(directory: &Path, dimensions: usize) -> Result<Self, StoreError> {
+        Self::open_with(directory, dimensions, VectorOptions::default())
     }
 
-    /// Opens the store in `dir` for vectors of `dims` elements, creating it when missing.
+    /// Opens the store in `directory` for vectors of `dimensions` elements, creating it when missing.
     ///
     /// # Errors
     ///
     /// If the directory cannot be written; if it is already open in this process; if it holds vectors of other
     /// dimensions, or of another layout, or a damaged or truncated file: delete it and rebuild from the log.
-    pub fn open_with(dir: &Path, dims: usize, options: VectorOptions) -> Result<Self, StoreError> {
-        Self::try_open(dir, dims, options).map_err(|cause| cause.during("open", dir))
+    pub fn open_with(directory: &Path, dimensions: usize, options: VectorOptions) -> Result<Self, StoreError> {
+        Self::try_open(directory, dimensions, options).map_err(|cause| cause.during("open", directory))
     }
 
-    fn try_open(dir: &Path, dims: usize, options: VectorOptions) -> Result<Self, Cause> {
-        let environment = Environment::open(dir, &options)?;
-        let tables = Tables::open(&environment, dims)?;
+    fn try_open(directory: &Path, dimensions: usize, options: VectorOptions) -> Result<Self, Cause> {
+        let environment = Environment::open(directory, &options)?;
+        let tables = Tables::open(&environment, dimensions)?;
         let threads = ThreadPoolBuilder::new()
             .thread_name(|number| format!("vector-scan-{number}"))
             .build()
             .map_err(|error| Cause::refused(error.to_string()))?;
-        Ok(Self { directory: dir.to_owned(), options, tables, environment, threads })
+        Ok(Self { directory: directory.to_owned(), options, tables, environment, threads })
     }
 
     /// How far the events behind the stored items have been read.
@@ -90,20 +90,20 @@ impl VectorStore {
     fn try_apply(&self, items: &[VectorItem], checkpoints: &Checkpoints) -> Result<(), Cause> {
         items.iter().try_for_each(|item| validate(item, self.tables.dimensions))?;
         let mut writing = self.environment.write()?;
-        let txn = &mut writing.txn;
+        let transaction = &mut writing.transaction;
         if !items.is_empty() {
-            let mut numbering = self.tables.numbering(txn)?;
-            let mut batch = Batch::new(&self.tables, txn, &mut numbering);
+            let mut numbering = self.tables.numbering(transaction)?;
+            let mut batch = Batch::new(&self.tables, transaction, &mut numbering);
             items.iter().try_for_each(|item| batch.upsert(item))?;
             batch.finish()?;
-            if index::is_due(&numbering, self.tables.items.len(txn)?, &self.options) {
-                index::build(&self.tables, txn, &mut numbering, &self.options, &self.directory)?;
+            if index::is_due(&numbering, self.tables.items.len(transaction)?, &self.options) {
+                index::build(&self.tables, transaction, &mut numbering, &self.options, &self.directory)?;
             }
-            self.tables.put_numbering(txn, &numbering)?;
+            self.tables.put_numbering(transaction, &numbering)?;
         }
-        let mut advanced = self.tables.checkpoints(txn)?;
+        let mut advanced = self.tables.checkpoints(transaction)?;
         checkpoints.iter().for_each(|(partition, next)| advanced.advance(partition, next));
-        self.tables.put_checkpoints(txn, &advanced)?;
+        self.tables.put_checkpoints(transaction, &advanced)?;
         writing.commit()
     }
 
@@ -118,13 +118,13 @@ impl VectorStore {
     }
 
     fn try_digest(&self) -> Result<Digest, Cause> {
-        let txn = self.environment.read()?;
+        let transaction = self.environment.read()?;
         let mut digest = Digest::default();
         let mut facets = blank_facets();
-        for entry in self.tables.items.iter(&txn)? {
+        for entry in self.tables.items.iter(&transaction)? {
             let (number, bytes) = entry?;
             let item = StoredVector::decode(bytes, self.tables.dimensions)?;
-            let bytes = self.tables.facets.get(&txn, &number)?.ok_or_else(|| missing(number))?;
+            let bytes = self.tables.facets.get(&transaction, &number)?.ok_or_else(|| missing(number))?;
             decode_facets_into(bytes, &mut facets)?;
             digest.add(&[
                 item.message_id.as_bytes(),
@@ -158,8 +158,13 @@ impl VectorStore {
     pub fn search(&self, query: &VectorQuery<'_>) -> Result<VectorHits, StoreError> {
         self.attempt("search", || {
             self.validate_query(query.vector)?;
-            let txn = self.environment.read()?;
-            let search = Search { tables: &self.tables, txn: &txn, options: &self.options, threads: &self.threads };
+            let transaction = self.environment.read()?;
+            let search = Search {
+                tables: &self.tables,
+                transaction: &transaction,
+                options: &self.options,
+                threads: &self.threads,
+            };
             search.nearest(query)
         })
     }
@@ -172,10 +177,10 @@ impl VectorStore {
     pub fn cosines(&self, query: &[f32], messages: &[Uuid]) -> Result<Vec<Option<f32>>, StoreError> {
         self.attempt("compute cosines", || {
             self.validate_query(query)?;
-            let txn = self.environment.read()?;
-            let cosine_of = |message: &Uuid| match self.tables.number_of(&txn, *message)? {
+            let transaction = self.environment.read()?;
+            let cosine_of = |message: &Uuid| match self.tables.number_of(&transaction, *message)? {
                 None => Ok(None),
-                Some(number) => Ok(Some(cosine(query, self.tables.vector(&txn, number)?.elements))),
+                Some(number) => Ok(Some(cosine(query, self.tables.vector(&transaction, number)?.elements))),
             };
             messages.iter().map(cosine_of).collect()
         })

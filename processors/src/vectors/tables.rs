@@ -60,14 +60,14 @@ pub(super) struct Tables {
 impl Tables {
     /// Opens the databases, creating them in a new environment, for vectors of `dimensions`.
     pub(super) fn open(environment: &Environment, dimensions: usize) -> Result<Self, Cause> {
-        let (ids, items, facets, index, spaces, meta) = environment.create_databases(|open, txn| {
+        let (ids, items, facets, index, spaces, meta) = environment.create_databases(|open, transaction| {
             Ok((
-                open.create_database(txn, Some("ids"))?,
-                open.create_database(txn, Some("items"))?,
-                open.create_database(txn, Some("facets"))?,
-                open.create_database(txn, Some("index"))?,
-                open.create_database(txn, Some("spaces"))?,
-                open.create_database(txn, Some("meta"))?,
+                open.create_database(transaction, Some("ids"))?,
+                open.create_database(transaction, Some("items"))?,
+                open.create_database(transaction, Some("facets"))?,
+                open.create_database(transaction, Some("index"))?,
+                open.create_database(transaction, Some("spaces"))?,
+                open.create_database(transaction, Some("meta"))?,
             ))
         })?;
         let tables = Self { ids, items, facets, index, dimensions, spaces, meta };
@@ -82,9 +82,9 @@ impl Tables {
             .filter(|dimensions| *dimensions > 0)
             .ok_or_else(|| Cause::refused(format!("vectors cannot have {} dimensions", self.dimensions)))?;
         let mut writing = environment.write()?;
-        let txn = &mut writing.txn;
-        if let Some(layout) = self.number(txn, LAYOUT_KEY)? {
-            let stored = self.number(txn, DIMENSIONS_KEY)?;
+        let transaction = &mut writing.transaction;
+        if let Some(layout) = self.number(transaction, LAYOUT_KEY)? {
+            let stored = self.number(transaction, DIMENSIONS_KEY)?;
             return match (layout, stored) {
                 (LAYOUT, Some(stored)) if stored == dimensions => Ok(()),
                 (LAYOUT, Some(stored)) => {
@@ -94,13 +94,13 @@ impl Tables {
                 _ => Err(Cause::unusable(format!("its layout is {layout}, and this version reads only {LAYOUT}"))),
             };
         }
-        self.meta.put(txn, LAYOUT_KEY, &LAYOUT.to_le_bytes())?;
-        self.meta.put(txn, DIMENSIONS_KEY, &dimensions.to_le_bytes())?;
+        self.meta.put(transaction, LAYOUT_KEY, &LAYOUT.to_le_bytes())?;
+        self.meta.put(transaction, DIMENSIONS_KEY, &dimensions.to_le_bytes())?;
         writing.commit()
     }
 
-    fn number(&self, txn: &RoTxn, key: &str) -> Result<Option<u32>, Cause> {
-        let Some(bytes) = self.meta.get(txn, key)? else { return Ok(None) };
+    fn number(&self, transaction: &RoTxn, key: &str) -> Result<Option<u32>, Cause> {
+        let Some(bytes) = self.meta.get(transaction, key)? else { return Ok(None) };
         match bytes.try_into() {
             Ok(bytes) => Ok(Some(u32::from_le_bytes(bytes))),
             Err(_) => Err(Cause::damaged(format!("\"{key}\" has {} bytes", bytes.len()))),
@@ -108,8 +108,8 @@ impl Tables {
     }
 
     /// How far the events behind the items have been read.
-    pub(super) fn checkpoints(&self, txn: &RoTxn) -> Result<Checkpoints, Cause> {
-        let Some(bytes) = self.meta.get(txn, CHECKPOINTS_KEY)? else { return Ok(Checkpoints::default()) };
+    pub(super) fn checkpoints(&self, transaction: &RoTxn) -> Result<Checkpoints, Cause> {
+        let Some(bytes) = self.meta.get(transaction, CHECKPOINTS_KEY)? else { return Ok(Checkpoints::default()) };
         str::from_utf8(bytes)
             .ok()
             .and_then(Checkpoints::from_text)
@@ -117,26 +117,26 @@ impl Tables {
     }
 
     /// Stores checkpoints.
-    pub(super) fn put_checkpoints(&self, txn: &mut RwTxn, checkpoints: &Checkpoints) -> Result<(), Cause> {
-        Ok(self.meta.put(txn, CHECKPOINTS_KEY, checkpoints.to_text().as_bytes())?)
+    pub(super) fn put_checkpoints(&self, transaction: &mut RwTxn, checkpoints: &Checkpoints) -> Result<(), Cause> {
+        Ok(self.meta.put(transaction, CHECKPOINTS_KEY, checkpoints.to_text().as_bytes())?)
     }
 
     /// Which item numbers are given out, indexed and retired.
-    pub(super) fn numbering(&self, txn: &RoTxn) -> Result<Numbering, Cause> {
-        match self.meta.get(txn, NUMBERING_KEY)? {
+    pub(super) fn numbering(&self, transaction: &RoTxn) -> Result<Numbering, Cause> {
+        match self.meta.get(transaction, NUMBERING_KEY)? {
             None => Ok(Numbering::default()),
             Some(bytes) => Numbering::decode(bytes).ok_or_else(|| Cause::damaged("the numbering is cut".to_owned())),
         }
     }
 
     /// Stores the numbering.
-    pub(super) fn put_numbering(&self, txn: &mut RwTxn, numbering: &Numbering) -> Result<(), Cause> {
-        Ok(self.meta.put(txn, NUMBERING_KEY, &numbering.encode())?)
+    pub(super) fn put_numbering(&self, transaction: &mut RwTxn, numbering: &Numbering) -> Result<(), Cause> {
+        Ok(self.meta.put(transaction, NUMBERING_KEY, &numbering.encode())?)
     }
 
     /// The items of a space; none if the space is unknown.
-    pub(super) fn space(&self, txn: &RoTxn, name: &str) -> Result<RoaringBitmap, Cause> {
-        match self.spaces.get(txn, &space_key(name))? {
+    pub(super) fn space(&self, transaction: &RoTxn, name: &str) -> Result<RoaringBitmap, Cause> {
+        match self.spaces.get(transaction, &space_key(name))? {
             None => Ok(RoaringBitmap::new()),
             Some(bytes) => RoaringBitmap::deserialize_from(bytes)
                 .map_err(|error| Cause::damaged(format!("the items of space \"{name}\": {error}"))),
@@ -144,21 +144,21 @@ impl Tables {
     }
 
     /// Stores the items of a space.
-    pub(super) fn put_space(&self, txn: &mut RwTxn, name: &str, mut items: RoaringBitmap) -> Result<(), Cause> {
+    pub(super) fn put_space(&self, transaction: &mut RwTxn, name: &str, mut items: RoaringBitmap) -> Result<(), Cause> {
         // Numbers mostly run on without gaps, and runs take a fraction of the bytes.
         items.optimize();
-        Ok(self.spaces.put(txn, &space_key(name), &encode_bitmap(&items))?)
+        Ok(self.spaces.put(transaction, &space_key(name), &encode_bitmap(&items))?)
     }
 
     /// The item of this number, which the caller knows to exist.
-    pub(super) fn vector<'t>(&self, txn: &'t RoTxn, number: ItemNumber) -> Result<StoredVector<'t>, Cause> {
-        let bytes = self.items.get(txn, &number)?.ok_or_else(|| missing(number))?;
+    pub(super) fn vector<'t>(&self, transaction: &'t RoTxn, number: ItemNumber) -> Result<StoredVector<'t>, Cause> {
+        let bytes = self.items.get(transaction, &number)?.ok_or_else(|| missing(number))?;
         StoredVector::decode(bytes, self.dimensions)
     }
 
     /// The item number of a message.
-    pub(super) fn number_of(&self, txn: &RoTxn, message_id: Uuid) -> Result<Option<ItemNumber>, Cause> {
-        Ok(self.ids.get(txn, message_id.as_bytes())?)
+    pub(super) fn number_of(&self, transaction: &RoTxn, message_id: Uuid) -> Result<Option<ItemNumber>, Cause> {
+        Ok(self.ids.get(transaction, message_id.as_bytes())?)
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn validate(item: &VectorItem, dimensions: usize) -> Result<(), Cause
 /// One batch on its way into the store.
 pub(super) struct Batch<'b, 'e> {
     tables: &'b Tables,
-    txn: &'b mut RwTxn<'e>,
+    transaction: &'b mut RwTxn<'e>,
     numbering: &'b mut Numbering,
     /// The items of the spaces that this batch has touched.
     spaces: HashMap<String, RoaringBitmap>,
@@ -43,13 +43,13 @@ pub(super) struct Batch<'b, 'e> {
 
 impl<'b, 'e> Batch<'b, 'e> {
     /// An empty batch. The numbering is changed in place, and the caller stores it.
-    pub(super) fn new(tables: &'b Tables, txn: &'b mut RwTxn<'e>, numbering: &'b mut Numbering) -> Self {
-        Self { tables, txn, numbering, spaces: HashMap::new(), encoded: Vec::new() }
+    pub(super) fn new(tables: &'b Tables, transaction: &'b mut RwTxn<'e>, numbering: &'b mut Numbering) -> Self {
+        Self { tables, transaction, numbering, spaces: HashMap::new(), encoded: Vec::new() }
     }
 
     /// Inserts or replaces an item, which has been validated.
     pub(super) fn upsert(&mut self, item: &VectorItem) -> Result<(), Cause> {
-        match self.tables.number_of(self.txn, item.message_id)? {
+        match self.tables.number_of(self.transaction, item.message_id)? {
             None => self.insert(item),
             Some(number) => self.replace(number, item),
         }
@@ -58,7 +58,7 @@ impl<'b, 'e> Batch<'b, 'e> {
     /// Stores what the batch has gathered.
     pub(super) fn finish(self) -> Result<(), Cause> {
         for (name, items) in self.spaces {
-            self.tables.put_space(self.txn, &name, items)?;
+            self.tables.put_space(self.transaction, &name, items)?;
         }
         Ok(())
     }
@@ -67,12 +67,12 @@ impl<'b, 'e> Batch<'b, 'e> {
         let number = self.numbering.next;
         self.numbering.next =
             number.checked_add(1).ok_or_else(|| Cause::unusable("all 2^32 item numbers are used".to_owned()))?;
-        self.tables.ids.put(self.txn, item.message_id.as_bytes(), &number)?;
+        self.tables.ids.put(self.transaction, item.message_id.as_bytes(), &number)?;
         // The number is the largest yet; saying so makes LMDB fill its pages instead of leaving room for keys between.
         encode_vector(item.message_id, &item.vector, &mut self.encoded);
-        self.tables.items.put_with_flags(self.txn, PutFlags::APPEND, &number, &self.encoded)?;
+        self.tables.items.put_with_flags(self.transaction, PutFlags::APPEND, &number, &self.encoded)?;
         encode_facets(&item.facets, &mut self.encoded);
-        self.tables.facets.put_with_flags(self.txn, PutFlags::APPEND, &number, &self.encoded)?;
+        self.tables.facets.put_with_flags(self.transaction, PutFlags::APPEND, &number, &self.encoded)?;
         self.space(&item.facets.space)?.insert(number);
         Ok(())
     }
@@ -80,16 +80,16 @@ impl<'b, 'e> Batch<'b, 'e> {
     fn replace(&mut self, number: ItemNumber, item: &VectorItem) -> Result<(), Cause> {
         let previous = self.facets(number)?;
         encode_vector(item.message_id, &item.vector, &mut self.encoded);
-        let same_vector = self.tables.items.get(self.txn, &number)? == Some(self.encoded.as_slice());
+        let same_vector = self.tables.items.get(self.transaction, &number)? == Some(self.encoded.as_slice());
         if !same_vector && number < self.numbering.indexed {
             return self.renumber(number, &previous, item);
         }
         if !same_vector {
-            self.tables.items.put(self.txn, &number, &self.encoded)?;
+            self.tables.items.put(self.transaction, &number, &self.encoded)?;
         }
         if previous != item.facets {
             encode_facets(&item.facets, &mut self.encoded);
-            self.tables.facets.put(self.txn, &number, &self.encoded)?;
+            self.tables.facets.put(self.transaction, &number, &self.encoded)?;
             self.space(&previous.space)?.remove(number);
             self.space(&item.facets.space)?.insert(number);
         }
@@ -99,15 +99,15 @@ impl<'b, 'e> Batch<'b, 'e> {
     /// Gives an indexed message whose vector has changed a new number, which puts it into the tail: the index knows the
     /// old number by the old vector, and cannot be corrected without being built.
     fn renumber(&mut self, number: ItemNumber, previous: &Facets, item: &VectorItem) -> Result<(), Cause> {
-        self.tables.items.delete(self.txn, &number)?;
-        self.tables.facets.delete(self.txn, &number)?;
+        self.tables.items.delete(self.transaction, &number)?;
+        self.tables.facets.delete(self.transaction, &number)?;
         self.space(&previous.space)?.remove(number);
         self.numbering.retired.insert(number);
         self.insert(item)
     }
 
     fn facets(&self, number: ItemNumber) -> Result<Facets, Cause> {
-        let bytes = self.tables.facets.get(self.txn, &number)?.ok_or_else(|| missing(number))?;
+        let bytes = self.tables.facets.get(self.transaction, &number)?.ok_or_else(|| missing(number))?;
         let mut facets = blank_facets();
         decode_facets_into(bytes, &mut facets)?;
         Ok(facets)
@@ -115,7 +115,7 @@ impl<'b, 'e> Batch<'b, 'e> {
 
     fn space(&mut self, name: &str) -> Result<&mut RoaringBitmap, Cause> {
         if !self.spaces.contains_key(name) {
-            let items = self.tables.space(self.txn, name)?;
+            let items = self.tables.space(self.transaction, name)?;
             self.spaces.insert(name.to_owned(), items);
         }
         Ok(self.spaces.get_mut(name).expect("inserted above when missing"))

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const DIMS: usize = 32;
+const DIMENSIONS: usize = 32;
 
 /// An index that looks at about a tenth of the messages for a query.
 fn indexing() -> VectorOptions {
@@ -36,9 +36,9 @@ fn recall_at_10(store: &VectorStore, items: &[VectorItem], queries: &[Vec<f32>],
 
 #[test]
 fn the_index_finds_nearly_all_of_the_ten_nearest() {
-    let dir = directory();
-    let store = open_with(dir.path(), DIMS, indexing());
-    let mut vectors = clustered(5_050, 100, DIMS);
+    let directory = fresh_directory();
+    let store = open_with(directory.path(), DIMENSIONS, indexing());
+    let mut vectors = clustered(5_050, 100, DIMENSIONS);
     let queries = vectors.split_off(5_000);
     let items = corpus(&vectors);
     for batch in items.chunks(1_000) {
@@ -53,9 +53,9 @@ fn the_index_finds_nearly_all_of_the_ten_nearest() {
 
 #[test]
 fn scores_of_the_index_are_exact_cosines() {
-    let dir = directory();
-    let store = open_with(dir.path(), DIMS, indexing());
-    let vectors = clustered(1_000, 20, DIMS);
+    let directory = fresh_directory();
+    let store = open_with(directory.path(), DIMENSIONS, indexing());
+    let vectors = clustered(1_000, 20, DIMENSIONS);
     apply(&store, &corpus(&vectors));
     let answer = search(&store, &vectors[5], &Filter::default(), 10);
     assert!(!answer.exact);
@@ -68,9 +68,9 @@ fn scores_of_the_index_are_exact_cosines() {
 
 #[test]
 fn a_space_that_is_a_small_share_of_the_store_is_searched_exactly() {
-    let dir = directory();
-    let store = open_with(dir.path(), DIMS, indexing());
-    let vectors = clustered(3_000, 20, DIMS);
+    let directory = fresh_directory();
+    let store = open_with(directory.path(), DIMENSIONS, indexing());
+    let vectors = clustered(3_000, 20, DIMENSIONS);
     let items = corpus(&vectors);
     apply(&store, &items);
     let answer = search(&store, &vectors[5], &in_space("small"), 10);
@@ -83,9 +83,9 @@ fn a_space_that_is_a_small_share_of_the_store_is_searched_exactly() {
 /// The index cannot help where nearly everything is wanted; arroy overflowed on the largest limits.
 #[test]
 fn a_limit_beyond_the_store_gives_everything() {
-    let dir = directory();
-    let store = open_with(dir.path(), DIMS, indexing());
-    let vectors = clustered(1_000, 20, DIMS);
+    let directory = fresh_directory();
+    let store = open_with(directory.path(), DIMENSIONS, indexing());
+    let vectors = clustered(1_000, 20, DIMENSIONS);
     apply(&store, &corpus(&vectors));
     for limit in [1_000, usize::MAX] {
         let answer = search(&store, &vectors[0], &Filter::default(), limit);
@@ -96,9 +96,9 @@ fn a_limit_beyond_the_store_gives_everything() {
 
 #[test]
 fn messages_that_are_not_yet_indexed_are_found_at_once() {
-    let dir = directory();
-    let store = open_with(dir.path(), DIMS, indexing());
-    let mut vectors = clustered(2_100, 20, DIMS);
+    let directory = fresh_directory();
+    let store = open_with(directory.path(), DIMENSIONS, indexing());
+    let mut vectors = clustered(2_100, 20, DIMENSIONS);
     let late = vectors.split_off(2_000);
     apply(&store, &corpus(&vectors));
     for (id, vector) in (10_000..).zip(&late) {
@@ -111,14 +111,14 @@ fn messages_that_are_not_yet_indexed_are_found_at_once() {
 
 /// Checks that message 7 is found by its second vector, and not by its first, in the way given by `then`.
 fn check_changed_vector(then: impl Fn(&VectorStore)) {
-    let dir = directory();
-    let store = open_with(dir.path(), DIMS, indexing());
-    let vectors = clustered(2_000, 20, DIMS);
+    let directory = fresh_directory();
+    let store = open_with(directory.path(), DIMENSIONS, indexing());
+    let vectors = clustered(2_000, 20, DIMENSIONS);
     apply(&store, &corpus(&vectors));
-    let [mut first, mut second] = [[0.0; DIMS]; 2];
+    let [mut first, mut second] = [[0.0; DIMENSIONS]; 2];
     (first[0], second[1]) = (1.0, 1.0);
     apply(&store, &[item(7, "large", &first)]);
-    apply(&store, &corpus(&clustered(2_500, 20, DIMS))[2_000..]);
+    apply(&store, &corpus(&clustered(2_500, 20, DIMENSIONS))[2_000..]);
     apply(&store, &[item(7, "large", &second)]);
     then(&store);
     let answer = search(&store, &second, &Filter::default(), 1);
@@ -137,17 +137,17 @@ fn a_changed_vector_counts_at_once_and_the_old_one_no_longer() {
 #[test]
 fn a_changed_vector_counts_after_the_index_was_extended() {
     check_changed_vector(|store| {
-        let vectors = clustered(3_500, 20, DIMS);
+        let vectors = clustered(3_500, 20, DIMENSIONS);
         apply(store, &corpus(&vectors)[2_500..]);
     });
 }
 
 #[test]
 fn a_restart_finds_the_index_again() {
-    let dir = directory();
-    let vectors = clustered(2_000, 20, DIMS);
-    apply(&open_with(dir.path(), DIMS, indexing()), &corpus(&vectors));
-    let store = open_with(dir.path(), DIMS, indexing());
+    let directory = fresh_directory();
+    let vectors = clustered(2_000, 20, DIMENSIONS);
+    apply(&open_with(directory.path(), DIMENSIONS, indexing()), &corpus(&vectors));
+    let store = open_with(directory.path(), DIMENSIONS, indexing());
     let answer = search(&store, &vectors[3], &Filter::default(), 1);
     assert!(!answer.exact);
     assert_eq!(ids(&answer), [3]);
@@ -155,11 +155,11 @@ fn a_restart_finds_the_index_again() {
 
 #[test]
 fn two_stores_fed_alike_answer_alike() {
-    let (one_dir, other_dir) = (directory(), directory());
-    let vectors = clustered(2_050, 20, DIMS);
+    let (one_directory, other_directory) = (fresh_directory(), fresh_directory());
+    let vectors = clustered(2_050, 20, DIMENSIONS);
     let items = corpus(&vectors[..2_000]);
-    let [one, other] = [&one_dir, &other_dir].map(|dir| {
-        let store = open_with(dir.path(), DIMS, VectorOptions { inspected: 50, ..indexing() });
+    let [one, other] = [&one_directory, &other_directory].map(|directory| {
+        let store = open_with(directory.path(), DIMENSIONS, VectorOptions { inspected: 50, ..indexing() });
         apply(&store, &items);
         store
     });

@@ -8,19 +8,19 @@ const FILE: &str = "data.mdb";
 
 /// The data file of a store that was closed in good order.
 fn data_file() -> Vec<u8> {
-    let dir = directory();
+    let directory = fresh_directory();
     let vectors = clustered(300, 10, 64);
     let items: Vec<_> = (0..).zip(&vectors).map(|(id, vector)| item(id, "a", vector)).collect();
     for batch in items.chunks(50) {
-        apply(&open(dir.path(), 64), batch);
+        apply(&open(directory.path(), 64), batch);
     }
-    fs::read(dir.path().join(FILE)).expect("the store wrote it")
+    fs::read(directory.path().join(FILE)).expect("the store wrote it")
 }
 
 fn try_open(file: &[u8]) -> Result<u64, crate::StoreError> {
-    let dir = directory();
-    fs::write(dir.path().join(FILE), file).expect("the directory is writable");
-    VectorStore::open(dir.path(), 64)?.count()
+    let directory = fresh_directory();
+    fs::write(directory.path().join(FILE), file).expect("the directory is writable");
+    VectorStore::open(directory.path(), 64)?.count()
 }
 
 #[test]

@@ -27,15 +27,15 @@ fn small_limits() -> VectorOptions {
     }
 }
 
-fn open(dir: &Path, dims: usize) -> VectorStore {
-    open_with(dir, dims, VectorOptions { largest_file: 256 << 20, ..VectorOptions::default() })
+fn open(directory: &Path, dimensions: usize) -> VectorStore {
+    open_with(directory, dimensions, VectorOptions { largest_file: 256 << 20, ..VectorOptions::default() })
 }
 
-fn open_with(dir: &Path, dims: usize, options: VectorOptions) -> VectorStore {
-    VectorStore::open_with(dir, dims, options).expect("a store in a fresh directory opens")
+fn open_with(directory: &Path, dimensions: usize, options: VectorOptions) -> VectorStore {
+    VectorStore::open_with(directory, dimensions, options).expect("a store in a fresh directory opens")
 }
 
-fn directory() -> tempfile::TempDir {
+fn fresh_directory() -> tempfile::TempDir {
     tempfile::tempdir().expect("the system has a directory for temporary files")
 }
 
@@ -79,14 +79,18 @@ fn ids(hits: &VectorHits) -> Vec<u128> {
     hits.hits.iter().map(|(message_id, _)| message_id.as_u128()).collect()
 }
 
-/// Unit vectors around `centres` random points, as texts about that many subjects would have.
-fn clustered(count: usize, centres: usize, dims: usize) -> Vec<Vec<f32>> {
+/// Unit vectors around `centres` random points, as texts about that many subjects would have: the cosine of two around
+/// the same point is about 0.6, of others about 0.
+fn clustered(count: usize, centres: usize, dimensions: usize) -> Vec<Vec<f32>> {
+    const DISTANCE_FROM_CENTRE: f32 = 0.8;
     let mut random = StdRng::seed_from_u64(7);
-    let mut point = |spread: f32, around: &[f32]| -> Vec<f32> {
-        unit(&around.iter().map(|element| element + spread * (random.random::<f32>() - 0.5)).collect::<Vec<_>>())
+    // The variance of a number drawn evenly from a range of width 1 is 1/12.
+    let width = DISTANCE_FROM_CENTRE * (12.0 / dimensions as f32).sqrt();
+    let mut point_near = |centre: &[f32]| -> Vec<f32> {
+        unit(&centre.iter().map(|element| element + width * (random.random::<f32>() - 0.5)).collect::<Vec<_>>())
     };
-    let centres: Vec<_> = (0..centres).map(|_| point(1.0, &vec![0.0; dims])).collect();
-    (0..count).map(|number| point(0.5, &centres[number % centres.len()])).collect()
+    let centres: Vec<_> = (0..centres).map(|_| point_near(&vec![0.0; dimensions])).collect();
+    (0..count).map(|number| point_near(&centres[number % centres.len()])).collect()
 }
 
 /// The answer by definition: every item that passes, scored and sorted.

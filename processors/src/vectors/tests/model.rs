@@ -6,11 +6,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-const DIMS: usize = 4;
+const DIMENSIONS: usize = 4;
 
 /// Elements are small whole numbers, so that every order of additions gives the same bits and ties are frequent.
 fn any_vector() -> impl Strategy<Value = Vec<f32>> {
-    prop::collection::vec((-3i8..=3).prop_map(f32::from), DIMS)
+    prop::collection::vec((-3i8..=3).prop_map(f32::from), DIMENSIONS)
 }
 
 fn any_item() -> impl Strategy<Value = VectorItem> {
@@ -63,9 +63,9 @@ proptest! {
         batch in 1usize..40,
         queries in prop::collection::vec((any_vector(), any_filter(), 0usize..12), 1..6),
     ) {
-        let (plain_dir, indexed_dir) = (directory(), directory());
-        let plain = open(plain_dir.path(), DIMS);
-        let indexed = open_with(indexed_dir.path(), DIMS, small_limits());
+        let (plain_directory, indexed_directory) = (fresh_directory(), fresh_directory());
+        let plain = open(plain_directory.path(), DIMENSIONS);
+        let indexed = open_with(indexed_directory.path(), DIMENSIONS, small_limits());
         apply_in_batches(&plain, &history, batch);
         apply_in_batches(&indexed, &history, batch);
 
@@ -93,9 +93,9 @@ proptest! {
         history in prop::collection::vec(any_item(), 1..80),
         batch in 1usize..30,
     ) {
-        let (plain_dir, indexed_dir) = (directory(), directory());
-        let plain = open(plain_dir.path(), DIMS);
-        let indexed = open_with(indexed_dir.path(), DIMS, small_limits());
+        let (plain_directory, indexed_directory) = (fresh_directory(), fresh_directory());
+        let plain = open(plain_directory.path(), DIMENSIONS);
+        let indexed = open_with(indexed_directory.path(), DIMENSIONS, small_limits());
         apply(&plain, &history);
         apply_in_batches(&indexed, &history, batch);
         let digest = plain.digest().expect("readable");
@@ -109,8 +109,8 @@ proptest! {
     #[test]
     fn the_digest_changes_with_any_field(original in any_item(), other in any_item()) {
         let digest_of = |item: &VectorItem| {
-            let dir = directory();
-            let store = open(dir.path(), DIMS);
+            let directory = fresh_directory();
+            let store = open(directory.path(), DIMENSIONS);
             apply(&store, std::slice::from_ref(item));
             store.digest().expect("readable")
         };
