@@ -25,9 +25,10 @@
 //! # Search
 //!
 //! Vectors have unit length, so the cosine is the dot product. The messages that pass the filter are scored one by one
-//! unless they are more than [`VectorOptions::exact_limit`] *and* more than half of the store: only then the index
-//! answers, because on a smaller share reading its trees costs more than it saves. Items that arrived after the index
-//! was last built (the tail) are always scored one by one, so a message can be found as soon as it is applied.
+//! unless they are more than [`VectorOptions::exact_limit`] *and* more than half of those indexed, and the limit asks for
+//! a small part of them: only then the index answers. (On a smaller share arroy would score them one by one itself, on
+//! one thread.) Items that arrived after the index was last built (the tail) are always scored one by one, so a message
+//! can be found as soon as it is applied.
 
 mod cause;
 mod cosine;
