@@ -1,0 +1,123 @@
+//! Writing: how a batch of items becomes part of the store.
+//!
+//! Owns: upserts, item numbers, and keeping spaces and index in step with the items.
+//! Promises: applying items again changes nothing, and how they are split into batches does not matter.
+
+use std::collections::HashMap;
+
+use heed::{PutFlags, RwTxn};
+use roaring::RoaringBitmap;
+
+use super::{
+    cause::Cause,
+    record::{VectorItem, blank_facets, decode_facets_into, encode_facets, encode_vector},
+    tables::{ItemNumber, Numbering, Tables, missing},
+};
+use crate::Facets;
+
+/// Refuses an item that must not be stored.
+pub(super) fn validate(item: &VectorItem, dimensions: usize) -> Result<(), Cause> {
+    let refuse = |reason| Err(Cause::refused(format!("message {}: {reason}", item.message_id)));
+    if item.vector.len() != dimensions {
+        return refuse(format!("its vector has {} dimensions of {dimensions}", item.vector.len()));
+    }
+    if let Some(element) = item.vector.iter().position(|element| !element.is_finite()) {
+        return refuse(format!("element {element} of its vector is {}", item.vector[element]));
+    }
+    let Facets { space, thread, author, role, .. } = &item.facets;
+    if let Some(text) = [space, thread, author, role].into_iter().find(|text| u32::try_from(text.len()).is_err()) {
+        return refuse(format!("a facet has {} bytes of at most {}", text.len(), u32::MAX));
+    }
+    Ok(())
+}
+
+/// One batch on its way into the store.
+pub(super) struct Batch<'b, 'e> {
+    tables: &'b Tables,
+    transaction: &'b mut RwTxn<'e>,
+    numbering: &'b mut Numbering,
+    /// The items of the spaces that this batch has touched.
+    spaces: HashMap<String, RoaringBitmap>,
+    encoded: Vec<u8>,
+}
+
+impl<'b, 'e> Batch<'b, 'e> {
+    /// An empty batch. The numbering is changed in place, and the caller stores it.
+    pub(super) fn new(tables: &'b Tables, transaction: &'b mut RwTxn<'e>, numbering: &'b mut Numbering) -> Self {
+        Self { tables, transaction, numbering, spaces: HashMap::new(), encoded: Vec::new() }
+    }
+
+    /// Inserts or replaces an item, which has been validated.
+    pub(super) fn upsert(&mut self, item: &VectorItem) -> Result<(), Cause> {
+        match self.tables.number_of(self.transaction, item.message_id)? {
+            None => self.insert(item),
+            Some(number) => self.replace(number, item),
+        }
+    }
+
+    /// Stores what the batch has gathered.
+    pub(super) fn finish(self) -> Result<(), Cause> {
+        for (name, items) in self.spaces {
+            self.tables.put_space(self.transaction, &name, items)?;
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, item: &VectorItem) -> Result<(), Cause> {
+        let number = self.numbering.next;
+        self.numbering.next =
+            number.checked_add(1).ok_or_else(|| Cause::unusable("all 2^32 item numbers are used".to_owned()))?;
+        self.tables.ids.put(self.transaction, item.message_id.as_bytes(), &number)?;
+        // The number is the largest yet; saying so makes LMDB fill its pages instead of leaving room for keys between.
+        encode_vector(item.message_id, &item.vector, &mut self.encoded);
+        self.tables.items.put_with_flags(self.transaction, PutFlags::APPEND, &number, &self.encoded)?;
+        encode_facets(&item.facets, &mut self.encoded);
+        self.tables.facets.put_with_flags(self.transaction, PutFlags::APPEND, &number, &self.encoded)?;
+        self.space(&item.facets.space)?.insert(number);
+        Ok(())
+    }
+
+    fn replace(&mut self, number: ItemNumber, item: &VectorItem) -> Result<(), Cause> {
+        let previous = self.facets(number)?;
+        encode_vector(item.message_id, &item.vector, &mut self.encoded);
+        let same_vector = self.tables.items.get(self.transaction, &number)? == Some(self.encoded.as_slice());
+        if !same_vector && number < self.numbering.indexed {
+            return self.renumber(number, &previous, item);
+        }
+        if !same_vector {
+            self.tables.items.put(self.transaction, &number, &self.encoded)?;
+        }
+        if previous != item.facets {
+            encode_facets(&item.facets, &mut self.encoded);
+            self.tables.facets.put(self.transaction, &number, &self.encoded)?;
+            self.space(&previous.space)?.remove(number);
+            self.space(&item.facets.space)?.insert(number);
+        }
+        Ok(())
+    }
+
+    /// Gives an indexed message whose vector has changed a new number, which puts it into the tail: the index knows the
+    /// old number by the old vector, and cannot be corrected without being built.
+    fn renumber(&mut self, number: ItemNumber, previous: &Facets, item: &VectorItem) -> Result<(), Cause> {
+        self.tables.items.delete(self.transaction, &number)?;
+        self.tables.facets.delete(self.transaction, &number)?;
+        self.space(&previous.space)?.remove(number);
+        self.numbering.retired.insert(number);
+        self.insert(item)
+    }
+
+    fn facets(&self, number: ItemNumber) -> Result<Facets, Cause> {
+        let bytes = self.tables.facets.get(self.transaction, &number)?.ok_or_else(|| missing(number))?;
+        let mut facets = blank_facets();
+        decode_facets_into(bytes, &mut facets)?;
+        Ok(facets)
+    }
+
+    fn space(&mut self, name: &str) -> Result<&mut RoaringBitmap, Cause> {
+        if !self.spaces.contains_key(name) {
+            let items = self.tables.space(self.transaction, name)?;
+            self.spaces.insert(name.to_owned(), items);
+        }
+        Ok(self.spaces.get_mut(name).expect("inserted above when missing"))
+    }
+}
