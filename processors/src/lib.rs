@@ -4,6 +4,8 @@ pub mod embedding;
 mod error;
 mod filter;
 mod position;
+pub mod projections;
+pub mod recall;
 pub mod route;
 #[cfg(test)]
 mod testing;

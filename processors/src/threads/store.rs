@@ -37,6 +37,8 @@ pub struct MessageRow {
     pub source_id: Option<String>,
     /// Space, thread, author, role and times.
     pub facets: Facets,
+    /// Whether it is a short question and nothing else, which answers little.
+    pub only_asks: bool,
     /// Where it stands on the log.
     #[serde(with = "StoredPosition")]
     pub position: Position,
@@ -362,6 +364,7 @@ mod tests {
                 sent_at,
                 accepted_at: 9,
             },
+            only_asks: false,
             position: Position { partition: Partition { topic: Topic::Messages, id: 0 }, offset: number },
         }
     }

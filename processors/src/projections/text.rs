@@ -1,0 +1,66 @@
+//! The `text` projection: messages into the text store.
+
+use std::{path::Path, sync::Arc};
+
+use meshlog_pipeline::{Projection, ProjectionError, StoredEvent};
+use meshlog_schemas::{Checkpoints, Digest, Topic};
+
+use super::{messages, version::version};
+use crate::{
+    StoreError,
+    text::{TextDocument, TextStore},
+};
+
+/// Counts up when what [`TextProjection`] keeps of an event changes, or how text becomes terms.
+const CODE: u32 = 1;
+const INPUTS: [Topic; 1] = [Topic::Messages];
+
+/// Keeps messages searchable by their words.
+pub struct TextProjection {
+    /// The store, for queries.
+    pub store: Arc<TextStore>,
+}
+
+impl TextProjection {
+    /// The projection's name.
+    pub const NAME: &str = "text";
+
+    /// The view's version.
+    pub fn version() -> String {
+        version(CODE, &INPUTS, None)
+    }
+
+    /// Opens the store in a directory.
+    ///
+    /// # Errors
+    /// The store cannot be opened.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        Ok(Self { store: Arc::new(TextStore::open(directory)?) })
+    }
+}
+
+impl Projection for TextProjection {
+    fn inputs(&self) -> &[Topic] {
+        &INPUTS
+    }
+
+    fn checkpoints(&self) -> Result<Checkpoints, ProjectionError> {
+        Ok(self.store.checkpoints())
+    }
+
+    fn apply(&self, events: &[StoredEvent], checkpoints: &Checkpoints) -> Result<(), ProjectionError> {
+        let documents: Vec<_> = messages(events)
+            .map(|(event, body, facets)| TextDocument {
+                message_id: event.envelope.id.0,
+                facets,
+                position: event.position,
+                text: body.text.clone(),
+            })
+            .collect();
+        Ok(self.store.apply(&documents, checkpoints)?)
+    }
+
+    fn digest(&self) -> Result<Digest, ProjectionError> {
+        Ok(self.store.digest()?)
+    }
+}

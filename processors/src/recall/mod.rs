@@ -1,0 +1,14 @@
+//! Recall: the messages that answer a question, from all stores together.
+//!
+//! Owns: the union of candidates by words and by meaning, the fusion of their scores, and what is said about each.
+//! Method: both scores are brought to 0..1 over the space (min-max), weighted equally and added, then priors are added:
+//! a plain weighted sum of calibrated scores, which on conversations ranks better than rank fusion. Every part is shown
+//! as a signal.
+//! Never: writes, or waits for a store. It answers from what the stores hold, and says up to where that is.
+
+mod date;
+mod engine;
+mod question;
+
+pub use engine::{Answer, RecallEngine, RecallError, RecallQuery, Signal, Stores, Weights};
+pub(crate) use engine::only_asks;
