@@ -1,1 +1,25 @@
-//! Rebuild, switch and verify projections from the log.
+//! Views of the log: keeping them, rebuilding them beside the old ones, switching, and verifying them.
+//!
+//! A view is one projection's store at one version, in a directory of its own below `projections/NAME/`. The file
+//! `CURRENT` there names the one that serves.
+//!
+//! During a rebuild the old view serves and stays up to date. The new one is filled from the start of the log in
+//! batches of bounded size, caught up, compared with the old one at the same checkpoints, and switched in by one atomic
+//! change of `CURRENT`. Cancelling at any point leaves the old view as it was.
+//!
+//! Never here: what a projection stores (processors), or any way to the outside world. A replay has no port through
+//! which a message could be sent or a model called.
+
+mod directory;
+mod error;
+mod reaper;
+mod rebuild;
+mod verify;
+mod view;
+mod views;
+
+pub use error::ReplayError;
+pub use rebuild::{Phase, RebuildStatus};
+pub use verify::Verdict;
+pub use view::{Opened, ViewSpec};
+pub use views::{ViewStatus, Views};

@@ -1,0 +1,399 @@
+//! The keeper of all views: opens them, keeps them up to date, rebuilds, switches and verifies them.
+//!
+//! Owns: the lease of each projection (one rebuild or verification at a time), and that exactly one view of each
+//! serves.
+//! Never: leaves a projection without a view while the process runs.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use meshlog_pipeline::{EventLog, Feed, Progress, ProjectionRunner, Status, now_micros};
+use meshlog_schemas::{Checkpoints, Digest, Topic};
+
+use crate::{
+    ReplayError,
+    directory::ViewDirectory,
+    reaper::retire,
+    rebuild::{Phase, Rebuild, RebuildStatus, catch_up, count, ends},
+    verify::Verdict,
+    view::{Opened, ViewSpec},
+};
+
+/// How many ended rebuilds are remembered.
+const REMEMBERED_REBUILDS: usize = 32;
+
+/// All views of a data directory. Dropping it stops them.
+pub struct Views {
+    shared: Arc<Shared>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What is known of a view at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewStatus {
+    /// The projection's name.
+    pub name: &'static str,
+    /// The name of the view that serves.
+    pub version: String,
+    /// The topics it reads.
+    pub inputs: Vec<Topic>,
+    /// How the projection fares.
+    pub status: Status,
+    /// Whether it is being rebuilt.
+    pub is_rebuilding: bool,
+    /// Events on the log that it has not applied yet.
+    pub lag_events: u64,
+    /// The age of the oldest of them, in microseconds.
+    pub lag_micros: i64,
+}
+
+struct Shared {
+    events: EventLog,
+    views: Vec<View>,
+    rebuilds: Mutex<Vec<Arc<Rebuild>>>,
+    stopping: AtomicBool,
+}
+
+struct View {
+    spec: ViewSpec,
+    directory: Arc<ViewDirectory>,
+    progress: Arc<Progress>,
+    /// Taken by a rebuild or a verification.
+    leased: AtomicBool,
+    live: Mutex<Live>,
+}
+
+/// The view that serves.
+struct Live {
+    name: String,
+    opened: Opened,
+    /// `None` while it is held still, and after stopping.
+    runner: Option<ProjectionRunner>,
+}
+
+/// A lease on a projection; given back on drop.
+struct Lease<'a>(&'a View);
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        self.0.leased.store(false, Ordering::Release);
+    }
+}
+
+impl Views {
+    /// Opens the views below `root` and starts to keep them up to date.
+    ///
+    /// A projection without a view, with one of another version, or with one that cannot be opened gets a new one,
+    /// which is filled from the start of the log; queries see it fill.
+    ///
+    /// # Errors
+    /// A directory cannot be used, or a new view cannot be made.
+    pub fn open(root: &Path, events: EventLog, specs: Vec<ViewSpec>) -> Result<Self, ReplayError> {
+        let views = specs.into_iter().map(|spec| View::open(root, &events, spec)).collect::<Result<_, _>>()?;
+        let shared = Shared { events, views, rebuilds: Mutex::new(Vec::new()), stopping: AtomicBool::new(false) };
+        Ok(Self { shared: Arc::new(shared), workers: Mutex::new(Vec::new()) })
+    }
+
+    /// What is known of every view.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn statuses(&self) -> Result<Vec<ViewStatus>, ReplayError> {
+        self.shared.views.iter().map(|view| self.shared.status(view)).collect()
+    }
+
+    /// How far a projection has come, to wait for.
+    ///
+    /// # Errors
+    /// There is no such projection.
+    pub fn progress(&self, name: &str) -> Result<&Arc<Progress>, ReplayError> {
+        Ok(&self.shared.view(name)?.progress)
+    }
+
+    /// The digest of the view that serves. It is held still for as long as that takes; queries go on.
+    ///
+    /// # Errors
+    /// There is no such projection, or its store cannot be read.
+    pub fn digest(&self, name: &str) -> Result<Digest, ReplayError> {
+        let view = self.shared.view(name)?;
+        let mut live = view.live();
+        let running = live.hold();
+        let digest = live.opened.projection.digest();
+        view.go_on(&self.shared, &mut live, running)?;
+        Ok(digest?)
+    }
+
+    /// Starts to rebuild a projection in the background.
+    ///
+    /// # Errors
+    /// There is no such projection, or it is being rebuilt or verified already.
+    pub fn start_rebuild(&self, name: &str) -> Result<RebuildStatus, ReplayError> {
+        let view = self.shared.view(name)?;
+        let lease = view.lease()?;
+        let id = uuid::Uuid::now_v7().to_string();
+        let rebuild = Arc::new(Rebuild::new(id, name.to_owned()));
+        self.shared.remember(rebuild.clone());
+        // The worker takes the lease over.
+        std::mem::forget(lease);
+        let (shared, name, started) = (self.shared.clone(), name.to_owned(), rebuild.clone());
+        let worker = std::thread::Builder::new().name(format!("rebuild-{name}")).spawn(move || {
+            if let Ok(view) = shared.view(&name) {
+                shared.run_rebuild(view, &started, Lease(view));
+            }
+        });
+        match worker {
+            Ok(worker) => self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker),
+            Err(cause) => {
+                drop(Lease(view));
+                let path = view.directory.path("");
+                return Err(ReplayError::Directory { path, action: "rebuilt", cause });
+            }
+        }
+        Ok(rebuild.status())
+    }
+
+    /// The rebuilds since the process started, the newest first.
+    pub fn rebuilds(&self) -> Vec<RebuildStatus> {
+        self.shared.rebuilds().iter().rev().map(|rebuild| rebuild.status()).collect()
+    }
+
+    /// Asks a rebuild to end; it does at the next batch. `None` if there is none of this id.
+    pub fn cancel_rebuild(&self, id: &str) -> Option<RebuildStatus> {
+        let rebuilds = self.shared.rebuilds();
+        let rebuild = rebuilds.iter().find(|rebuild| rebuild.status().id == id)?;
+        rebuild.cancel();
+        Some(rebuild.status())
+    }
+
+    /// Builds a projection from the log in a scratch directory and compares it with the view that serves, at the same
+    /// checkpoints. Blocks; `cancelled` is asked after every batch.
+    ///
+    /// # Errors
+    /// There is no such projection, it is leased, a store or the log cannot be read, or it was cancelled.
+    pub fn verify(&self, name: &str, cancelled: &dyn Fn() -> bool) -> Result<Verdict, ReplayError> {
+        let view = self.shared.view(name)?;
+        let _lease = view.lease()?;
+        let scratch = view.directory.new_name("scratch")?;
+        let verdict = self.shared.verify_in(view, &scratch, cancelled);
+        view.directory.remove(&scratch)?;
+        verdict
+    }
+
+    /// Finishes the batches under way, cancels rebuilds, and ends. Queries go on. Safe to call twice.
+    pub fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.shared.rebuilds().iter().for_each(|rebuild| rebuild.cancel());
+        for worker in self.workers.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // A rebuild that panicked has left the old view serving.
+            let _ = worker.join();
+        }
+        for view in &self.shared.views {
+            view.live().hold();
+        }
+    }
+}
+
+impl Drop for Views {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn view(&self, name: &str) -> Result<&View, ReplayError> {
+        self.views.iter().find(|view| view.spec.name == name).ok_or_else(|| ReplayError::Unknown {
+            name: name.to_owned(),
+            known: self.views.iter().map(|view| view.spec.name).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    fn rebuilds(&self) -> MutexGuard<'_, Vec<Arc<Rebuild>>> {
+        self.rebuilds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, rebuild: Arc<Rebuild>) {
+        let mut rebuilds = self.rebuilds();
+        if rebuilds.len() >= REMEMBERED_REBUILDS
+            && let Some(oldest) = rebuilds.iter().position(|rebuild| rebuild.status().phase.is_over())
+        {
+            rebuilds.remove(oldest);
+        }
+        rebuilds.push(rebuild);
+    }
+
+    fn status(&self, view: &View) -> Result<ViewStatus, ReplayError> {
+        let status = view.progress.status();
+        let (version, inputs) = {
+            let live = view.live();
+            (live.name.clone(), live.opened.projection.inputs().to_vec())
+        };
+        let (lag_events, lag_micros) = Feed::lag(&self.events, &inputs, &status.checkpoints, now_micros())?;
+        let is_rebuilding = self.rebuilds().iter().any(|rebuild| {
+            let status = rebuild.status();
+            status.projection == view.spec.name && !status.phase.is_over()
+        });
+        Ok(ViewStatus { name: view.spec.name, version, inputs, status, is_rebuilding, lag_events, lag_micros })
+    }
+
+    fn run_rebuild(&self, view: &View, rebuild: &Rebuild, _lease: Lease<'_>) {
+        let result = view.directory.new_name(&view.spec.version).and_then(|name| {
+            let result = self.rebuild_in(view, &name, rebuild);
+            if result.is_err()
+                && let Err(error) = view.directory.remove(&name)
+            {
+                tracing::warn!(%error, "an unfinished view stays on disk until the next start");
+            }
+            result
+        });
+        rebuild.update(|status| {
+            status.phase = match &result {
+                Ok(()) => Phase::Done,
+                Err(ReplayError::Cancelled) => Phase::Cancelled,
+                Err(_) => Phase::Failed,
+            };
+            status.eta_seconds = None;
+            if let Err(error) = &result {
+                status.note = Some(error.to_string());
+            }
+        });
+    }
+
+    fn rebuild_in(&self, view: &View, name: &str, rebuild: &Rebuild) -> Result<(), ReplayError> {
+        let new = (view.spec.open)(&view.directory.path(name))?;
+        let inputs = new.projection.inputs().to_vec();
+        let total = || ends(&self.events, &inputs).map(|ends| count(&ends));
+        catch_up(&self.events, &new.projection, None, |applied| rebuild.counted(applied, total()?))?;
+
+        rebuild.update(|status| status.phase = Phase::Switching);
+        let mut live = view.live();
+        let running = live.hold();
+        let switched = self.switch(view, &mut live, name, new, rebuild);
+        view.go_on(self, &mut live, running)?;
+        switched
+    }
+
+    /// Brings both views to the same end, compares them, and exchanges them. The old view's projection is held.
+    fn switch(
+        &self,
+        view: &View,
+        live: &mut Live,
+        name: &str,
+        mut new: Opened,
+        rebuild: &Rebuild,
+    ) -> Result<(), ReplayError> {
+        let end = ends(&self.events, new.projection.inputs())?;
+        catch_up(&self.events, &new.projection, Some(&end), |applied| rebuild.counted(applied, count(&end)))?;
+        // The old view may fail: being rebuilt is what it is for. Then there is nothing to compare with.
+        let old = catch_up(&self.events, &live.opened.projection, Some(&end), |_| Ok(()))
+            .and_then(|()| Ok(live.opened.projection.digest()?));
+        let differs = match old {
+            Ok(old) if old == new.projection.digest()? => None,
+            Ok(_) => Some("the view that was replaced differed from the log".to_owned()),
+            Err(error) => Some(format!("the view that was replaced could not be compared: {error}")),
+        };
+        rebuild.counted(0, count(&end))?;
+        view.directory.set_current(name)?;
+        std::mem::replace(&mut new.publish, Box::new(|| ()))();
+        let old = std::mem::replace(&mut live.opened, new);
+        let old_name = std::mem::replace(&mut live.name, name.to_owned());
+        retire(view.directory.clone(), old_name, old);
+        rebuild.update(|status| status.note = differs);
+        Ok(())
+    }
+
+    fn verify_in(&self, view: &View, scratch: &str, cancelled: &dyn Fn() -> bool) -> Result<Verdict, ReplayError> {
+        let rebuilt = (view.spec.open)(&view.directory.path(scratch))?;
+        let go_on = |_| {
+            let ends = cancelled() || self.stopping.load(Ordering::Acquire);
+            if ends { Err(ReplayError::Cancelled) } else { Ok(()) }
+        };
+        // Most of the way while the view goes on; only the rest with it held still.
+        let ahead = view.live().opened.projection.checkpoints()?;
+        catch_up(&self.events, &rebuilt.projection, Some(&ahead), go_on)?;
+        let mut live = view.live();
+        let running = live.hold();
+        let compared = compare(&self.events, &live.opened, &rebuilt, &go_on);
+        view.go_on(self, &mut live, running)?;
+        let (live, rebuilt) = compared?;
+        Ok(Verdict { projection: view.spec.name.to_owned(), live, rebuilt })
+    }
+}
+
+fn compare(
+    events: &EventLog,
+    live: &Opened,
+    rebuilt: &Opened,
+    go_on: &dyn Fn(u64) -> Result<(), ReplayError>,
+) -> Result<(Digest, Digest), ReplayError> {
+    let at: Checkpoints = live.projection.checkpoints()?;
+    catch_up(events, &rebuilt.projection, Some(&at), go_on)?;
+    Ok((live.projection.digest()?, rebuilt.projection.digest()?))
+}
+
+impl View {
+    fn open(root: &Path, events: &EventLog, spec: ViewSpec) -> Result<Self, ReplayError> {
+        let directory = Arc::new(ViewDirectory::open(root.join(spec.name))?);
+        let (name, mut opened) = open_current(&directory, &spec)?;
+        std::mem::replace(&mut opened.publish, Box::new(|| ()))();
+        let progress = Arc::new(Progress::default());
+        let runner = ProjectionRunner::start(spec.name, events.clone(), opened.projection.clone(), progress.clone())?;
+        let live = Mutex::new(Live { name, opened, runner: Some(runner) });
+        Ok(Self { spec, directory, progress, leased: AtomicBool::new(false), live })
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lease(&self) -> Result<Lease<'_>, ReplayError> {
+        match self.leased.swap(true, Ordering::AcqRel) {
+            false => Ok(Lease(self)),
+            true => Err(ReplayError::Busy(self.spec.name.to_owned())),
+        }
+    }
+
+    /// Lets the projection run again after [`Live::hold`], unless everything is stopping.
+    fn go_on(&self, shared: &Shared, live: &mut Live, was_running: bool) -> Result<(), ReplayError> {
+        if was_running && !shared.stopping.load(Ordering::Acquire) {
+            let projection = live.opened.projection.clone();
+            let events = shared.events.clone();
+            live.runner = Some(ProjectionRunner::start(self.spec.name, events, projection, self.progress.clone())?);
+        }
+        Ok(())
+    }
+}
+
+impl Live {
+    /// Finishes the batch under way and holds the projection still; whether it was running.
+    fn hold(&mut self) -> bool {
+        self.runner.take().is_some()
+    }
+}
+
+/// Opens the view that serves, or makes a new one if there is none that this program can use.
+fn open_current(directory: &ViewDirectory, spec: &ViewSpec) -> Result<(String, Opened), ReplayError> {
+    let current = directory.current()?.filter(|name| ViewDirectory::is_of_version(name, &spec.version));
+    if let Some(name) = current {
+        match (spec.open)(&directory.path(&name)) {
+            Ok(opened) => {
+                directory.remove_all_but(&name)?;
+                return Ok((name, opened));
+            }
+            Err(error) => tracing::warn!(projection = spec.name, %error, "the view is built anew from the log"),
+        }
+    }
+    let name = directory.new_name(&spec.version)?;
+    let opened = (spec.open)(&directory.path(&name))?;
+    directory.set_current(&name)?;
+    directory.remove_all_but(&name)?;
+    Ok((name, opened))
+}
+
+#[cfg(test)]
+mod tests;
