@@ -1,0 +1,44 @@
+//! What travels over the wire: one file a concept, each type both written and read.
+//!
+//! Owns: the names, defaults and meanings of fields; the OpenAPI document is generated from these types.
+//! Never: holds behaviour. Requests are refused in [`crate::checks`].
+
+mod event;
+mod message;
+mod page;
+mod position;
+mod processor;
+mod projection;
+mod readiness;
+mod rebuild;
+mod recall;
+mod subscription;
+mod thread;
+mod timestamp;
+mod topic;
+mod verification;
+mod wait;
+
+pub use event::EventView;
+pub use message::{Accepted, LineError, Message, MessageAccepted, MessagesAccepted, NewMessage, Receipt, Role};
+pub use page::Page;
+pub use position::PositionView;
+pub use processor::{CheckpointView, ProcessorView, ProcessorsView};
+pub use projection::{ProjectionView, ProjectionsView};
+pub use readiness::Readiness;
+pub use rebuild::{RebuildRequest, RebuildView, RebuildsView};
+pub use recall::{RecallRequest, RecallResponse, RecallResult, mark_matches};
+pub use subscription::{NewSubscription, Subscription};
+pub use thread::Thread;
+pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use topic::{PartitionView, TopicView, TopicsView};
+pub use verification::{Verification, VerifyReport, VerifyRequest};
+pub use wait::{UnknownWaitLevel, WaitLevel};
+
+/// The space of messages and queries that name none.
+pub const DEFAULT_SPACE: &str = "main";
+
+/// [`DEFAULT_SPACE`], in the form that serde asks for.
+pub(crate) fn default_space() -> String {
+    DEFAULT_SPACE.to_owned()
+}

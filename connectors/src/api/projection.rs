@@ -1,0 +1,29 @@
+//! Projections: the stores that answer queries, and how far each has come.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The projections that serve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ProjectionsView {
+    /// Every projection.
+    pub projections: Vec<ProjectionView>,
+}
+
+/// One projection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ProjectionView {
+    /// Its name.
+    pub name: String,
+    /// The view version that serves.
+    pub version: String,
+    /// What it is doing, such as `live`, `catching_up` or `failed`.
+    pub state: String,
+    /// How many events it has yet to apply.
+    pub lag_events: u64,
+    /// The age in seconds of the oldest event it has yet to apply; 0 when there is none.
+    pub lag_seconds: f64,
+    /// With `digest=true`: what it holds, hashed; equal contents give equal digests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}

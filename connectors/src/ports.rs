@@ -1,0 +1,203 @@
+//! Ports: what a gateway asks of the rest of the house, and nothing more.
+//!
+//! Owns: one small object-safe trait for each thing a gateway needs; the binary implements them.
+//! Promises to implementers: requests have passed [`crate::checks`]; an answer that is dropped before it is ready (the
+//! client left) takes nothing back that was begun; every method may be called from many requests at once.
+//! Asks of implementers: never block the calling thread; say "busy" with a problem instead of queueing without bound.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::Stream;
+use meshlog_schemas::{Checkpoints, Position};
+
+use crate::{
+    api::{
+        EventView, Message, NewSubscription, Page, ProcessorsView, ProjectionsView, Readiness, RebuildView, RecallRequest,
+        RecallResponse, Role, Subscription, Thread, Timestamp, TopicsView, VerifyReport, WaitLevel,
+    },
+    problem::{Code, Problem},
+};
+
+/// What a port answers, once it has.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send + 'a>>;
+
+/// Events as they are appended. It ends only when the log stops, or after an error.
+pub type Tail = Pin<Box<dyn Stream<Item = Result<EventView, Problem>> + Send>>;
+
+/// Every port a gateway needs.
+#[derive(Clone)]
+pub struct Ports {
+    /// Takes messages in.
+    pub ingest: Arc<dyn Ingest>,
+    /// Reads threads and messages.
+    pub conversations: Arc<dyn Conversations>,
+    /// Finds what was said.
+    pub recall: Arc<dyn Recall>,
+    /// Reads the log.
+    pub events: Arc<dyn Events>,
+    /// Shows and steers processors and projections.
+    pub operations: Arc<dyn Operations>,
+    /// Keeps who is to be told of what.
+    pub subscriptions: Arc<dyn Subscriptions>,
+}
+
+/// Takes messages in.
+pub trait Ingest: Send + Sync {
+    /// Appends messages in the order given and answers one result a message, in that order, once all are durable.
+    ///
+    /// A message with a `source_id` that its space has seen is a duplicate: nothing is appended, and the first position is
+    /// answered. A problem means that none of the messages is promised to be durable (the log has stopped or is full, with
+    /// [`Problem::retry_after`]); sending them again is safe where they have source ids.
+    fn accept(&self, messages: Vec<CheckedMessage>) -> Answer<'_, Vec<Result<Stored, Refusal>>>;
+
+    /// Waits until everything before `written` has come to `level`, or until `deadline`, and answers the level that it has
+    /// come to by then. Reaching the deadline is no error.
+    fn wait(&self, written: Checkpoints, level: WaitLevel, deadline: Instant) -> Answer<'_, WaitLevel>;
+}
+
+/// Reads threads and messages. Times and order are those of the messages, not of the log.
+pub trait Conversations: Send + Sync {
+    /// The threads of a space, the one with the newest message first.
+    fn threads(&self, space: String, page: PageRequest) -> Answer<'_, Page<Thread>>;
+
+    /// The messages of a thread, the oldest first; `None` when the space has no such thread.
+    fn messages(&self, space: String, thread: String, page: PageRequest) -> Answer<'_, Option<Page<Message>>>;
+
+    /// A message by its id; `None` when there is none.
+    fn message(&self, id: String) -> Answer<'_, Option<Message>>;
+}
+
+/// Finds what was said.
+pub trait Recall: Send + Sync {
+    /// The messages that answer the request best, best first, at most `limit`.
+    fn recall(&self, request: RecallRequest) -> Answer<'_, RecallResponse>;
+}
+
+/// Reads the log. Only the partitions that `from` names are read, each from its offset on.
+pub trait Events: Send + Sync {
+    /// Events in the order of partition, then offset, as many as the limit allows and at least one if there is any.
+    fn read(&self, from: Checkpoints, limit: ReadLimit) -> Answer<'_, Vec<EventView>>;
+
+    /// Events that are there, then events as they are appended; in the order of offsets within each partition.
+    fn tail(&self, from: Checkpoints) -> Answer<'_, Tail>;
+}
+
+/// Shows and steers processors and projections.
+pub trait Operations: Send + Sync {
+    /// Every topic with the offsets its partitions hold.
+    fn topics(&self) -> Answer<'_, TopicsView>;
+
+    /// Every processor with how far it has come.
+    fn processors(&self) -> Answer<'_, ProcessorsView>;
+
+    /// Every projection with how far it has come.
+    fn projections(&self, digests: Digests) -> Answer<'_, ProjectionsView>;
+
+    /// Starts to rebuild a projection and answers at once ([`Code::UnknownProjection`], [`Code::RebuildRunning`]).
+    fn start_rebuild(&self, projection: String) -> Answer<'_, RebuildView>;
+
+    /// The rebuilds since the server was started, the newest first.
+    fn rebuilds(&self) -> Answer<'_, Vec<RebuildView>>;
+
+    /// A rebuild by its id; `None` when there is none.
+    fn rebuild(&self, id: String) -> Answer<'_, Option<RebuildView>>;
+
+    /// Cancels a rebuild; one that has ended stays as it is. `None` when there is none of this id.
+    fn cancel_rebuild(&self, id: String) -> Answer<'_, Option<RebuildView>>;
+
+    /// Compares a projection, or all of them, with what the log says ([`Code::UnknownProjection`]).
+    fn verify(&self, projection: Option<String>) -> Answer<'_, VerifyReport>;
+
+    /// Whether the server can do its work now.
+    fn ready(&self) -> Answer<'_, Readiness>;
+
+    /// The metrics of everything behind the gateway, in the Prometheus text format.
+    fn metrics(&self) -> Answer<'_, String>;
+}
+
+/// Keeps who is to be told of what.
+pub trait Subscriptions: Send + Sync {
+    /// Adds a subscription. Adding the same twice is safe: the first is answered again.
+    fn add(&self, subscription: NewSubscription) -> Answer<'_, Subscription>;
+
+    /// Every subscription, in a stable order.
+    fn list(&self, page: PageRequest) -> Answer<'_, Page<Subscription>>;
+
+    /// Removes a subscription and answers it; `None` when there is none of this id.
+    fn remove(&self, id: String) -> Answer<'_, Option<Subscription>>;
+}
+
+/// A message that may be taken in: its fields have been checked, its defaults filled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedMessage {
+    /// The sender's own id, if one was given.
+    pub source_id: Option<String>,
+    /// The set of threads that share memory.
+    pub space: String,
+    /// The conversation it belongs to.
+    pub thread: String,
+    /// Who said it.
+    pub author: String,
+    /// What the author is to the thread.
+    pub role: Role,
+    /// When it was said; `None` for the time at which it is taken in.
+    pub sent_at: Option<Timestamp>,
+    /// What was said.
+    pub text: String,
+}
+
+/// A message that is durable in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The message's id.
+    pub id: String,
+    /// Where it stands.
+    pub position: Position,
+    /// Whether it had been taken in before.
+    pub duplicate: bool,
+}
+
+/// Why one message of several was not taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The stable name of the problem.
+    pub code: Code,
+    /// What was wrong.
+    pub detail: String,
+}
+
+/// Which piece of a list is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    /// How many items at most; at least 1.
+    pub items: usize,
+    /// How many bytes of text the items may hold together. A page has at least one item, however large, if there is one.
+    pub bytes: usize,
+    /// The `next` of the piece before; `None` for the first. One that this list did not give out is [`Code::BadCursor`].
+    pub cursor: Option<String>,
+}
+
+/// How much of the log to read at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadLimit {
+    /// How many events at most; at least 1.
+    pub events: usize,
+    /// How many bytes their bodies may hold together.
+    pub bytes: usize,
+}
+
+/// Whether projections are to be hashed, which reads them whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Digests {
+    /// Each projection is hashed.
+    Computed,
+    /// None is.
+    Omitted,
+}
+
+/// How long the gateway waits for a port past the deadline it gave it, before it answers without it.
+pub const WAIT_GRACE: Duration = Duration::from_secs(1);
