@@ -47,7 +47,8 @@ impl Filter {
     pub fn accepts(&self, facets: &Facets) -> bool {
         self.accepts_space(&facets.space)
             && (self.threads.is_empty() || self.threads.contains(&facets.thread))
-            && (self.authors.is_empty() || self.authors.iter().any(|author| author.eq_ignore_ascii_case(&facets.author)))
+            && (self.authors.is_empty()
+                || self.authors.iter().any(|author| author.eq_ignore_ascii_case(&facets.author)))
             && self.after.is_none_or(|after| facets.sent_at >= after)
             && self.before.is_none_or(|before| facets.sent_at < before)
             && self.as_of.is_none_or(|as_of| facets.accepted_at <= as_of)
