@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use candle_core::safetensors::SliceSafetensors;
 use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -34,6 +35,8 @@ pub struct SentenceModel {
     id: String,
     pieces: Pieces,
     bert: Bert,
+    /// Threads for questions alone, so that none queues behind the texts of a rebuild in the common pool.
+    questions: ThreadPool,
 }
 
 impl SentenceModel {
@@ -58,6 +61,7 @@ impl SentenceModel {
             id: identity(dir, &weights, &tokenizer),
             pieces: Pieces::parse(&tokenizer, &tokenizer_path)?,
             bert: load(&weights, weights_path, &config)?,
+            questions: question_threads()?,
         })
     }
 
@@ -87,7 +91,7 @@ impl SentenceModel {
         let groups = groups(&texts);
         let vectors = match groups.as_slice() {
             [] => return Ok(Vec::new()),
-            [group] => self.bert.embed(group, Spread::AllThreads),
+            [group] => self.questions.install(|| self.bert.embed(group, Spread::AllThreads)),
             _ => {
                 let vectors: Result<Vec<_>, _> =
                     groups.par_iter().map(|group| self.bert.embed(group, Spread::OneThread)).collect();
@@ -153,6 +157,13 @@ fn load(weights: &[u8], path: PathBuf, config: &Config) -> Result<Bert, ModelErr
         Err(cause) => return Err(ModelError::Corrupt { path, cause: cause.to_string() }),
     };
     Bert::load(&tensors, config).map_err(|cause| ModelError::WrongArchitecture { path, cause: cause.to_string() })
+}
+
+fn question_threads() -> Result<ThreadPool, ModelError> {
+    ThreadPoolBuilder::new()
+        .thread_name(|index| format!("meshlog-question-{index}"))
+        .build()
+        .map_err(|cause| ModelError::Threads { cause: cause.to_string() })
 }
 
 fn identity(dir: &Path, weights: &[u8], tokenizer: &[u8]) -> String {
