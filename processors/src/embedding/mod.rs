@@ -1,1 +1,15 @@
-//! embedding
+//! Embedding: texts as vectors that lie near each other when the texts mean similar things.
+//!
+//! Owns: the local model, its forward pass and the cache before it.
+//! Promises: vectors of unit length, in the order of the texts, the same for the same text.
+//! Never: reads the log, knows a message, downloads a model, or talks to a provider.
+
+mod bert;
+mod encoder;
+mod error;
+mod model;
+mod pieces;
+
+pub use encoder::Encoder;
+pub use error::ModelError;
+pub use model::SentenceModel;

@@ -1,0 +1,237 @@
+//! The sentence model: from files to unit vectors.
+//!
+//! Owns: the model's identity, the split of a list of texts into pieces of work, and the threads that do it.
+//! Promises: the order of the texts is kept, and a vector depends on its text alone (see `bert`).
+//! Never: downloads anything; `make model` does.
+//! A text is embedded by its first 256 word pieces, found in its first 8 KiB; the rest does not count.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::safetensors::SliceSafetensors;
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::bert::{Bert, Config, Spread};
+use super::pieces::Pieces;
+use super::{Encoder, ModelError};
+
+const WEIGHTS: &str = "model.safetensors";
+const TOKENIZER: &str = "tokenizer.json";
+const CONFIG: &str = "config.json";
+const POOLING: &str = "1_Pooling/config.json";
+
+/// Changes with every change to pooling or normalisation that changes vectors, and so changes the model's id.
+const POOLING_VERSION: &str = "mean-l2-256-v1";
+
+/// Word pieces computed together by one thread. Enough to read each weight once for many pieces, few enough that the
+/// activations stay in a core's own cache.
+const PIECES_TOGETHER: usize = 128;
+
+/// A sentence model in memory, about 100 MB for all-MiniLM-L6-v2. Shared between threads by reference.
+pub struct SentenceModel {
+    id: String,
+    pieces: Pieces,
+    bert: Bert,
+    /// Threads for questions alone, so that none queues behind the texts of a rebuild in the common pool.
+    questions: ThreadPool,
+}
+
+impl SentenceModel {
+    /// Opens the model in a directory with `model.safetensors`, `tokenizer.json` and `config.json`.
+    /// Reads about 90 MB and keeps no file open. Needs about 200 MB for a moment.
+    ///
+    /// # Errors
+    /// A file is missing or damaged, or the model is not a BERT with mean pooling. The message names the file.
+    pub fn open(dir: &Path) -> Result<Self, ModelError> {
+        let config_path = dir.join(CONFIG);
+        let config: Config = parse(&read(&config_path)?, &config_path)?;
+        if let Some(cause) = config.unsupported() {
+            return Err(ModelError::WrongArchitecture { path: config_path, cause });
+        }
+        check_pooling(dir.join(POOLING))?;
+
+        let tokenizer_path = dir.join(TOKENIZER);
+        let tokenizer = read(&tokenizer_path)?;
+        let weights_path = dir.join(WEIGHTS);
+        let weights = read(&weights_path)?;
+        Ok(Self {
+            id: identity(dir, &weights, &tokenizer),
+            pieces: Pieces::parse(&tokenizer, &tokenizer_path)?,
+            bert: load(&weights, weights_path, &config)?,
+            questions: question_threads()?,
+        })
+    }
+
+    /// The directory's name and a fingerprint of everything that changes the vectors, for example
+    /// `all-MiniLM-L6-v2@0123456789ab`.
+    pub fn model_id(&self) -> &str {
+        &self.id
+    }
+
+    /// Numbers in a vector: 384 for all-MiniLM-L6-v2.
+    pub fn dims(&self) -> usize {
+        self.bert.dims()
+    }
+
+    /// The unit vectors of texts, in their order. Any text has one, the empty text too.
+    ///
+    /// One short list (a question) is computed by all threads together, a long one by each thread on its own texts.
+    ///
+    /// # Errors
+    /// The model's files do not belong together.
+    pub fn encode(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, ModelError> {
+        let texts: Vec<Vec<u32>> = match texts {
+            [text] => vec![self.pieces.split(text)?],
+            _ => texts.par_iter().map(|text| self.pieces.split(text)).collect::<Result<_, _>>()?,
+        };
+        let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+        let groups = groups(&texts);
+        let vectors = match groups.as_slice() {
+            [] => return Ok(Vec::new()),
+            [group] => self.questions.install(|| self.bert.embed(group, Spread::AllThreads)),
+            _ => {
+                let vectors: Result<Vec<_>, _> =
+                    groups.par_iter().map(|group| self.bert.embed(group, Spread::OneThread)).collect();
+                vectors.map(|groups| groups.into_iter().flatten().collect())
+            }
+        };
+        vectors.map_err(|cause| ModelError::Compute { cause: cause.to_string() })
+    }
+}
+
+impl Encoder for SentenceModel {
+    fn model_id(&self) -> &str {
+        self.model_id()
+    }
+
+    fn dims(&self) -> usize {
+        self.dims()
+    }
+
+    fn encode(&self, texts: &[&str]) -> Result<Vec<Arc<[f32]>>, ModelError> {
+        Ok(self.encode(texts)?.into_iter().map(Arc::from).collect())
+    }
+}
+
+/// Neighbouring texts of up to [`PIECES_TOGETHER`] pieces; a longer text is a group of its own.
+fn groups<'a, 'b>(texts: &'b [&'a [u32]]) -> Vec<&'b [&'a [u32]]> {
+    let mut groups = Vec::new();
+    let mut rest = texts;
+    while !rest.is_empty() {
+        let mut pieces = 0;
+        let fitting = rest.iter().take_while(|text| {
+            pieces += text.len();
+            pieces <= PIECES_TOGETHER
+        });
+        let (group, after) = rest.split_at(fitting.count().max(1));
+        groups.push(group);
+        rest = after;
+    }
+    groups
+}
+
+/// The settings of the pooling that decide whether this program can do it.
+#[derive(Deserialize)]
+struct Pooling {
+    pooling_mode_mean_tokens: bool,
+}
+
+/// Refuses a model that states another pooling. One that states none is taken to be for the mean.
+fn check_pooling(path: PathBuf) -> Result<(), ModelError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let pooling: Pooling = parse(&read(&path)?, &path)?;
+    if pooling.pooling_mode_mean_tokens {
+        return Ok(());
+    }
+    Err(ModelError::WrongArchitecture { path, cause: "pooling_mode_mean_tokens is not set".to_owned() })
+}
+
+fn load(weights: &[u8], path: PathBuf, config: &Config) -> Result<Bert, ModelError> {
+    let tensors = match SliceSafetensors::new(weights) {
+        Ok(tensors) => tensors,
+        Err(cause) => return Err(ModelError::Corrupt { path, cause: cause.to_string() }),
+    };
+    Bert::load(&tensors, config).map_err(|cause| ModelError::WrongArchitecture { path, cause: cause.to_string() })
+}
+
+fn question_threads() -> Result<ThreadPool, ModelError> {
+    ThreadPoolBuilder::new()
+        .thread_name(|index| format!("meshlog-question-{index}"))
+        .build()
+        .map_err(|cause| ModelError::Threads { cause: cause.to_string() })
+}
+
+fn identity(dir: &Path, weights: &[u8], tokenizer: &[u8]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(blake3::hash(weights).as_bytes());
+    hasher.update(blake3::hash(tokenizer).as_bytes());
+    hasher.update(POOLING_VERSION.as_bytes());
+    let fingerprint = hasher.finalize().to_hex();
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    format!("{name}@{}", &fingerprint[..12])
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
+    std::fs::read(path).map_err(|cause| ModelError::Missing { path: path.to_owned(), cause })
+}
+
+fn parse<T: DeserializeOwned>(content: &[u8], path: &Path) -> Result<T, ModelError> {
+    serde_json::from_slice(content)
+        .map_err(|cause| ModelError::Corrupt { path: path.to_owned(), cause: cause.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Reference {
+        text: String,
+        vector: Vec<f32>,
+    }
+
+    /// What sentence-transformers computes; see scripts/reference-vectors.py.
+    fn references() -> Vec<Reference> {
+        let fixture = include_str!("../../tests-data/minilm-reference.json");
+        serde_json::from_str(fixture).expect("the fixture is a list of texts with vectors")
+    }
+
+    fn model_dir() -> PathBuf {
+        match std::env::var_os("MESHLOG_MODEL") {
+            Some(dir) => PathBuf::from(dir),
+            None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/all-MiniLM-L6-v2"),
+        }
+    }
+
+    fn model() -> SentenceModel {
+        SentenceModel::open(&model_dir()).unwrap_or_else(|error| {
+            panic!("these tests need the embedding model; run `make model` or set MESHLOG_MODEL: {error}")
+        })
+    }
+
+    fn cosine(a: &[f32], b: &[f32]) -> f64 {
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    }
+
+    #[test]
+    fn vectors_agree_with_sentence_transformers_one_by_one_and_together() {
+        let (model, references) = (model(), references());
+        let texts: Vec<&str> = references.iter().map(|reference| reference.text.as_str()).collect();
+        let together = model.encode(&texts).expect("any text has a vector");
+        assert_eq!(together.len(), references.len());
+        for (reference, together) in references.iter().zip(together) {
+            let alone = model.encode(&[&reference.text]).expect("any text has a vector");
+            for (how, vector) in [("alone", &alone[0]), ("together", &together)] {
+                let cosine = cosine(vector, &reference.vector);
+                assert!(cosine >= 0.999_99, "{:.60?} {how}: cosine {cosine}", reference.text);
+            }
+        }
+    }
+}
