@@ -47,6 +47,14 @@ impl Room {
         self.enter_bounded(size).await.ok()
     }
 
+    /// Takes room for an item of `size` bytes if there is some now.
+    pub fn try_enter(&self, size: usize) -> Option<Permit> {
+        let size = u32::try_from(size).unwrap_or(u32::MAX).min(self.capacity.bytes);
+        let item = self.items.clone().try_acquire_owned().ok()?;
+        let bytes = self.bytes.clone().try_acquire_many_owned(size).ok()?;
+        Some(Permit { _item: item, _bytes: bytes })
+    }
+
     async fn enter_bounded(&self, size: u32) -> Result<Permit, AcquireError> {
         let item = self.items.clone().acquire_owned().await?;
         let bytes = self.bytes.clone().acquire_many_owned(size).await?;

@@ -1,0 +1,97 @@
+//! Events as the gateway shows them: envelope and body as JSON.
+
+use meshlog_connectors::api::{EventView, Timestamp};
+use meshlog_pipeline::{Entry, StoredEvent, Unreadable};
+use meshlog_schemas::{Event, TextEmbedded};
+use serde_json::{Value, json};
+
+/// What an offset holds, as JSON.
+pub(super) fn event_view(entry: Entry) -> EventView {
+    match entry {
+        Ok(stored) => readable(stored),
+        Err(unreadable) => unreadable_view(*unreadable),
+    }
+}
+
+fn readable(stored: StoredEvent) -> EventView {
+    let envelope = stored.envelope;
+    EventView {
+        position: stored.position.into(),
+        key: stored.key,
+        id: envelope.id.to_string(),
+        kind: envelope.kind,
+        source: envelope.source,
+        time: Timestamp::from_micros(envelope.time),
+        space: envelope.space,
+        causation_id: envelope.causation.map(|id| id.to_string()),
+        correlation_id: envelope.correlation.map(|id| id.to_string()),
+        traceparent: envelope.traceparent,
+        trust: Some(envelope.trust.label().to_owned()),
+        data: data(&stored.event),
+        unreadable: None,
+        appended_at: Timestamp::from_micros(stored.appended_at),
+    }
+}
+
+fn unreadable_view(unreadable: Unreadable) -> EventView {
+    let envelope = unreadable.envelope;
+    EventView {
+        position: unreadable.position.into(),
+        key: unreadable.key,
+        id: envelope.as_ref().map(|envelope| envelope.id.to_string()).unwrap_or_default(),
+        kind: envelope.as_ref().map(|envelope| envelope.kind.clone()).unwrap_or_default(),
+        source: envelope.as_ref().map(|envelope| envelope.source.clone()).unwrap_or_default(),
+        time: Timestamp::from_micros(envelope.as_ref().map_or(unreadable.appended_at, |envelope| envelope.time)),
+        space: envelope.as_ref().and_then(|envelope| envelope.space.clone()),
+        causation_id: envelope.as_ref().and_then(|envelope| Some(envelope.causation?.to_string())),
+        correlation_id: envelope.as_ref().and_then(|envelope| Some(envelope.correlation?.to_string())),
+        traceparent: envelope.as_ref().and_then(|envelope| envelope.traceparent.clone()),
+        trust: envelope.as_ref().map(|envelope| envelope.trust.label().to_owned()),
+        data: Value::Null,
+        unreadable: Some(unreadable.cause.to_string()),
+        appended_at: Timestamp::from_micros(unreadable.appended_at),
+    }
+}
+
+fn data(event: &Event) -> Value {
+    let value = match event {
+        Event::MessageAccepted(body) => {
+            let mut value = serde_json::to_value(body);
+            if let Ok(value) = &mut value {
+                value["sent_at"] = json!(Timestamp::from_micros(body.sent_at));
+            }
+            value
+        }
+        Event::MessageRouted(body) => serde_json::to_value(body),
+        Event::TextEmbedded(body) => return embedded(body),
+        Event::SubscriptionAdded(body) => serde_json::to_value(body),
+        Event::SubscriptionRemoved(body) => serde_json::to_value(body),
+        Event::SchemaRegistered(body) => serde_json::to_value(body),
+        Event::EventFailed(body) => serde_json::to_value(body),
+    };
+    // Bodies are plain records of texts and numbers, which JSON can always hold.
+    value.unwrap_or_default()
+}
+
+/// Bytes as people read them: the hash in hexadecimal, the vector as numbers.
+fn embedded(body: &TextEmbedded) -> Value {
+    let hash: String = body.content_hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let vector: Vec<f32> = body
+        .vector
+        .chunks_exact(4)
+        .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+        .collect();
+    json!({
+        "message_id": body.message_id,
+        "space": body.space,
+        "thread": body.thread,
+        "author": body.author,
+        "role": body.role,
+        "sent_at": Timestamp::from_micros(body.sent_at),
+        "accepted_at": Timestamp::from_micros(body.accepted_at),
+        "model": body.model,
+        "dims": body.dims,
+        "content_hash": hash,
+        "vector": vector,
+    })
+}

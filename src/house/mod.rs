@@ -1,0 +1,17 @@
+//! The house: log, stages, views and gateway of one process, put together.
+//!
+//! Owns: the order in which the parts are started and stopped, and the ports through which the gateway reaches them.
+//! Never: any logic of a part. What stands here only connects.
+
+mod doctor;
+mod error;
+mod event_view;
+pub mod offline;
+mod ports;
+mod rooms;
+mod serving;
+mod up;
+
+pub use doctor::{DoctorReport, Finding};
+pub use error::HouseError;
+pub use up::{UpOptions, up};

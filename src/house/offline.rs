@@ -1,0 +1,55 @@
+//! Work on the data directory of a server that does not run.
+
+use std::{path::Path, time::Duration};
+
+use meshlog_connectors::api::Verification;
+use meshlog_processors::recall::Weights;
+use meshlog_replay::{Phase, ReplayError};
+
+use super::{HouseError, ports::verification, rooms::Rooms};
+
+pub use super::doctor::doctor;
+
+/// Rebuilds one projection, or all, and switches to the new views.
+///
+/// # Errors
+/// The directory is in use or cannot be opened, or a rebuild failed.
+pub fn rebuild(data: &Path, projection: Option<&str>, model: &Path) -> Result<(), HouseError> {
+    let rooms = Rooms::open(data, model, Weights::default())?;
+    for name in names(&rooms, projection)? {
+        let id = rooms.views.start_rebuild(&name)?.id;
+        let ended = loop {
+            let status = rooms.views.rebuilds().into_iter().find(|rebuild| rebuild.id == id);
+            match status {
+                Some(status) if status.phase.is_over() => break status,
+                _ => std::thread::sleep(Duration::from_millis(50)),
+            }
+        };
+        if ended.phase != Phase::Done {
+            let cause = std::io::Error::other(ended.note.unwrap_or_default());
+            let path = data.join("projections").join(name);
+            return Err(ReplayError::Directory { path, action: "rebuilt", cause }.into());
+        }
+    }
+    rooms.close();
+    Ok(())
+}
+
+/// Compares one projection, or all, with what the log says.
+///
+/// # Errors
+/// The directory is in use or cannot be opened, or a store cannot be read.
+pub fn verify(data: &Path, projection: Option<&str>, model: &Path) -> Result<Vec<Verification>, HouseError> {
+    let rooms = Rooms::open(data, model, Weights::default())?;
+    let names = names(&rooms, projection)?;
+    let verdicts: Result<Vec<_>, _> = names.iter().map(|name| rooms.views.verify(name, &|| false)).collect();
+    rooms.close();
+    Ok(verdicts?.into_iter().map(verification).collect())
+}
+
+fn names(rooms: &Rooms, projection: Option<&str>) -> Result<Vec<String>, HouseError> {
+    match projection {
+        Some(name) => Ok(vec![name.to_owned()]),
+        None => Ok(rooms.views.statuses()?.into_iter().map(|status| status.name.to_owned()).collect()),
+    }
+}

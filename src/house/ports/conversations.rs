@@ -1,0 +1,92 @@
+//! Threads and messages.
+
+use std::sync::Arc;
+
+use meshlog_connectors::{
+    api::{Message, Page, Thread, Timestamp},
+    ports::{Answer, Conversations, PageRequest},
+};
+use meshlog_processors::threads::{MessageRow, PageLimit, ThreadRow};
+use meshlog_schemas::EventId;
+
+use super::{blocking, from_cursor, problems, stores, to_cursor};
+use crate::house::rooms::Rooms;
+
+pub(super) struct ConversationsPort(Arc<Rooms>);
+
+impl ConversationsPort {
+    pub(super) fn new(rooms: Arc<Rooms>) -> Self {
+        Self(rooms)
+    }
+}
+
+impl Conversations for ConversationsPort {
+    fn threads(&self, space: String, page: PageRequest) -> Answer<'_, Page<Thread>> {
+        Box::pin(blocking(&self.0, move |rooms| {
+            let cursor = page.cursor.as_deref().map(from_cursor).transpose()?;
+            let threads = stores(rooms)?.threads;
+            let found = threads.threads(&space, limit(&page), cursor.as_deref()).map_err(problems::from_store)?;
+            Ok(Page {
+                items: found.items.into_iter().map(thread).collect(),
+                next: found.next.as_deref().map(to_cursor),
+            })
+        }))
+    }
+
+    fn messages(&self, space: String, thread: String, page: PageRequest) -> Answer<'_, Option<Page<Message>>> {
+        Box::pin(blocking(&self.0, move |rooms| {
+            let cursor = page.cursor.as_deref().map(from_cursor).transpose()?;
+            let threads = stores(rooms)?.threads;
+            if threads.thread(&space, &thread).map_err(problems::from_store)?.is_none() {
+                return Ok(None);
+            }
+            let found =
+                threads.messages(&space, &thread, limit(&page), cursor.as_deref()).map_err(problems::from_store)?;
+            Ok(Some(Page {
+                items: found.items.into_iter().map(|(row, text)| message(row, text)).collect(),
+                next: found.next.as_deref().map(to_cursor),
+            }))
+        }))
+    }
+
+    fn message(&self, id: String) -> Answer<'_, Option<Message>> {
+        Box::pin(blocking(&self.0, move |rooms| {
+            // What is no id of ours names no message.
+            let Ok(EventId(id)) = id.parse() else { return Ok(None) };
+            let threads = stores(rooms)?.threads;
+            let Some(row) = threads.message(id).map_err(problems::from_store)? else { return Ok(None) };
+            let text = threads.text(id).map_err(problems::from_store)?.unwrap_or_default();
+            Ok(Some(message(row, text)))
+        }))
+    }
+}
+
+fn limit(page: &PageRequest) -> PageLimit {
+    PageLimit { items: page.items, bytes: page.bytes }
+}
+
+fn thread(row: ThreadRow) -> Thread {
+    Thread {
+        thread_id: row.thread,
+        space: row.space,
+        messages: row.messages,
+        authors: row.authors.into_iter().collect(),
+        first_at: Timestamp::from_micros(row.first_at),
+        last_at: Timestamp::from_micros(row.last_at),
+        position: row.position.into(),
+    }
+}
+
+pub(super) fn message(row: MessageRow, text: String) -> Message {
+    Message {
+        message_id: row.message_id.to_string(),
+        source_id: row.source_id,
+        space: row.facets.space,
+        thread_id: row.facets.thread,
+        author: row.facets.author,
+        role: row.facets.role,
+        sent_at: Timestamp::from_micros(row.facets.sent_at),
+        text,
+        position: row.position.into(),
+    }
+}

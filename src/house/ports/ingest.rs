@@ -1,0 +1,134 @@
+//! Taking messages in.
+
+use std::{sync::Arc, time::Instant};
+
+use meshlog_connectors::{
+    api::WaitLevel,
+    ports::{Answer, CheckedMessage, Ingest, Refusal, Stored},
+    problem::{Code, Problem},
+};
+use meshlog_pipeline::{NewEvent, ReadLimit, Receipt, now_micros};
+use meshlog_schemas::{Checkpoints, Event, EventId, MessageAccepted, Topic, Trust};
+
+use super::{blocking, problems};
+use crate::house::rooms::Rooms;
+
+const SOURCE: &str = "/gateway/http";
+
+pub(super) struct IngestPort(Arc<Rooms>);
+
+impl IngestPort {
+    pub(super) fn new(rooms: Arc<Rooms>) -> Self {
+        Self(rooms)
+    }
+}
+
+impl Ingest for IngestPort {
+    fn accept(&self, messages: Vec<CheckedMessage>) -> Answer<'_, Vec<Result<Stored, Refusal>>> {
+        Box::pin(async move {
+            // Whether the sender gave a time is needed to tell a repeated message from a changed one.
+            let times_given: Vec<bool> = messages.iter().map(|message| message.sent_at.is_some()).collect();
+            let events: Vec<NewEvent> = messages.into_iter().map(to_event).collect();
+            let sent = events.clone();
+            let receipts = self.0.events.append(events, None).await.map_err(problems::from_publish)?;
+            if receipts.iter().all(|receipt| !receipt.duplicate) {
+                return Ok(sent.iter().zip(receipts).map(|(event, receipt)| Ok(stored(event, receipt))).collect());
+            }
+            blocking(&self.0, move |rooms| {
+                let answers = sent.iter().zip(receipts).zip(times_given);
+                answers.map(|((event, receipt), time_given)| answer(rooms, event, receipt, time_given)).collect()
+            })
+            .await
+        })
+    }
+
+    fn wait(&self, written: Checkpoints, level: WaitLevel, deadline: Instant) -> Answer<'_, WaitLevel> {
+        Box::pin(async move {
+            let deadline = tokio::time::Instant::from_std(deadline);
+            if level == WaitLevel::Stored {
+                return Ok(WaitLevel::Stored);
+            }
+            if tokio::time::timeout_at(deadline, self.0.embedder.reaches(&written)).await.is_err() {
+                return Ok(WaitLevel::Stored);
+            }
+            if level == WaitLevel::Embedded {
+                return Ok(WaitLevel::Embedded);
+            }
+            match tokio::time::timeout_at(deadline, self.indexed(&written)).await {
+                Ok(indexed) => indexed.map(|()| WaitLevel::Indexed),
+                Err(_) => Ok(WaitLevel::Embedded),
+            }
+        })
+    }
+}
+
+impl IngestPort {
+    /// Waits for the views of recall. The embedder has passed `written` already, so the vectors of those messages lie
+    /// before the present end of the embeddings.
+    async fn indexed(&self, written: &Checkpoints) -> Result<(), Problem> {
+        let rooms = &self.0;
+        let mut vectors = Checkpoints::default();
+        for partition in rooms.events.partitions(Topic::Embeddings) {
+            vectors.advance(partition, rooms.events.log().bounds(partition).map_err(problems::from_log)?.end);
+        }
+        for (view, target) in [("threads", written), ("text", written), ("vectors", &vectors)] {
+            rooms.views.progress(view).map_err(problems::from_replay)?.reaches(target).await;
+        }
+        Ok(())
+    }
+}
+
+fn to_event(message: CheckedMessage) -> NewEvent {
+    let id = message.source_id.as_ref().map(|source_id| EventId::of_source(&message.space, source_id));
+    let is_named = id.is_some();
+    let event = Event::MessageAccepted(MessageAccepted {
+        source_id: message.source_id,
+        space: message.space,
+        thread: message.thread,
+        author: message.author,
+        role: message.role.name().to_owned(),
+        sent_at: message.sent_at.map_or_else(now_micros, |time| time.micros()),
+        text: message.text,
+    });
+    let event = NewEvent::first(id.unwrap_or_else(EventId::fresh), SOURCE, Trust::Client, event);
+    if is_named { event.once() } else { event }
+}
+
+fn stored(event: &NewEvent, receipt: Receipt) -> Stored {
+    Stored { id: event.envelope.id.to_string(), position: receipt.position, duplicate: receipt.duplicate }
+}
+
+/// A duplicate is one only if it says the same; the same id with another content is refused, never dropped in silence.
+fn answer(
+    rooms: &Rooms,
+    event: &NewEvent,
+    receipt: Receipt,
+    time_given: bool,
+) -> Result<Result<Stored, Refusal>, Problem> {
+    if !receipt.duplicate {
+        return Ok(Ok(stored(event, receipt)));
+    }
+    let one = ReadLimit { records: 1, bytes: usize::MAX };
+    let position = receipt.position;
+    let found = rooms.events.read(position.partition, position.offset, one).map_err(problems::from_log)?;
+    let is_same = match found.first() {
+        Some(Ok(first)) => says_the_same(&first.event, &event.event, time_given),
+        // What cannot be read any more (it was erased) cannot be compared; its id is taken all the same.
+        _ => true,
+    };
+    if is_same {
+        return Ok(Ok(stored(event, receipt)));
+    }
+    Ok(Err(Refusal {
+        code: Code::IdConflict,
+        detail: format!("the id was used for another message, at {position}, which differs from this one"),
+    }))
+}
+
+fn says_the_same(first: &Event, second: &Event, time_given: bool) -> bool {
+    let (Event::MessageAccepted(first), Event::MessageAccepted(second)) = (first, second) else {
+        return false;
+    };
+    let second = if time_given { second.clone() } else { MessageAccepted { sent_at: first.sent_at, ..second.clone() } };
+    *first == second
+}

@@ -1,0 +1,61 @@
+//! Metrics of everything behind the gateway, in the Prometheus text format.
+//!
+//! Owns: the names; each ends in its unit. Values are read when asked for, so an idle server does no work for them.
+
+use std::fmt::Write;
+
+use meshlog_connectors::api::{ProcessorsView, TopicsView};
+
+use crate::house::rooms::Rooms;
+
+pub(super) fn render(rooms: &Rooms, topics: &TopicsView, processors: &ProcessorsView) -> String {
+    let mut text = String::new();
+    let mut family = |name: &str, kind: &str, help: &str, samples: Vec<(String, f64)>| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in samples {
+            let _ = writeln!(text, "{name}{labels} {value}");
+        }
+    };
+    let ends = topics.topics.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|partition| {
+            let labels = format!("{{topic=\"{}\",partition=\"{}\"}}", topic.name, partition.partition);
+            (labels, partition.end as f64)
+        })
+    });
+    family("meshlog_log_end_offset", "gauge", "The high watermark of a partition.", ends.collect());
+    let labelled = |value: fn(&meshlog_connectors::api::ProcessorView) -> f64| {
+        let sample = |processor| (labels(processor), value(processor));
+        processors.processors.iter().map(sample).collect::<Vec<_>>()
+    };
+    let lag = "Events that a processor has yet to read.";
+    family("meshlog_processor_lag_events", "gauge", lag, labelled(|processor| processor.lag_events as f64));
+    let age = "The age of the oldest event that a processor has yet to read.";
+    family("meshlog_processor_lag_seconds", "gauge", age, labelled(|processor| processor.lag_seconds));
+    let count = "Events that a processor has processed since it was started.";
+    family("meshlog_processor_events_total", "counter", count, labelled(|processor| processor.processed as f64));
+    let up = "Whether a processor runs without a failure.";
+    let is_up = |processor: &meshlog_connectors::api::ProcessorView| f64::from(u8::from(processor.state == "running"));
+    family("meshlog_processor_up", "gauge", up, labelled(is_up));
+    let commits = vec![(String::new(), rooms.embedded.commits() as f64)];
+    family("meshlog_log_commits_total", "counter", "Groups of appends committed, each with one fsync.", commits);
+    let disk = vec![(String::new(), rooms.embedded.disk_bytes() as f64)];
+    family("meshlog_log_disk_bytes", "gauge", "What the log takes on disk.", disk);
+    if let Some(bytes) = resident_bytes() {
+        let samples = vec![(String::new(), bytes as f64)];
+        family("meshlog_process_resident_bytes", "gauge", "The memory that the process has in use.", samples);
+    }
+    text
+}
+
+fn labels(processor: &meshlog_connectors::api::ProcessorView) -> String {
+    format!("{{processor=\"{}\",kind=\"{}\"}}", processor.name.replace(['"', '\\'], "_"), processor.kind)
+}
+
+/// The resident set, where the system tells it.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}

@@ -1,0 +1,70 @@
+//! The gateway's ports, onto the rooms.
+//!
+//! Each file implements one port of [`meshlog_connectors::ports`]. Work that blocks runs on tokio's blocking pool.
+
+mod conversations;
+mod events;
+mod ingest;
+mod metrics;
+mod operations;
+mod problems;
+mod recall;
+mod subscriptions;
+
+use std::sync::Arc;
+
+use meshlog_connectors::{
+    ports::Ports,
+    problem::{Code, Problem},
+};
+
+pub(super) use operations::verification;
+
+use super::rooms::Rooms;
+
+/// Every port, onto `rooms`.
+pub(super) fn ports(rooms: &Arc<Rooms>) -> Ports {
+    Ports {
+        ingest: Arc::new(ingest::IngestPort::new(rooms.clone())),
+        conversations: Arc::new(conversations::ConversationsPort::new(rooms.clone())),
+        recall: Arc::new(recall::RecallPort::new(rooms.clone())),
+        events: Arc::new(events::EventsPort::new(rooms.clone())),
+        operations: Arc::new(operations::OperationsPort::new(rooms.clone())),
+        subscriptions: Arc::new(subscriptions::SubscriptionsPort::new(rooms.clone())),
+    }
+}
+
+/// Runs work that blocks, off the threads that serve connections.
+async fn blocking<T: Send + 'static>(
+    rooms: &Arc<Rooms>,
+    work: impl FnOnce(&Rooms) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let rooms = rooms.clone();
+    tokio::task::spawn_blocking(move || work(&rooms)).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "work for a request broke off");
+        Err(Problem::internal("the work for this request broke off; this is a bug in Meshlog"))
+    })
+}
+
+/// The stores that serve now.
+fn stores(rooms: &Rooms) -> Result<meshlog_processors::recall::Stores, Problem> {
+    rooms.serving.stores().ok_or_else(|| {
+        Problem::new(Code::Unavailable, "the views are not open yet", "try again in a moment").retry_after(1)
+    })
+}
+
+/// A cursor as text: the store's key in hexadecimal.
+fn to_cursor(key: &[u8]) -> String {
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The store's key in a cursor.
+fn from_cursor(cursor: &str) -> Result<Vec<u8>, Problem> {
+    let bad = || {
+        Problem::new(Code::BadCursor, "the cursor was not given out by this list", "begin again without a cursor")
+    };
+    if !cursor.is_ascii() || cursor.len() % 2 == 1 {
+        return Err(bad());
+    }
+    (0..cursor.len()).step_by(2).map(|at| u8::from_str_radix(&cursor[at..at + 2], 16).map_err(|_| bad())).collect()
+}

@@ -1,0 +1,202 @@
+//! Showing and steering processors and projections.
+
+use std::sync::Arc;
+
+use meshlog_connectors::{
+    api::{
+        CheckpointView, PartitionView, ProcessorView, ProcessorsView, ProjectionView, ProjectionsView, Readiness,
+        RebuildView, TopicView, TopicsView, Verification, VerifyReport,
+    },
+    ports::{Answer, Digests, Operations},
+    problem::Problem,
+};
+use meshlog_pipeline::{Condition, Feed, Status, now_micros};
+use meshlog_replay::{RebuildStatus, Verdict, ViewStatus};
+use meshlog_schemas::{Checkpoints, Topic};
+
+use super::{blocking, metrics, problems};
+use crate::house::rooms::Rooms;
+
+pub(super) struct OperationsPort(Arc<Rooms>);
+
+impl OperationsPort {
+    pub(super) fn new(rooms: Arc<Rooms>) -> Self {
+        Self(rooms)
+    }
+}
+
+impl Operations for OperationsPort {
+    fn topics(&self) -> Answer<'_, TopicsView> {
+        Box::pin(blocking(&self.0, topics))
+    }
+
+    fn processors(&self) -> Answer<'_, ProcessorsView> {
+        Box::pin(blocking(&self.0, processors))
+    }
+
+    fn projections(&self, digests: Digests) -> Answer<'_, ProjectionsView> {
+        Box::pin(blocking(&self.0, move |rooms| projections(rooms, digests)))
+    }
+
+    fn start_rebuild(&self, projection: String) -> Answer<'_, RebuildView> {
+        Box::pin(blocking(&self.0, move |rooms| {
+            rooms.views.start_rebuild(&projection).map(rebuild_view).map_err(problems::from_replay)
+        }))
+    }
+
+    fn rebuilds(&self) -> Answer<'_, Vec<RebuildView>> {
+        Box::pin(async move { Ok(self.0.views.rebuilds().into_iter().map(rebuild_view).collect()) })
+    }
+
+    fn rebuild(&self, id: String) -> Answer<'_, Option<RebuildView>> {
+        Box::pin(async move {
+            let found = self.0.views.rebuilds().into_iter().find(|rebuild| rebuild.id == id);
+            Ok(found.map(rebuild_view))
+        })
+    }
+
+    fn cancel_rebuild(&self, id: String) -> Answer<'_, Option<RebuildView>> {
+        Box::pin(async move { Ok(self.0.views.cancel_rebuild(&id).map(rebuild_view)) })
+    }
+
+    fn verify(&self, projection: Option<String>) -> Answer<'_, VerifyReport> {
+        Box::pin(blocking(&self.0, move |rooms| {
+            let names = match projection {
+                Some(name) => vec![name],
+                None => {
+                    let statuses = rooms.views.statuses().map_err(problems::from_replay)?;
+                    statuses.into_iter().map(|status| status.name.to_owned()).collect()
+                }
+            };
+            let verify = |name: String| rooms.views.verify(&name, &|| false).map_err(problems::from_replay);
+            let results = names.into_iter().map(|name| verify(name).map(verification)).collect::<Result<_, _>>()?;
+            Ok(VerifyReport { results })
+        }))
+    }
+
+    fn ready(&self) -> Answer<'_, Readiness> {
+        Box::pin(blocking(&self.0, |rooms| {
+            let mut reasons: Vec<String> = Vec::new();
+            reasons.extend(rooms.events.log().stopped().map(|reason| format!("the log has stopped: {reason}")));
+            let failing = processors(rooms)?.processors.into_iter().filter(|processor| processor.state == "retrying");
+            reasons.extend(failing.map(|processor| {
+                format!("{} is failing: {}", processor.name, processor.last_error.unwrap_or_default())
+            }));
+            Ok(Readiness { ready: reasons.is_empty(), reasons })
+        }))
+    }
+
+    fn metrics(&self) -> Answer<'_, String> {
+        Box::pin(blocking(&self.0, |rooms| {
+            Ok(metrics::render(rooms, &topics(rooms)?, &processors(rooms)?))
+        }))
+    }
+}
+
+fn topics(rooms: &Rooms) -> Result<TopicsView, Problem> {
+    let topic = |topic: Topic| -> Result<TopicView, Problem> {
+        let partitions = rooms.events.partitions(topic).into_iter().map(|partition| {
+            let bounds = rooms.events.log().bounds(partition).map_err(problems::from_log)?;
+            Ok(PartitionView { partition: partition.id, start: bounds.start, end: bounds.end })
+        });
+        Ok(TopicView { name: topic.name().to_owned(), partitions: partitions.collect::<Result<_, Problem>>()? })
+    };
+    Ok(TopicsView { topics: Topic::ALL.into_iter().map(topic).collect::<Result<_, _>>()? })
+}
+
+fn processors(rooms: &Rooms) -> Result<ProcessorsView, Problem> {
+    let mut processors = Vec::new();
+    for stage in &rooms.stages {
+        let status = stage.progress.status();
+        let (lag, age) = Feed::lag(&rooms.events, &[stage.input], &status.checkpoints, now_micros())
+            .map_err(problems::from_log)?;
+        processors.push(processor(&stage.name, "stage", &[stage.input], status, lag, age));
+    }
+    for view in rooms.views.statuses().map_err(problems::from_replay)? {
+        let ViewStatus { name, inputs, status, lag_events, lag_micros, .. } = view;
+        processors.push(processor(name, "projection", &inputs, status, lag_events, lag_micros));
+    }
+    Ok(ProcessorsView { processors })
+}
+
+fn processor(name: &str, kind: &str, inputs: &[Topic], status: Status, lag: u64, age: i64) -> ProcessorView {
+    ProcessorView {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        state: status.condition.name().to_owned(),
+        inputs: inputs.iter().map(|topic| topic.name().to_owned()).collect(),
+        checkpoint: checkpoint(&status.checkpoints),
+        lag_events: lag,
+        lag_seconds: seconds(age),
+        last_error: status.last_error,
+        processed: status.processed,
+    }
+}
+
+fn checkpoint(checkpoints: &Checkpoints) -> Vec<CheckpointView> {
+    let view = |(partition, next): (meshlog_schemas::Partition, u64)| CheckpointView {
+        topic: partition.topic.name().to_owned(),
+        partition: partition.id,
+        next,
+    };
+    checkpoints.iter().map(view).collect()
+}
+
+fn projections(rooms: &Rooms, digests: Digests) -> Result<ProjectionsView, Problem> {
+    let statuses = rooms.views.statuses().map_err(problems::from_replay)?;
+    let projection = |view: ViewStatus| -> Result<ProjectionView, Problem> {
+        let digest = match digests {
+            Digests::Omitted => None,
+            Digests::Computed => {
+                Some(rooms.views.digest(view.name).map_err(problems::from_replay)?.to_string())
+            }
+        };
+        Ok(ProjectionView {
+            name: view.name.to_owned(),
+            state: state(&view).to_owned(),
+            version: view.version,
+            lag_events: view.lag_events,
+            lag_seconds: seconds(view.lag_micros),
+            digest,
+        })
+    };
+    Ok(ProjectionsView { projections: statuses.into_iter().map(projection).collect::<Result<_, _>>()? })
+}
+
+/// The word for how a view fares, as a reader of its answers sees it.
+fn state(view: &ViewStatus) -> &'static str {
+    match view.status.condition {
+        Condition::Running if view.is_rebuilding => "rebuilding",
+        Condition::Running if view.lag_events > 0 => "catching_up",
+        Condition::Running => "live",
+        Condition::Retrying => "retrying",
+        Condition::Stopped => "stopped",
+    }
+}
+
+fn rebuild_view(status: RebuildStatus) -> RebuildView {
+    RebuildView {
+        id: status.id,
+        projection: status.projection,
+        phase: status.phase.name().to_owned(),
+        done: status.done,
+        total: status.total,
+        rate: status.rate,
+        eta_seconds: status.eta_seconds,
+        error: status.note,
+    }
+}
+
+pub(in crate::house) fn verification(verdict: Verdict) -> Verification {
+    Verification {
+        equal: verdict.is_equal(),
+        projection: verdict.projection,
+        live: verdict.live.to_string(),
+        rebuilt: verdict.rebuilt.to_string(),
+    }
+}
+
+fn seconds(micros: i64) -> f64 {
+    // A clock that was set back makes no event younger than now.
+    micros.max(0) as f64 / 1e6
+}

@@ -1,0 +1,106 @@
+//! The rooms behind the gateway: log, stages and views, opened in order and closed in the reverse.
+
+use std::{path::Path, sync::{Arc, Mutex, PoisonError}};
+
+use meshlog_pipeline::{
+    ClearSealer, EmbeddedLog, EmbeddedOptions, EventLog, Log, NewEvent, Progress, Stage, StageRunner,
+};
+use meshlog_processors::{
+    embedding::{CachedEncoder, Embedder, Encoder, SentenceModel},
+    recall::{RecallEngine, Weights},
+    route::{Router, SubscriptionView},
+};
+use meshlog_replay::Views;
+use meshlog_schemas::{Event, EventId, SchemaRegistered, Topic, Trust, catalog};
+use pollster::block_on;
+
+use super::{
+    HouseError,
+    serving::{Serving, specs},
+};
+
+/// Everything behind the gateway.
+pub(super) struct Rooms {
+    pub(super) embedded: Arc<EmbeddedLog>,
+    pub(super) events: EventLog,
+    pub(super) stages: Vec<StageView>,
+    pub(super) embedder: Arc<Progress>,
+    pub(super) views: Views,
+    pub(super) serving: Arc<Serving>,
+    pub(super) subscriptions: SubscriptionView,
+    pub(super) engine: RecallEngine,
+    runners: Mutex<Vec<StageRunner>>,
+}
+
+/// A stage that runs.
+pub(super) struct StageView {
+    pub(super) name: String,
+    pub(super) input: Topic,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl Rooms {
+    /// Opens the log in `data`, then views and stages.
+    pub(super) fn open(data: &Path, model: &Path, weights: Weights) -> Result<Self, HouseError> {
+        let embedded = Arc::new(EmbeddedLog::open(&data.join("log"), EmbeddedOptions::default())?);
+        let events = EventLog::new(embedded.clone(), Arc::new(ClearSealer));
+        let encoder: Arc<dyn Encoder> = Arc::new(CachedEncoder::new(SentenceModel::open(model)?));
+        block_on(events.append(schemas(), None))?;
+
+        let serving = Arc::new(Serving::default());
+        let specs = specs(&serving, encoder.model_id(), encoder.dims());
+        let views = Views::open(&data.join("projections"), events.clone(), specs)?;
+
+        let mut runners = Vec::new();
+        let mut stages = Vec::new();
+        let mut start = |stage: Box<dyn Stage>| -> Result<Arc<Progress>, HouseError> {
+            let (name, input) = (stage.name().to_owned(), stage.input());
+            let runner = StageRunner::start(events.clone(), stage)?;
+            let progress = runner.progress().clone();
+            stages.push(StageView { name, input, progress: progress.clone() });
+            runners.push(runner);
+            Ok(progress)
+        };
+        start(Box::new(Router::default()))?;
+        let embedder = start(Box::new(Embedder::new(encoder.clone())))?;
+        Ok(Self {
+            embedded,
+            stages,
+            embedder,
+            views,
+            serving,
+            subscriptions: SubscriptionView::new(events.clone()),
+            engine: RecallEngine::new(encoder, weights),
+            runners: Mutex::new(runners),
+            events,
+        })
+    }
+
+    /// Finishes what is under way in every room and closes the log. What was acknowledged is durable already; this
+    /// only spares the next start some work.
+    pub(super) fn close(&self) {
+        let mut runners = self.runners.lock().unwrap_or_else(PoisonError::into_inner);
+        runners.iter_mut().for_each(StageRunner::stop);
+        self.views.stop();
+        self.embedded.close();
+    }
+}
+
+/// The schemas of this program, as events that are stored once for each.
+fn schemas() -> Vec<NewEvent> {
+    catalog()
+        .iter()
+        .map(|schema| {
+            let fingerprint = schema.fingerprint_hex();
+            let id = EventId::of_source("meshlog.schemas", &fingerprint);
+            let event = Event::SchemaRegistered(SchemaRegistered {
+                name: schema.name.clone(),
+                // Invariant: versions count up by one a release.
+                version: schema.version as i32,
+                fingerprint,
+                schema: schema.json.to_owned(),
+            });
+            NewEvent::first(id, "/meshlog", Trust::System, event).once()
+        })
+        .collect()
+}

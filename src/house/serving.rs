@@ -1,0 +1,76 @@
+//! The stores that serve queries now, and the specs of the views that provide them.
+
+use std::{path::Path, sync::Arc};
+
+use arc_swap::ArcSwapOption;
+use meshlog_pipeline::{Projection, ProjectionError};
+use meshlog_processors::{
+    projections::{TextProjection, ThreadProjection, VectorProjection},
+    recall::Stores,
+    text::TextStore,
+    threads::ThreadStore,
+    vectors::VectorStore,
+};
+use meshlog_replay::{Opened, ViewSpec};
+
+/// The stores that serve now; each is exchanged when its view is.
+#[derive(Default)]
+pub(super) struct Serving {
+    threads: ArcSwapOption<ThreadStore>,
+    text: ArcSwapOption<TextStore>,
+    vectors: ArcSwapOption<VectorStore>,
+}
+
+impl Serving {
+    /// All stores; `None` before the views are open.
+    pub(super) fn stores(&self) -> Option<Stores> {
+        Some(Stores {
+            threads: self.threads.load_full()?,
+            text: self.text.load_full()?,
+            vectors: self.vectors.load_full()?,
+        })
+    }
+}
+
+/// The views of this program with this model, publishing to `serving`.
+pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize) -> Vec<ViewSpec> {
+    let model_id = model_id.to_owned();
+    let version = VectorProjection::version(&model_id);
+    vec![
+        spec(serving, ThreadProjection::NAME, ThreadProjection::version(), |serving| &serving.threads, |path| {
+            let projection = ThreadProjection::open(path)?;
+            let store = projection.store.clone();
+            Ok((Arc::new(projection), store))
+        }),
+        spec(serving, TextProjection::NAME, TextProjection::version(), |serving| &serving.text, |path| {
+            let projection = TextProjection::open(path)?;
+            let store = projection.store.clone();
+            Ok((Arc::new(projection), store))
+        }),
+        spec(serving, VectorProjection::NAME, version, |serving| &serving.vectors, move |path| {
+            let projection = VectorProjection::open(path, &model_id, dims)?;
+            let store = projection.store.clone();
+            Ok((Arc::new(projection), store))
+        }),
+    ]
+}
+
+fn spec<Store: Send + Sync + 'static>(
+    serving: &Arc<Serving>,
+    name: &'static str,
+    version: String,
+    slot: fn(&Serving) -> &ArcSwapOption<Store>,
+    open: impl Fn(&Path) -> Result<(Arc<dyn Projection>, Arc<Store>), ProjectionError> + Send + Sync + 'static,
+) -> ViewSpec {
+    let serving = serving.clone();
+    let open = Box::new(move |path: &Path| {
+        let (projection, store) = open(path)?;
+        let (serving, users) = (serving.clone(), Arc::downgrade(&store));
+        Ok(Opened {
+            projection,
+            publish: Box::new(move || slot(&serving).store(Some(store))),
+            is_in_use: Box::new(move || users.strong_count() > 0),
+        })
+    });
+    ViewSpec { name, version, open }
+}
