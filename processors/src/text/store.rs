@@ -1,0 +1,340 @@
+//! The store: documents in, one commit at a time.
+//!
+//! Owns: the index directory, the only writer to it, and the view that searches share.
+//! Promises: what `apply` was given is durable and visible when it returns, and not at all if it fails; a damaged index is
+//! an error when it is opened.
+//! Never: reads the log or asks the clock.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
+};
+
+use meshlog_schemas::{Checkpoints, Digest, Position};
+use tantivy::{
+    Index, IndexReader, IndexWriter, ReloadPolicy,
+    directory::MmapDirectory,
+    indexer::{IndexWriterOptions, LogMergePolicy},
+    schema::Schema,
+};
+use uuid::Uuid;
+
+use super::{
+    analysis::document_terms,
+    cause::Cause,
+    commit::Commit,
+    layout::Fields,
+    record::{Record, fingerprint},
+    search::{self, TextHits, TextQuery},
+    view::{Snapshot, View},
+};
+use crate::{Facets, StoreError};
+
+/// Bytes of postings the writer gathers before it flushes a segment; 15 MB is the least the index takes.
+const WRITER_MEMORY: usize = 20_000_000;
+
+/// Segments up to this many documents are merged as if they were of one size. Live commits are small: a larger number
+/// would rewrite too much with every eighth of them, a smaller one would leave too many segments to search.
+const SMALL_SEGMENT: u32 = 1_000;
+
+/// The share of replaced documents above which a segment is rewritten without them.
+const TOLERATED_DELETES: f32 = 0.3;
+
+/// A message as the projection hands it in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextDocument {
+    /// The message's id. A document with the same id is replaced.
+    pub message_id: Uuid,
+    /// What filters see of the message. Its author and time are searchable as well.
+    pub facets: Facets,
+    /// Where in the log the message stands.
+    pub position: Position,
+    /// What was said.
+    pub text: String,
+}
+
+/// Finds messages by their words. One writer and any number of searches may use it at once.
+///
+/// Dropping it waits until no thread of it uses the directory any more.
+pub struct TextStore {
+    directory: PathBuf,
+    index: Index,
+    fields: Fields,
+    reader: IndexReader,
+    /// `None` after a failed `apply`, until the next one opens it anew. Taken before the view, never after it.
+    writer: Mutex<Option<IndexWriter>>,
+    view: RwLock<View>,
+}
+
+impl TextStore {
+    /// Opens the store in a directory, or makes an empty one there. Every byte of the index is checked.
+    ///
+    /// # Errors
+    /// When the directory cannot be used, another store has it open, or the index is damaged or of another format.
+    /// An index that is damaged can be deleted with its directory: a rebuild makes it again from the log.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        Self::open_or_cause(directory).map_err(|cause| failure(directory, "open", cause))
+    }
+
+    /// How far the projection had read at the last commit.
+    pub fn checkpoints(&self) -> Checkpoints {
+        self.view().commit.checkpoints.clone()
+    }
+
+    /// How many messages the store holds.
+    pub fn document_count(&self) -> u64 {
+        self.view().commit.documents
+    }
+
+    /// Puts documents in, in log order, and replaces those of the same message; `checkpoints` are kept with them.
+    ///
+    /// All or nothing; durable and visible to searches on return. Applying the same documents again changes nothing. A
+    /// replaced message keeps its place in its thread; one that comes with another thread goes to that thread's end.
+    ///
+    /// # Errors
+    /// When the index cannot be written, for example because the disk is full. The store still serves the last commit,
+    /// and the call may be repeated.
+    pub fn apply(&self, documents: &[TextDocument], checkpoints: &Checkpoints) -> Result<(), StoreError> {
+        self.apply_or_cause(documents, checkpoints).map_err(|cause| failure(&self.directory, "apply documents", cause))
+    }
+
+    /// The digest of the content: every message with its facets, position, place in its thread and terms.
+    ///
+    /// The same messages give the same digest whatever batches they came in and however the threads' messages were mixed.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn digest(&self) -> Result<Digest, StoreError> {
+        let snapshot = self.view().snapshot.clone();
+        let mut digest = Digest::default();
+        let read = snapshot.for_each_record(&self.fields, |record| record.add_to(&mut digest));
+        read.map_err(|cause| failure(&self.directory, "compute the digest", cause))?;
+        Ok(digest)
+    }
+
+    /// The messages that fit the query best.
+    ///
+    /// # Errors
+    /// When the index cannot be read. No query text is an error.
+    pub fn search(&self, query: &TextQuery<'_>) -> Result<TextHits, StoreError> {
+        search::search(&self.view(), &self.fields, query).map_err(|cause| failure(&self.directory, "search", cause))
+    }
+
+    fn open_or_cause(directory: &Path) -> Result<Self, Cause> {
+        std::fs::create_dir_all(directory)?;
+        let (schema, fields) = Fields::schema();
+        let index = Index::open_or_create(MmapDirectory::open(directory)?, schema.clone())?;
+        Fields::register(&index);
+        check_index(&index, &schema)?;
+        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        let writer = open_writer(&index)?;
+        let view = View::load(&index, &reader, &fields)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            index,
+            fields,
+            reader,
+            writer: Mutex::new(Some(writer)),
+            view: RwLock::new(view),
+        })
+    }
+
+    fn apply_or_cause(&self, documents: &[TextDocument], checkpoints: &Checkpoints) -> Result<(), Cause> {
+        let mut slot = self.writer();
+        let mut writer = match slot.take() {
+            Some(writer) => writer,
+            None => self.recover()?,
+        };
+        if documents.is_empty() && self.view().commit.checkpoints == *checkpoints {
+            *slot = Some(writer);
+            return Ok(());
+        }
+        // On an error the writer is dropped, and with it everything that was not committed.
+        let changes = self.write(&mut writer, documents, checkpoints)?;
+        self.show(changes)?;
+        *slot = Some(writer);
+        Ok(())
+    }
+
+    /// After a failure it is unknown whether the last commit happened, so its outcome is read from disk.
+    fn recover(&self) -> Result<IndexWriter, Cause> {
+        let writer = open_writer(&self.index)?;
+        let view = View::load(&self.index, &self.reader, &self.fields)?;
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
+        Ok(writer)
+    }
+
+    fn write(
+        &self,
+        writer: &mut IndexWriter,
+        documents: &[TextDocument],
+        checkpoints: &Checkpoints,
+    ) -> Result<Changes, Cause> {
+        let view = self.view();
+        let mut batch = Batch::new(&view, &self.fields);
+        for document in documents {
+            let terms = document_terms(&document.facets, &document.text);
+            let (before, ordinal) = batch.place(document)?;
+            let record = Record {
+                message_id: document.message_id,
+                facets: document.facets.clone(),
+                position: document.position,
+                ordinal,
+                length: u32::try_from(terms.terms.len()).unwrap_or(u32::MAX),
+                content: terms.content,
+                fingerprint: fingerprint(&terms),
+            };
+            // A deletion costs a look-up in every segment at commit, so new messages do without.
+            if before.is_some() {
+                writer.delete_term(self.fields.id_term(document.message_id));
+            }
+            writer.add_document(self.fields.document(&record, &terms))?;
+            batch.note(before, record);
+        }
+        let changes = batch.into_changes(checkpoints);
+        let mut prepared = writer.prepare_commit()?;
+        prepared.set_payload(&changes.commit.to_payload());
+        prepared.commit()?;
+        Ok(changes)
+    }
+
+    fn show(&self, changes: Changes) -> Result<(), Cause> {
+        let snapshot = Snapshot::newest(&self.reader)?;
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        view.snapshot = snapshot;
+        view.commit = changes.commit;
+        for change in changes.records {
+            if let Some(before) = &change.before {
+                view.turns.remove(before);
+            }
+            view.turns.put(&change.record);
+        }
+        Ok(())
+    }
+
+    fn view(&self) -> RwLockReadGuard<'_, View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Option<IndexWriter>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for TextStore {
+    fn drop(&mut self) {
+        let writer = self.writer().take();
+        if let Some(Err(error)) = writer.map(IndexWriter::wait_merging_threads) {
+            tracing::warn!(%error, directory = %self.directory.display(), "a merge of the text store did not finish");
+        }
+    }
+}
+
+/// What a commit changes in the view.
+struct Changes {
+    records: Vec<Change>,
+    commit: Commit,
+}
+
+struct Change {
+    /// The message's record until now. Its place is emptied first, for it may be another one.
+    before: Option<Record>,
+    record: Record,
+}
+
+/// The documents of one commit while they are given their places.
+struct Batch<'a> {
+    view: &'a View,
+    fields: &'a Fields,
+    changes: Vec<Change>,
+    /// For each message of the batch, its last change.
+    by_message: HashMap<Uuid, usize>,
+    /// Messages that were not in the store before.
+    new: HashSet<Uuid>,
+    /// The next ordinal of each thread that the batch adds to.
+    next_ordinals: HashMap<(String, String), u32>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(view: &'a View, fields: &'a Fields) -> Self {
+        Self {
+            view,
+            fields,
+            changes: Vec::new(),
+            by_message: HashMap::new(),
+            new: HashSet::new(),
+            next_ordinals: HashMap::new(),
+        }
+    }
+
+    /// The message's record until now, and its ordinal from now on.
+    fn place(&mut self, document: &TextDocument) -> Result<(Option<Record>, u32), Cause> {
+        let before = match self.by_message.get(&document.message_id) {
+            Some(change) => Some(self.changes[*change].record.clone()),
+            None => self.view.snapshot.find(self.fields, document.message_id)?,
+        };
+        let facets = &document.facets;
+        if let Some(before) = &before
+            && before.facets.space == facets.space
+            && before.facets.thread == facets.thread
+        {
+            let ordinal = before.ordinal;
+            return Ok((Some(before.clone()), ordinal));
+        }
+        let thread = (facets.space.clone(), facets.thread.clone());
+        let next = self
+            .next_ordinals
+            .entry(thread)
+            .or_insert_with(|| self.view.turns.next_ordinal(&facets.space, &facets.thread));
+        let ordinal = *next;
+        *next += 1;
+        Ok((before, ordinal))
+    }
+
+    fn note(&mut self, before: Option<Record>, record: Record) {
+        if before.is_none() {
+            self.new.insert(record.message_id);
+        }
+        self.by_message.insert(record.message_id, self.changes.len());
+        self.changes.push(Change { before, record });
+    }
+
+    fn into_changes(self, checkpoints: &Checkpoints) -> Changes {
+        let documents = self.view.commit.documents + self.new.len() as u64;
+        Changes { records: self.changes, commit: Commit { checkpoints: checkpoints.clone(), documents } }
+    }
+}
+
+fn open_writer(index: &Index) -> Result<IndexWriter, Cause> {
+    let options = IndexWriterOptions::builder()
+        .memory_budget_per_thread(WRITER_MEMORY)
+        .num_worker_threads(1)
+        .num_merge_threads(1)
+        .build();
+    let writer = index.writer_with_options(options)?;
+    let mut merges = LogMergePolicy::default();
+    merges.set_min_layer_size(SMALL_SEGMENT);
+    merges.set_del_docs_ratio_before_merge(TOLERATED_DELETES);
+    writer.set_merge_policy(Box::new(merges));
+    Ok(writer)
+}
+
+/// Refuses an index whose files are not as they were written: the index library checks nothing and may panic on them.
+fn check_index(index: &Index, schema: &Schema) -> Result<(), Cause> {
+    if index.schema() != *schema {
+        return Err(Cause("its fields are not those of this version".to_owned()));
+    }
+    let directory = index.directory();
+    for path in index.load_metas()?.list_segment_files() {
+        let on_disk = tantivy::Directory::exists(directory, &path)?;
+        if on_disk && !directory.validate_checksum(&path)? {
+            return Err(Cause(format!("the file {} does not have the content it was written with", path.display())));
+        }
+    }
+    Ok(())
+}
+
+fn failure(directory: &Path, action: &'static str, cause: Cause) -> StoreError {
+    StoreError { store: "text", path: directory.to_owned(), action, cause: cause.0 }
+}
