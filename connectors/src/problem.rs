@@ -86,6 +86,8 @@ codes! {
     MessageTooLarge = "message_too_large", PAYLOAD_TOO_LARGE, "The message is too large";
     /// The log would not take this message.
     MessageRefused = "message_refused", UNPROCESSABLE_ENTITY, "The message was refused";
+    /// The id belongs to another message already.
+    IdConflict = "id_conflict", CONFLICT, "The id is taken by another message";
     /// No such route.
     UnknownRoute = "unknown_route", NOT_FOUND, "There is no such route";
     /// The route does not know this method.

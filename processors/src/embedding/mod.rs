@@ -9,7 +9,9 @@ mod encoder;
 mod error;
 mod model;
 mod pieces;
+mod stage;
 
 pub use encoder::Encoder;
 pub use error::ModelError;
 pub use model::SentenceModel;
+pub use stage::{Embedder, embedded_text};
