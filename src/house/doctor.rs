@@ -14,29 +14,29 @@ const STEP: ReadLimit = ReadLimit { records: 2_000, bytes: 8 * 1024 * 1024 };
 
 /// What the doctor found.
 #[derive(Debug, Clone, Default)]
-pub struct DoctorReport {
+pub(crate) struct DoctorReport {
     /// Everything looked at, in order.
-    pub findings: Vec<Finding>,
+    pub(crate) findings: Vec<Finding>,
 }
 
 /// One thing that was looked at.
 #[derive(Debug, Clone)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// `ok`, `warning` or `error`.
-    pub level: &'static str,
+    pub(crate) level: &'static str,
     /// What was looked at.
-    pub subject: String,
+    pub(crate) subject: String,
     /// What was found.
-    pub detail: String,
+    pub(crate) detail: String,
     /// What to do about it.
-    pub help: Option<String>,
+    pub(crate) help: Option<String>,
 }
 
 /// Reads the whole log in `data` and checks that views and model can be used.
 ///
 /// # Errors
 /// The log is in use or cannot be opened at all.
-pub fn doctor(data: &Path, model: &Path) -> Result<DoctorReport, HouseError> {
+pub(crate) fn doctor(data: &Path, model: &Path) -> Result<DoctorReport, HouseError> {
     let mut report = DoctorReport::default();
     if !data.join("log").is_dir() {
         report.add("error", "log", format!("{} holds no log", data.display()), "name the data directory with --data");

@@ -8,7 +8,7 @@ use meshlog_replay::ReplayError;
 
 /// The house cannot be opened or served.
 #[derive(Debug)]
-pub enum HouseError {
+pub(crate) enum HouseError {
     /// The address cannot be listened on.
     Listen {
         /// The address.
@@ -30,7 +30,7 @@ pub enum HouseError {
 
 impl HouseError {
     /// What to do about it, where the error itself does not say.
-    pub fn help(&self) -> Option<String> {
+    pub(crate) fn help(&self) -> Option<String> {
         match self {
             HouseError::Listen { cause, .. } if cause.kind() == std::io::ErrorKind::AddrInUse => {
                 Some("another program listens there; stop it, or choose another address with --listen".to_owned())

@@ -6,12 +6,12 @@
 mod doctor;
 mod error;
 mod event_view;
-pub mod offline;
+pub(crate) mod offline;
 mod ports;
 mod rooms;
 mod serving;
 mod up;
 
-pub use doctor::{DoctorReport, Finding};
-pub use error::HouseError;
-pub use up::{UpOptions, up};
+pub(crate) use doctor::{DoctorReport, Finding};
+pub(crate) use error::HouseError;
+pub(crate) use up::{UpOptions, up};

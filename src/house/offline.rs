@@ -8,13 +8,13 @@ use meshlog_replay::{Phase, ReplayError};
 
 use super::{HouseError, ports::verification, rooms::Rooms};
 
-pub use super::doctor::doctor;
+pub(crate) use super::doctor::doctor;
 
 /// Rebuilds one projection, or all, and switches to the new views.
 ///
 /// # Errors
 /// The directory is in use or cannot be opened, or a rebuild failed.
-pub fn rebuild(data: &Path, projection: Option<&str>, model: &Path) -> Result<(), HouseError> {
+pub(crate) fn rebuild(data: &Path, projection: Option<&str>, model: &Path) -> Result<(), HouseError> {
     let rooms = Rooms::open(data, model, Weights::default())?;
     for name in names(&rooms, projection)? {
         let id = rooms.views.start_rebuild(&name)?.id;
@@ -39,7 +39,7 @@ pub fn rebuild(data: &Path, projection: Option<&str>, model: &Path) -> Result<()
 ///
 /// # Errors
 /// The directory is in use or cannot be opened, or a store cannot be read.
-pub fn verify(data: &Path, projection: Option<&str>, model: &Path) -> Result<Vec<Verification>, HouseError> {
+pub(crate) fn verify(data: &Path, projection: Option<&str>, model: &Path) -> Result<Vec<Verification>, HouseError> {
     let rooms = Rooms::open(data, model, Weights::default())?;
     let names = names(&rooms, projection)?;
     let verdicts: Result<Vec<_>, _> = names.iter().map(|name| rooms.views.verify(name, &|| false)).collect();

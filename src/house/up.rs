@@ -18,22 +18,22 @@ use super::{HouseError, ports, rooms::Rooms};
 
 /// What `up` is started with.
 #[derive(Debug, Clone)]
-pub struct UpOptions {
+pub(crate) struct UpOptions {
     /// The data directory.
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// The address to listen on.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// The directory of the embedding model.
-    pub model: PathBuf,
+    pub(crate) model: PathBuf,
     /// Added to the score of an assistant's message in recall; see [`Weights::assistant`].
-    pub assistant_prior: f32,
+    pub(crate) assistant_prior: f32,
 }
 
 /// Serves until SIGINT or SIGTERM, then shuts down in order.
 ///
 /// # Errors
 /// The address is taken, or a room cannot be opened; each error names what to do.
-pub fn up(options: UpOptions) -> Result<(), HouseError> {
+pub(crate) fn up(options: UpOptions) -> Result<(), HouseError> {
     let started = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

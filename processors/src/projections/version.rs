@@ -9,7 +9,9 @@ use meshlog_schemas::{Topic, catalog};
 pub(super) fn version(code: u32, inputs: &[Topic], model_id: Option<&str>) -> String {
     let mut hasher = blake3::Hasher::new();
     let schemas = catalog().iter().filter(|schema| inputs.contains(&schema.topic));
-    schemas.for_each(|schema| drop(hasher.update(&schema.fingerprint)));
+    for schema in schemas {
+        hasher.update(&schema.fingerprint);
+    }
     let schemas = &hasher.finalize().to_hex()[..8];
     match model_id {
         None => format!("c{code}-s{schemas}"),
