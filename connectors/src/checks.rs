@@ -57,15 +57,17 @@ pub fn recall(request: &RecallRequest) -> Result<(), Problem> {
         return Err(too_long("query", QUERY_LIMIT, request.query.len()));
     }
     range("limit", request.limit.into(), 1, RECALL_LIMIT.into())?;
-    for (field, names) in
-        [("spaces", &request.spaces), ("threads", &request.threads), ("authors", &request.authors)]
-    {
+    for (field, names) in [("spaces", &request.spaces), ("threads", &request.threads), ("authors", &request.authors)] {
         if names.len() > CONDITION_LIMIT {
             let detail = format!("{field} lists {} names; at most {CONDITION_LIMIT} are allowed", names.len());
-            return Err(Problem::new(Code::InvalidField, detail, "ask in several requests, or leave the condition out")
-                .with("field", field)
-                .with("limit", CONDITION_LIMIT)
-                .with("actual", names.len()));
+            return Err(Problem::new(
+                Code::InvalidField,
+                detail,
+                "ask in several requests, or leave the condition out",
+            )
+            .with("field", field)
+            .with("limit", CONDITION_LIMIT)
+            .with("actual", names.len()));
         }
         for (index, entry) in names.iter().enumerate() {
             name(&format!("{field}[{index}]"), entry)?;
@@ -104,7 +106,8 @@ pub fn name(field: &str, value: &str) -> Result<(), Problem> {
         return Ok(());
     };
     let detail = format!("{field} holds the control character U+{:04X} at byte {place}", u32::from(character));
-    Err(Problem::new(Code::InvalidField, detail, format!("send {field} without control characters")).with("field", field))
+    Err(Problem::new(Code::InvalidField, detail, format!("send {field} without control characters"))
+        .with("field", field))
 }
 
 /// Checks that a number lies from `least` to `most` (`out_of_range`).
@@ -139,7 +142,8 @@ fn text(text: &str) -> Result<(), Problem> {
 }
 
 fn blank(field: &str) -> Problem {
-    Problem::new(Code::InvalidField, format!("{field} is blank"), format!("send {field} with content")).with("field", field)
+    Problem::new(Code::InvalidField, format!("{field} is blank"), format!("send {field} with content"))
+        .with("field", field)
 }
 
 fn too_long(field: &str, limit: usize, actual: usize) -> Problem {

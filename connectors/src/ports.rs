@@ -5,19 +5,15 @@
 //! client left) takes nothing back that was begun; every method may be called from many requests at once.
 //! Asks of implementers: never block the calling thread; say "busy" with a problem instead of queueing without bound.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{pin::Pin, sync::Arc, time::Instant};
 
 use futures_util::Stream;
 use meshlog_schemas::{Checkpoints, Position};
 
 use crate::{
     api::{
-        EventView, Message, NewSubscription, Page, ProcessorsView, ProjectionsView, Readiness, RebuildView, RecallRequest,
-        RecallResponse, Role, Subscription, Thread, Timestamp, TopicsView, VerifyReport, WaitLevel,
+        EventView, Message, NewSubscription, Page, ProcessorsView, ProjectionsView, Readiness, RebuildView,
+        RecallRequest, RecallResponse, Role, Subscription, Thread, Timestamp, TopicsView, VerifyReport, WaitLevel,
     },
     problem::{Code, Problem},
 };
@@ -55,7 +51,7 @@ pub trait Ingest: Send + Sync {
     fn accept(&self, messages: Vec<CheckedMessage>) -> Answer<'_, Vec<Result<Stored, Refusal>>>;
 
     /// Waits until everything before `written` has come to `level`, or until `deadline`, and answers the level that it has
-    /// come to by then. Reaching the deadline is no error.
+    /// come to by then. Reaching the deadline is no error. The gateway gives up a second later.
     fn wait(&self, written: Checkpoints, level: WaitLevel, deadline: Instant) -> Answer<'_, WaitLevel>;
 }
 
@@ -198,6 +194,3 @@ pub enum Digests {
     /// None is.
     Omitted,
 }
-
-/// How long the gateway waits for a port past the deadline it gave it, before it answers without it.
-pub const WAIT_GRACE: Duration = Duration::from_secs(1);

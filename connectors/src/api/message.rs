@@ -58,7 +58,7 @@ pub struct NewMessage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
     /// What was said: up to 1 MiB of UTF-8, not blank.
-    #[schema(min_length = 1)]
+    #[schema(min_length = 1, max_length = 1048576)]
     pub text: String,
 }
 

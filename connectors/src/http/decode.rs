@@ -81,12 +81,14 @@ fn of_fault(path: &Path, fault: Fault) -> Problem {
         Fault::OutOfRange { found, expected } => of_value(Code::OutOfRange, path, &found, &expected),
         Fault::Invalid { found, expected } => of_value(Code::InvalidField, path, &found, &expected),
         Fault::UnknownVariant { found, allowed } => {
-            let (found, expected) = (format!("the text \"{}\"", quote(&found)), format!("one of {}", allowed.join(", ")));
+            let (found, expected) =
+                (format!("the text \"{}\"", quote(&found)), format!("one of {}", allowed.join(", ")));
             of_value(Code::InvalidField, path, &found, &expected).with("allowed", allowed)
         }
         Fault::Custom(message) => {
             let field = name(path);
-            Problem::new(Code::InvalidField, format!("{field}: {message}"), format!("correct {field}")).with("field", field)
+            Problem::new(Code::InvalidField, format!("{field}: {message}"), format!("correct {field}"))
+                .with("field", field)
         }
     }
 }
@@ -116,7 +118,12 @@ mod tests {
     use super::*;
     use crate::api::{NewMessage, RecallRequest, Role};
 
-    fn check<T: DeserializeOwned + std::fmt::Debug>(body: &[u8], code: Code, fact: &str, value: impl Into<serde_json::Value>) {
+    fn check<T: DeserializeOwned + std::fmt::Debug>(
+        body: &[u8],
+        code: Code,
+        fact: &str,
+        value: impl Into<serde_json::Value>,
+    ) {
         let problem = json::<T>(body).expect_err("the body is wrong");
         let shown = String::from_utf8_lossy(body);
         assert_eq!(problem.code(), code.name(), "{shown}: {problem}");
@@ -131,15 +138,40 @@ mod tests {
         check::<NewMessage>(b"", Code::BadJson, "line", 1);
         check::<NewMessage>(b"{} {}", Code::BadJson, "column", 4);
         check::<NewMessage>(b"[\"a\", \"b\"]", Code::WrongType, "field", ".");
-        check::<NewMessage>(br#"{"thread":"t","author":"a","text":"x","colour":1}"#, Code::UnknownField, "field", "colour");
+        check::<NewMessage>(
+            br#"{"thread":"t","author":"a","text":"x","colour":1}"#,
+            Code::UnknownField,
+            "field",
+            "colour",
+        );
         check::<NewMessage>(br#"{"thread":"t","author":"a"}"#, Code::MissingField, "field", "text");
-        check::<NewMessage>(br#"{"thread":"t","thread":"u","author":"a","text":"x"}"#, Code::DuplicateField, "field", "thread");
+        check::<NewMessage>(
+            br#"{"thread":"t","thread":"u","author":"a","text":"x"}"#,
+            Code::DuplicateField,
+            "field",
+            "thread",
+        );
         check::<NewMessage>(br#"{"thread":7,"author":"a","text":"x"}"#, Code::WrongType, "field", "thread");
         check::<NewMessage>(br#"{"thread":"t","author":"a","text":null}"#, Code::WrongType, "field", "text");
-        check::<NewMessage>(br#"{"thread":"t","author":"a","text":"x","role":"boss"}"#, Code::InvalidField, "field", "role");
+        check::<NewMessage>(
+            br#"{"thread":"t","author":"a","text":"x","role":"boss"}"#,
+            Code::InvalidField,
+            "field",
+            "role",
+        );
         check::<NewMessage>(br#"{"thread":"t","author":"a","text":"x","role":[]}"#, Code::WrongType, "field", "role");
-        check::<NewMessage>(br#"{"thread":"t","author":"a","text":"x","sent_at":"noon"}"#, Code::InvalidField, "field", "sent_at");
-        check::<NewMessage>(br#"{"thread":"t","author":"a","text":"x","sent_at":12}"#, Code::WrongType, "field", "sent_at");
+        check::<NewMessage>(
+            br#"{"thread":"t","author":"a","text":"x","sent_at":"noon"}"#,
+            Code::InvalidField,
+            "field",
+            "sent_at",
+        );
+        check::<NewMessage>(
+            br#"{"thread":"t","author":"a","text":"x","sent_at":12}"#,
+            Code::WrongType,
+            "field",
+            "sent_at",
+        );
         check::<RecallRequest>(br#"{"query":"x","spaces":["a", 1]}"#, Code::WrongType, "field", "spaces[1]");
         check::<RecallRequest>(br#"{"query":"x","limit":-1}"#, Code::OutOfRange, "field", "limit");
         check::<RecallRequest>(br#"{"query":"x","limit":1.5}"#, Code::WrongType, "field", "limit");
@@ -154,8 +186,12 @@ mod tests {
 
     #[test]
     fn defaults_are_filled_in() {
-        let message: NewMessage = json(br#"{"thread":"t","author":"a","text":"x","id":null}"#).expect("the message is whole");
-        assert_eq!((message.id, message.space.as_str(), message.role, message.sent_at), (None, "main", Role::User, None));
+        let message: NewMessage =
+            json(br#"{"thread":"t","author":"a","text":"x","id":null}"#).expect("the message is whole");
+        assert_eq!(
+            (message.id, message.space.as_str(), message.role, message.sent_at),
+            (None, "main", Role::User, None)
+        );
     }
 
     #[test]

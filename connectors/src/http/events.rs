@@ -89,7 +89,7 @@ pub(super) async fn events(
         return stream(&gateway, span, from).await;
     }
     let from = query.from.as_deref().unwrap_or("start");
-    let from = span.from_text(from, Edge::Start)?;
+    let from = span.places(from, Edge::Start)?;
     let limit = ReadLimit { events: limit as usize, bytes: PAGE_BYTES };
     page(&gateway, &span, from, limit).await.map(|page| Json(page).into_response())
 }
@@ -113,7 +113,7 @@ fn first(span: &Span, query: &EventsQuery, headers: &HeaderMap) -> Result<Checkp
     if let Some(id) = headers.get(LAST_EVENT_ID) {
         return span.after_event(&String::from_utf8_lossy(id.as_bytes()), Edge::End);
     }
-    span.from_text(query.from.as_deref().unwrap_or("end"), Edge::End)
+    span.places(query.from.as_deref().unwrap_or("end"), Edge::End)
 }
 
 async fn page(gateway: &Gateway, span: &Span, from: Checkpoints, limit: ReadLimit) -> Result<Page<EventView>, Problem> {
@@ -123,7 +123,7 @@ async fn page(gateway: &Gateway, span: &Span, from: Checkpoints, limit: ReadLimi
         places.advance(span.partition(event.position.partition), event.position.offset + 1);
     }
     let at_end = items.is_empty() || places.covers(&span.at(Edge::End));
-    let next = (!at_end).then(|| span.to_text(&places));
+    let next = (!at_end).then(|| span.text(&places));
     Ok(Page { items, next })
 }
 
@@ -167,5 +167,174 @@ fn json(value: &impl serde::Serialize) -> String {
 fn unknown_topic(name: &str) -> Problem {
     let names = Topic::ALL.map(Topic::name);
     let detail = format!("there is no topic \"{}\"", quote(name));
-    Problem::new(Code::UnknownTopic, detail, format!("read one of {}", names.join(", "))).with("allowed", names.as_slice())
+    Problem::new(Code::UnknownTopic, detail, format!("read one of {}", names.join(", ")))
+        .with("allowed", names.as_slice())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::{body::Body, http::Request};
+    use serde_json::{Value, json};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::http::fake::{Fake, ask, plain};
+
+    /// Four messages: offsets 0 and 1 of both partitions.
+    fn four() -> Arc<Fake> {
+        let fake = Fake::new();
+        for (thread, text) in [("t0", "a"), ("t1", "b"), ("t0", "c"), ("t1", "d")] {
+            fake.append(thread, text);
+        }
+        fake
+    }
+
+    fn texts(page: &Value) -> String {
+        let items = page["items"].as_array().expect("a page has items");
+        items.iter().filter_map(|event| event["data"]["text"].as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn pages_lead_from_the_start_to_the_end_of_each_partition() {
+        let fake = four();
+        let get = |query: String| ask(fake.router(), plain("GET", &format!("/v1/events?topic=messages{query}")));
+        let first = get("&limit=3".to_owned()).await.json();
+        assert_eq!((texts(&first).as_str(), &first["next"]), ("acb", &json!("0=2,1=1")));
+        let last = get(format!("&limit=3&from={}", first["next"].as_str().expect("there is more"))).await.json();
+        assert_eq!((texts(&last).as_str(), &last["next"]), ("d", &json!(null)));
+        let one = get("&partition=1&limit=1".to_owned()).await.json();
+        assert_eq!((texts(&one).as_str(), &one["next"]), ("b", &json!("1")));
+        let rest = get("&partition=1&from=1".to_owned()).await.json();
+        assert_eq!((texts(&rest).as_str(), &rest["next"]), ("d", &json!(null)));
+        assert_eq!(get("&from=end".to_owned()).await.json(), json!({"items": [], "next": null}));
+    }
+
+    #[tokio::test]
+    async fn places_that_are_not_there_are_problems() {
+        for (query, code) in [
+            ("topic=moon", "unknown_topic"),
+            ("topic=embeddings", "unknown_topic"),
+            ("topic=messages&partition=7", "unknown_partition"),
+            ("topic=messages&partition=0&from=3", "offset_out_of_range"),
+            ("topic=messages&from=soon", "invalid_field"),
+            ("topic=messages&limit=1001", "out_of_range"),
+            ("topic=messages&partition=one", "wrong_type"),
+        ] {
+            let reply = ask(four().router(), plain("GET", &format!("/v1/events?{query}"))).await;
+            assert_eq!(reply.problem().code(), code, "{query}");
+        }
+    }
+
+    /// A stream as a client sees it: reads whole events.
+    struct Client {
+        body: axum::body::BodyDataStream,
+        text: String,
+    }
+
+    impl Client {
+        async fn open(fake: &Arc<Fake>, query: &str, last_event_id: Option<&str>) -> Self {
+            let mut request =
+                Request::get(format!("/v1/events?topic=messages{query}")).header("accept", "text/event-stream");
+            if let Some(id) = last_event_id {
+                request = request.header("last-event-id", id);
+            }
+            let request = request.body(Body::empty()).expect("the request is well formed");
+            let response = fake.router().oneshot(request).await.expect("a router cannot fail");
+            assert_eq!(response.headers()["content-type"], "text/event-stream");
+            assert_eq!(response.headers()["x-accel-buffering"], "no");
+            Self { body: response.into_body().into_data_stream(), text: String::new() }
+        }
+
+        /// The fields of the next event; `None` at the end of the stream.
+        async fn next(&mut self) -> Option<(String, String, Value)> {
+            while !self.text.contains("\n\n") {
+                let chunk =
+                    tokio::time::timeout(Duration::from_secs(5), self.body.next()).await.expect("something comes");
+                self.text
+                    .push_str(std::str::from_utf8(&chunk?.expect("the stream is whole")).expect("the stream is UTF-8"));
+            }
+            let (event, rest) = self.text.split_once("\n\n").expect("an event is there");
+            let field = |name: &str| {
+                let value = event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+                value.unwrap_or_default().to_owned()
+            };
+            let data = serde_json::from_str(&field("data")).expect("data is JSON");
+            let found = (field("id"), field("event"), data);
+            self.text = rest.to_owned();
+            Some(found)
+        }
+
+        async fn next_text(&mut self) -> (String, String) {
+            let (id, kind, data) = self.next().await.expect("the stream goes on");
+            assert_eq!(kind, "meshlog.message.accepted");
+            let event: EventView = serde_json::from_value(data).expect("data is an event");
+            (id, event.data["text"].as_str().unwrap_or_default().to_owned())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_begins_at_the_end_and_follows_the_log() {
+        let fake = four();
+        let mut client = Client::open(&fake, "", None).await;
+        fake.append("t1", "new");
+        assert_eq!(client.next_text().await, ("messages/1/2;0=2,1=3".to_owned(), "new".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_resumed_after_the_last_event_seen_in_every_partition() {
+        let fake = four();
+        let mut client = Client::open(&fake, "&from=start", None).await;
+        let mut seen = String::new();
+        let mut last = String::new();
+        for _ in 0..3 {
+            let (id, text) = client.next_text().await;
+            seen.push_str(&text);
+            last = id;
+        }
+        drop(client);
+        fake.append("t0", "e");
+        // A browser that comes back repeats its first query.
+        let mut client = Client::open(&fake, "&from=start", Some(&last)).await;
+        for _ in 0..2 {
+            seen.push_str(&client.next_text().await.1);
+        }
+        assert_eq!(seen, "acbed");
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_one_partition_has_plain_positions_as_ids() {
+        let fake = four();
+        let mut client = Client::open(&fake, "&partition=1&from=1", None).await;
+        assert_eq!(client.next_text().await, ("messages/1/1".to_owned(), "d".to_owned()));
+        let mut client = Client::open(&fake, "&partition=1", Some("messages/1/0")).await;
+        assert_eq!(client.next_text().await.1, "d");
+    }
+
+    #[tokio::test]
+    async fn a_log_that_fails_ends_the_stream_with_a_problem() {
+        let fake = Fake::new();
+        fake.append("t0", "break the log");
+        let mut client = Client::open(&fake, "&from=start", None).await;
+        let (_, kind, data) = client.next().await.expect("the problem is sent");
+        assert_eq!((kind.as_str(), &data["code"]), ("problem", &json!("log_stopped")));
+        assert!(client.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn streams_are_counted_while_they_are_open() {
+        let fake = four();
+        let router = fake.router();
+        let tails = || async {
+            let metrics = ask(router.clone(), plain("GET", "/metrics")).await.text();
+            metrics.lines().find_map(|line| line.strip_prefix("meshlog_http_tails ").map(str::to_owned))
+        };
+        let mut request = plain("GET", "/v1/events?topic=messages");
+        request.headers_mut().insert(header::ACCEPT, "text/html, text/event-stream;q=0.9".parse().expect("a header"));
+        let response = router.clone().oneshot(request).await.expect("a router cannot fail");
+        assert_eq!(tails().await.as_deref(), Some("1"));
+        drop(response);
+        assert_eq!(tails().await.as_deref(), Some("0"));
+    }
 }

@@ -1,0 +1,482 @@
+//! A house of cards behind the ports, for tests: a log in a vector, and answers straight from it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Instant,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    http::{HeaderMap, Request, StatusCode, header},
+};
+use futures_util::stream;
+use meshlog_schemas::{Checkpoints, Partition, Position, Topic};
+use serde_json::Value;
+use tokio::sync::{Semaphore, watch};
+use tower::ServiceExt;
+
+use super::router;
+use crate::{
+    api::{
+        CheckpointView, EventView, Message, NewSubscription, Page, PartitionView, ProcessorView, ProcessorsView,
+        ProjectionView, ProjectionsView, Readiness, RebuildView, RecallRequest, RecallResponse, RecallResult,
+        Subscription, Thread, Timestamp, TopicView, TopicsView, Verification, VerifyReport, WaitLevel, mark_matches,
+    },
+    ports::{
+        Answer, CheckedMessage, Conversations, Digests, Events, Ingest, Operations, PageRequest, Ports, ReadLimit,
+        Recall, Refusal, Stored, Subscriptions, Tail,
+    },
+    problem::{Code, Problem},
+};
+
+/// When the fake takes everything in.
+pub(super) const NOON: i64 = 1_746_705_360_000_000;
+
+/// Everything behind the ports. Messages of threads that end in "1" stand in partition 1, the others in partition 0.
+pub(super) struct Fake {
+    state: Arc<Mutex<State>>,
+    /// How many calls of `accept` may go on; tests that hold the log back take permits away.
+    pub(super) gate: Semaphore,
+    appended: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct State {
+    messages: Vec<Message>,
+    groups: Vec<usize>,
+    full_after: Option<usize>,
+    reaches: Option<Result<WaitLevel, Problem>>,
+    waited: Option<(Checkpoints, WaitLevel)>,
+    rebuilds: Vec<RebuildView>,
+    subscriptions: Vec<Subscription>,
+    unready: Vec<String>,
+}
+
+impl Fake {
+    pub(super) fn new() -> Arc<Self> {
+        let (appended, _) = watch::channel(0);
+        Arc::new(Self { state: Arc::default(), gate: Semaphore::new(Semaphore::MAX_PERMITS), appended })
+    }
+
+    pub(super) fn ports(self: &Arc<Self>) -> Ports {
+        Ports {
+            ingest: self.clone(),
+            conversations: self.clone(),
+            recall: self.clone(),
+            events: self.clone(),
+            operations: self.clone(),
+            subscriptions: self.clone(),
+        }
+    }
+
+    pub(super) fn router(self: &Arc<Self>) -> Router {
+        router(self.ports())
+    }
+
+    /// The log is full from this number of messages on.
+    pub(super) fn fill_after(&self, messages: usize) {
+        self.state().full_after = Some(messages);
+    }
+
+    /// What `wait` answers; without this it waits until the deadline and answers `stored`.
+    pub(super) fn reach(&self, reached: Result<WaitLevel, Problem>) {
+        self.state().reaches = Some(reached);
+    }
+
+    /// What `wait` was last asked.
+    pub(super) fn waited(&self) -> Option<(Checkpoints, WaitLevel)> {
+        self.state().waited.clone()
+    }
+
+    pub(super) fn unready(&self, reason: &str) {
+        self.state().unready.push(reason.to_owned());
+    }
+
+    /// How many messages each call of `accept` brought.
+    pub(super) fn groups(&self) -> Vec<usize> {
+        self.state().groups.clone()
+    }
+
+    pub(super) fn texts(&self) -> Vec<String> {
+        self.state().messages.iter().map(|message| message.text.clone()).collect()
+    }
+
+    /// Appends a message without going through the gateway.
+    pub(super) fn append(&self, thread: &str, text: &str) -> Position {
+        let message = CheckedMessage {
+            source_id: None,
+            space: "main".to_owned(),
+            thread: thread.to_owned(),
+            author: "Ada".to_owned(),
+            role: Default::default(),
+            sent_at: None,
+            text: text.to_owned(),
+        };
+        self.store(message).expect("the fake log has room").position
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no test panics with the fake's state")
+    }
+
+    fn store(&self, message: CheckedMessage) -> Result<Stored, Refusal> {
+        let mut state = self.state();
+        if message.text == "refuse me" {
+            return Err(Refusal { code: Code::MessageRefused, detail: "this text is refused".to_owned() });
+        }
+        let known = |known: &&Message| known.source_id.is_some() && known.source_id == message.source_id;
+        if let Some(known) = state.messages.iter().find(known) {
+            return Ok(Stored { id: known.message_id.clone(), position: position(known), duplicate: true });
+        }
+        let id = u32::from(message.thread.ends_with('1'));
+        let partition = Partition { topic: Topic::Messages, id };
+        let position = Position { partition, offset: state.end(id) };
+        let stored = Stored { id: format!("m{}", state.messages.len()), position, duplicate: false };
+        state.messages.push(Message {
+            message_id: stored.id.clone(),
+            source_id: message.source_id,
+            space: message.space,
+            thread_id: message.thread,
+            author: message.author,
+            role: message.role.name().to_owned(),
+            sent_at: message.sent_at.unwrap_or(Timestamp::from_micros(NOON)),
+            text: message.text,
+            position: position.into(),
+        });
+        self.appended.send_replace(state.messages.len());
+        Ok(stored)
+    }
+}
+
+impl State {
+    fn events(&self, from: &Checkpoints) -> Vec<EventView> {
+        let wanted: BTreeMap<_, _> = from.iter().collect();
+        let messages = self.messages.iter().filter(|message| {
+            let position = position(message);
+            wanted.get(&position.partition).is_some_and(|next| position.offset >= *next)
+        });
+        let mut events: Vec<_> = messages.map(event).collect();
+        events.sort_by_key(|event| (event.position.partition, event.position.offset));
+        events
+    }
+
+    fn end(&self, partition: u32) -> u64 {
+        self.messages.iter().filter(|message| message.position.partition == partition).count() as u64
+    }
+}
+
+fn position(message: &Message) -> Position {
+    let partition = Partition { topic: Topic::Messages, id: message.position.partition };
+    Position { partition, offset: message.position.offset }
+}
+
+fn event(message: &Message) -> EventView {
+    EventView {
+        position: message.position.clone(),
+        key: message.thread_id.clone(),
+        id: message.message_id.clone(),
+        kind: "meshlog.message.accepted".to_owned(),
+        source: "tests".to_owned(),
+        time: message.sent_at,
+        space: Some(message.space.clone()),
+        causation_id: None,
+        correlation_id: None,
+        traceparent: None,
+        trust: None,
+        data: serde_json::json!({ "text": message.text }),
+        unreadable: None,
+        appended_at: Timestamp::from_micros(NOON),
+    }
+}
+
+/// A page of a list whose cursors are indexes.
+fn page<T>(all: Vec<T>, request: &PageRequest) -> Result<Page<T>, Problem> {
+    let start = match &request.cursor {
+        None => 0,
+        Some(cursor) => cursor.parse().map_err(|_| Problem::new(Code::BadCursor, "not from here", "start anew"))?,
+    };
+    let end = start + request.items;
+    let next = (end < all.len()).then(|| end.to_string());
+    Ok(Page { items: all.into_iter().skip(start).take(request.items).collect(), next })
+}
+
+fn answer<'a, T: Send + 'a>(result: Result<T, Problem>) -> Answer<'a, T> {
+    Box::pin(std::future::ready(result))
+}
+
+impl Ingest for Fake {
+    fn accept(&self, messages: Vec<CheckedMessage>) -> Answer<'_, Vec<Result<Stored, Refusal>>> {
+        Box::pin(async move {
+            self.gate.acquire().await.expect("the gate is never closed").forget();
+            let mut state = self.state();
+            if state.full_after.is_some_and(|limit| state.messages.len() + messages.len() > limit) {
+                return Err(Problem::new(Code::LogFull, "no room", "free some").retry_after(9));
+            }
+            state.groups.push(messages.len());
+            drop(state);
+            Ok(messages.into_iter().map(|message| self.store(message)).collect())
+        })
+    }
+
+    fn wait(&self, written: Checkpoints, level: WaitLevel, deadline: Instant) -> Answer<'_, WaitLevel> {
+        Box::pin(async move {
+            self.state().waited = Some((written, level));
+            let reaches = self.state().reaches.clone();
+            match reaches {
+                Some(reached) => reached,
+                None => {
+                    tokio::time::sleep_until(deadline.into()).await;
+                    Ok(WaitLevel::Stored)
+                }
+            }
+        })
+    }
+}
+
+impl Conversations for Fake {
+    fn threads(&self, space: String, request: PageRequest) -> Answer<'_, Page<Thread>> {
+        let mut threads = BTreeMap::new();
+        for message in self.state().messages.iter().filter(|message| message.space == space) {
+            let thread = threads.entry(message.thread_id.clone()).or_insert_with(|| Thread {
+                thread_id: message.thread_id.clone(),
+                space: space.clone(),
+                messages: 0,
+                authors: vec![message.author.clone()],
+                first_at: message.sent_at,
+                last_at: message.sent_at,
+                position: message.position.clone(),
+            });
+            thread.messages += 1;
+        }
+        answer(page(threads.into_values().collect(), &request))
+    }
+
+    fn messages(&self, space: String, thread: String, request: PageRequest) -> Answer<'_, Option<Page<Message>>> {
+        let state = self.state();
+        let of_thread = |message: &&Message| message.space == space && message.thread_id == thread;
+        let found: Vec<_> = state.messages.iter().filter(of_thread).cloned().collect();
+        answer(if found.is_empty() { Ok(None) } else { page(found, &request).map(Some) })
+    }
+
+    fn message(&self, id: String) -> Answer<'_, Option<Message>> {
+        assert_ne!(id, "panic", "a test asked for a panic");
+        answer(Ok(self.state().messages.iter().find(|message| message.message_id == id).cloned()))
+    }
+}
+
+impl Recall for Fake {
+    fn recall(&self, request: RecallRequest) -> Answer<'_, RecallResponse> {
+        let state = self.state();
+        let found = state.messages.iter().filter_map(|message| {
+            let start = message.text.find(&request.query)?;
+            let found = start..start + request.query.len();
+            let (snippet, highlights) = mark_matches(&message.text, std::slice::from_ref(&found));
+            let signals = request.explain.then(|| BTreeMap::from([("text".to_owned(), 0.5)]));
+            Some(RecallResult { message: message.clone(), snippet, highlights, score: 0.5, signals })
+        });
+        let results = found.take(request.limit as usize).collect();
+        let as_of = BTreeMap::from([("messages/0".to_owned(), state.end(0)), ("messages/1".to_owned(), state.end(1))]);
+        answer(Ok(RecallResponse { results, as_of, took_ms: 0.25 }))
+    }
+}
+
+impl Events for Fake {
+    fn read(&self, from: Checkpoints, limit: ReadLimit) -> Answer<'_, Vec<EventView>> {
+        let mut events = self.state().events(&from);
+        events.truncate(limit.events);
+        answer(Ok(events))
+    }
+
+    fn tail(&self, from: Checkpoints) -> Answer<'_, Tail> {
+        let state = Arc::clone(&self.state);
+        let appended = self.appended.subscribe();
+        let next = move |(mut from, mut appended): (Option<Checkpoints>, watch::Receiver<usize>)| {
+            let state = Arc::clone(&state);
+            async move {
+                let mut places = from.take()?;
+                loop {
+                    let found = state.lock().expect("no test panics with the state").events(&places).into_iter().next();
+                    match found {
+                        Some(event) if event.data["text"] == "break the log" => {
+                            let problem = Problem::new(Code::LogStopped, "the log has stopped", "start it");
+                            return Some((Err(problem), (None, appended)));
+                        }
+                        Some(event) => {
+                            let partition = Partition { topic: Topic::Messages, id: event.position.partition };
+                            places.advance(partition, event.position.offset + 1);
+                            return Some((Ok(event), (Some(places), appended)));
+                        }
+                        None => appended.changed().await.ok()?,
+                    }
+                }
+            }
+        };
+        answer(Ok(Box::pin(stream::unfold((Some(from), appended), next))))
+    }
+}
+
+impl Operations for Fake {
+    fn topics(&self) -> Answer<'_, TopicsView> {
+        let state = self.state();
+        let partitions = [0, 1].map(|partition| PartitionView { partition, start: 0, end: state.end(partition) });
+        let messages = TopicView { name: "messages".to_owned(), partitions: partitions.into() };
+        answer(Ok(TopicsView { topics: vec![messages] }))
+    }
+
+    fn processors(&self) -> Answer<'_, ProcessorsView> {
+        let processor = ProcessorView {
+            name: "embedder".to_owned(),
+            kind: "stage".to_owned(),
+            state: "running".to_owned(),
+            inputs: vec!["messages".to_owned()],
+            checkpoint: vec![CheckpointView { topic: "messages".to_owned(), partition: 0, next: 3 }],
+            lag_events: 0,
+            lag_seconds: 0.0,
+            last_error: None,
+            processed: 3,
+        };
+        answer(Ok(ProcessorsView { processors: vec![processor] }))
+    }
+
+    fn projections(&self, digests: Digests) -> Answer<'_, ProjectionsView> {
+        let projection = ProjectionView {
+            name: "text".to_owned(),
+            version: "1".to_owned(),
+            state: "live".to_owned(),
+            lag_events: 0,
+            lag_seconds: 0.0,
+            digest: (digests == Digests::Computed).then(|| "3-abc".to_owned()),
+        };
+        answer(Ok(ProjectionsView { projections: vec![projection] }))
+    }
+
+    fn start_rebuild(&self, projection: String) -> Answer<'_, RebuildView> {
+        if projection != "text" {
+            let detail = format!("there is no projection {projection}");
+            return answer(Err(Problem::new(Code::UnknownProjection, detail, "use one of text")));
+        }
+        let rebuild = RebuildView {
+            id: format!("r{}", self.state().rebuilds.len()),
+            projection,
+            phase: "reading".to_owned(),
+            done: 0,
+            total: 7,
+            rate: 0.0,
+            eta_seconds: None,
+            error: None,
+        };
+        self.state().rebuilds.push(rebuild.clone());
+        answer(Ok(rebuild))
+    }
+
+    fn rebuilds(&self) -> Answer<'_, Vec<RebuildView>> {
+        answer(Ok(self.state().rebuilds.iter().rev().cloned().collect()))
+    }
+
+    fn rebuild(&self, id: String) -> Answer<'_, Option<RebuildView>> {
+        answer(Ok(self.state().rebuilds.iter().find(|rebuild| rebuild.id == id).cloned()))
+    }
+
+    fn cancel_rebuild(&self, id: String) -> Answer<'_, Option<RebuildView>> {
+        let mut state = self.state();
+        let found = state.rebuilds.iter_mut().find(|rebuild| rebuild.id == id);
+        answer(Ok(found.map(|rebuild| {
+            rebuild.phase = "cancelled".to_owned();
+            rebuild.clone()
+        })))
+    }
+
+    fn verify(&self, projection: Option<String>) -> Answer<'_, VerifyReport> {
+        let projection = projection.unwrap_or_else(|| "text".to_owned());
+        let (live, rebuilt) = ("3-abc".to_owned(), "3-abc".to_owned());
+        answer(Ok(VerifyReport { results: vec![Verification { projection, live, rebuilt, equal: true }] }))
+    }
+
+    fn ready(&self) -> Answer<'_, Readiness> {
+        let reasons = self.state().unready.clone();
+        answer(Ok(Readiness { ready: reasons.is_empty(), reasons }))
+    }
+
+    fn metrics(&self) -> Answer<'_, String> {
+        answer(Ok("meshlog_log_end_offset 3".to_owned()))
+    }
+}
+
+impl Subscriptions for Fake {
+    fn add(&self, wanted: NewSubscription) -> Answer<'_, Subscription> {
+        let mut state = self.state();
+        let id = format!("s{}", state.subscriptions.len());
+        let NewSubscription { subscriber, space, thread, author } = wanted;
+        let subscription = Subscription { id, subscriber, space, thread, author };
+        state.subscriptions.push(subscription.clone());
+        answer(Ok(subscription))
+    }
+
+    fn list(&self, request: PageRequest) -> Answer<'_, Page<Subscription>> {
+        answer(page(self.state().subscriptions.clone(), &request))
+    }
+
+    fn remove(&self, id: String) -> Answer<'_, Option<Subscription>> {
+        let mut state = self.state();
+        let found = state.subscriptions.iter().position(|subscription| subscription.id == id);
+        answer(Ok(found.map(|index| state.subscriptions.remove(index))))
+    }
+}
+
+/// What the gateway answered.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Reply {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.text()))
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The problem, whose status, media type and texts are checked.
+    pub(super) fn problem(&self) -> Problem {
+        assert_eq!(self.headers[header::CONTENT_TYPE], crate::problem::PROBLEM_JSON, "{}", self.text());
+        let problem: Problem = serde_json::from_slice(&self.body).expect("a problem is read back");
+        assert_eq!(problem.status(), self.status);
+        let details = problem.details();
+        assert!(!details.title.is_empty() && !details.detail.is_empty() && !details.help.is_empty(), "{details:?}");
+        assert!(
+            Code::ALL.iter().any(|code| code.name() == details.code && code.status() == self.status),
+            "{details:?}"
+        );
+        problem
+    }
+}
+
+/// Sends one request through the router, without a network.
+pub(super) async fn ask(router: Router, request: Request<Body>) -> Reply {
+    let response = router.oneshot(request).await.expect("a router cannot fail");
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.expect("the answer is whole");
+    Reply { status: parts.status, headers: parts.headers, body }
+}
+
+/// A request without a body.
+pub(super) fn plain(method: &str, uri: &str) -> Request<Body> {
+    Request::builder().method(method).uri(uri).body(Body::empty()).expect("the request is well formed")
+}
+
+/// A POST of the media type.
+pub(super) fn post(uri: &str, media_type: &str, body: impl Into<Body>) -> Request<Body> {
+    let request = Request::builder().method("POST").uri(uri).header(header::CONTENT_TYPE, media_type);
+    request.body(body.into()).expect("the request is well formed")
+}
+
+/// A POST of JSON.
+pub(super) fn post_json(uri: &str, body: impl Into<Body>) -> Request<Body> {
+    post(uri, "application/json", body)
+}

@@ -72,3 +72,44 @@ pub(super) async fn metrics(State(gateway): State<Gateway>) -> Result<Response, 
     text.push_str(&gateway.metrics.render());
     Ok(([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::http::fake::{Fake, ask, plain};
+
+    #[tokio::test]
+    async fn a_server_that_cannot_work_says_why_but_lives() {
+        let fake = Fake::new();
+        let reply = ask(fake.router(), plain("GET", "/readyz")).await;
+        assert_eq!((reply.status.as_u16(), reply.json()), (200, json!({"ready": true, "reasons": []})));
+        fake.unready("text lags by 9000 events");
+        let reply = ask(fake.router(), plain("GET", "/readyz")).await;
+        let expected = json!({"ready": false, "reasons": ["text lags by 9000 events"]});
+        assert_eq!((reply.status.as_u16(), reply.json()), (503, expected));
+        assert_eq!(ask(fake.router(), plain("GET", "/livez")).await.status.as_u16(), 200);
+    }
+
+    #[tokio::test]
+    async fn metrics_are_those_behind_the_ports_and_those_of_requests() {
+        let router = Fake::new().router();
+        ask(router.clone(), plain("GET", "/v1/messages/m1")).await;
+        ask(router.clone(), plain("GET", "/nowhere/1")).await;
+        let reply = ask(router, plain("GET", "/metrics")).await;
+        assert_eq!(reply.headers["content-type"], super::PROMETHEUS_TEXT);
+        for line in [
+            "meshlog_log_end_offset 3",
+            "meshlog_http_requests_total{method=\"GET\",route=\"/v1/messages/{id}\",status=\"404\"} 1",
+            "meshlog_http_requests_total{method=\"GET\",route=\"unmatched\",status=\"404\"} 1",
+            "meshlog_http_tails 0",
+        ] {
+            assert!(reply.text().lines().any(|found| found == line), "{line} is not in\n{}", reply.text());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_root_says_where_the_documentation_is() {
+        assert!(ask(Fake::new().router(), plain("GET", "/")).await.text().contains("/openapi.json"));
+    }
+}

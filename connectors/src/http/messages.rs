@@ -19,7 +19,7 @@ use super::{
 use crate::{
     api::{Accepted, Message, MessageAccepted, NewMessage, Receipt, WaitLevel},
     checks,
-    ports::{CheckedMessage, Refusal, Stored, WAIT_GRACE},
+    ports::{CheckedMessage, Refusal, Stored},
     problem::{Code, Problem},
 };
 
@@ -27,6 +27,8 @@ use crate::{
 const DEFAULT_TIMEOUT_MS: u32 = 30_000;
 /// The longest wait a client may ask for, in milliseconds.
 const TIMEOUT_LIMIT_MS: u32 = 600_000;
+/// How long past the deadline it was given the log may take to say how far a message has come.
+const WAIT_GRACE: Duration = Duration::from_secs(1);
 /// The media types of JSON lines.
 const JSON_LINES: [&str; 2] = ["application/x-ndjson", "application/jsonl"];
 
@@ -93,7 +95,8 @@ pub(super) async fn send(
 pub(super) async fn message(State(gateway): State<Gateway>, Name(id): Name) -> Result<Json<Message>, Problem> {
     let found = gateway.ports.conversations.message(id.clone()).await?;
     found.map(Json).ok_or_else(|| {
-        let help = "use the id of a receipt or of a recall result; a message is found once its projection has applied it";
+        let help =
+            "use the id of a receipt or of a recall result; a message is found once its projection has applied it";
         Problem::new(Code::UnknownMessage, format!("there is no message {id}"), help)
     })
 }
@@ -175,5 +178,157 @@ async fn reach(gateway: &Gateway, wait: Option<Wait>, written: Checkpoints) -> O
             Some(WaitLevel::Stored)
         }
         Err(_) => Some(WaitLevel::Stored),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meshlog_schemas::{Partition, Topic};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::http::fake::{Fake, NOON, Reply, ask, plain, post_json};
+
+    async fn send(fake: &std::sync::Arc<Fake>, query: &str, body: Value) -> Reply {
+        ask(fake.router(), post_json(&format!("/v1/messages{query}"), body.to_string())).await
+    }
+
+    fn hello() -> Value {
+        json!({"id": "D1:3", "thread": "conv-1", "author": "Ada", "text": "Hello"})
+    }
+
+    #[tokio::test]
+    async fn a_message_is_answered_with_its_receipt_and_the_second_time_as_a_duplicate() {
+        let fake = Fake::new();
+        let mut receipt = json!({
+            "id": "m0", "source_id": "D1:3", "duplicate": false,
+            "position": {"topic": "messages", "partition": 1, "offset": 0},
+        });
+        let reply = send(&fake, "", hello()).await;
+        assert_eq!((reply.status, reply.json()), (StatusCode::ACCEPTED, receipt.clone()));
+        receipt["duplicate"] = json!(true);
+        assert_eq!(send(&fake, "", hello()).await.json(), receipt);
+        assert_eq!(fake.texts(), ["Hello"]);
+    }
+
+    #[tokio::test]
+    async fn the_answer_is_read_back_as_the_type_it_was_written_from() {
+        let reply = send(&Fake::new(), "?wait=stored", hello()).await;
+        let accepted: Accepted = serde_json::from_slice(&reply.body).expect("the answer has a type");
+        let Accepted::One(one) = accepted else { panic!("one message has one receipt: {accepted:?}") };
+        assert_eq!((one.receipt.source_id.as_deref(), one.reached), (Some("D1:3"), Some(WaitLevel::Stored)));
+    }
+
+    #[tokio::test]
+    async fn a_wait_asks_for_everything_up_to_the_message_and_says_how_far_it_came() {
+        let fake = Fake::new();
+        fake.append("conv-1", "before");
+        fake.reach(Ok(WaitLevel::Indexed));
+        let reply = send(&fake, "?wait=indexed", hello()).await;
+        assert_eq!(reply.json()["reached"], "indexed");
+        let written = Checkpoints::from_iter([(Partition { topic: Topic::Messages, id: 1 }, 2)]);
+        assert_eq!(fake.waited(), Some((written, WaitLevel::Indexed)));
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_times_out_or_fails_is_no_error_because_the_message_is_durable() {
+        let fake = Fake::new();
+        let reply = send(&fake, "?wait=embedded&timeout_ms=20", hello()).await;
+        assert_eq!((reply.status, reply.json()["reached"].clone()), (StatusCode::ACCEPTED, json!("stored")));
+        fake.reach(Err(Problem::internal("the embedder is gone")));
+        let reply = send(&fake, "?wait=embedded", hello()).await;
+        assert_eq!((reply.status, reply.json()["reached"].clone()), (StatusCode::ACCEPTED, json!("stored")));
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_cannot_be_understood_is_refused_before_anything_is_written() {
+        for (query, code, field) in [
+            ("?wait=forever", "unknown_wait_level", "wait"),
+            ("?timeout_ms=600001", "out_of_range", "timeout_ms"),
+            ("?timeout_ms=soon", "wrong_type", "timeout_ms"),
+            ("?wait_for=stored", "unknown_field", "wait_for"),
+        ] {
+            let fake = Fake::new();
+            let problem = send(&fake, query, hello()).await.problem();
+            assert_eq!((problem.code(), &problem.details().facts["field"]), (code, &json!(field)), "{query}");
+            assert!(fake.texts().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_makes_no_sense_is_refused_by_field() {
+        let long = "x".repeat(checks::NAME_LIMIT + 1);
+        let huge = "x".repeat(checks::TEXT_LIMIT + 1);
+        for (field, value, code) in [
+            ("text", json!(""), "invalid_field"),
+            ("text", json!(" \n\t"), "invalid_field"),
+            ("text", json!(huge), "message_too_large"),
+            ("text", json!(["a"]), "wrong_type"),
+            ("thread", json!("  "), "invalid_field"),
+            ("thread", json!("a\u{0}b"), "invalid_field"),
+            ("thread", json!("a\u{85}b"), "invalid_field"),
+            ("thread", json!(long), "invalid_field"),
+            ("author", json!(""), "invalid_field"),
+            ("author", json!(7), "wrong_type"),
+            ("space", json!(""), "invalid_field"),
+            ("space", json!(null), "wrong_type"),
+            ("id", json!(long), "invalid_field"),
+            ("id", json!(""), "invalid_field"),
+            ("role", json!("boss"), "invalid_field"),
+            ("sent_at", json!("yesterday"), "invalid_field"),
+            ("sent_at", json!("0000-12-31T00:00:00Z"), "invalid_field"),
+            ("sent_at", json!(1_746_705_360), "wrong_type"),
+            ("colour", json!("red"), "unknown_field"),
+        ] {
+            let fake = Fake::new();
+            let mut message = hello();
+            message[field] = value;
+            let problem = send(&fake, "", message).await.problem();
+            assert_eq!((problem.code(), &problem.details().facts["field"]), (code, &json!(field)), "{problem:?}");
+            assert!(fake.texts().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn sizes_come_with_their_limit() {
+        let mut message = hello();
+        message["text"] = json!("x".repeat(checks::TEXT_LIMIT + 3));
+        let problem = send(&Fake::new(), "", message.clone()).await.problem();
+        assert_eq!(problem.details().facts["limit"], checks::TEXT_LIMIT);
+        assert_eq!(problem.details().facts["actual"], checks::TEXT_LIMIT + 3);
+        message["text"] = json!("x".repeat(checks::TEXT_LIMIT));
+        assert_eq!(send(&Fake::new(), "", message).await.status, StatusCode::ACCEPTED);
+    }
+
+    #[tokio::test]
+    async fn bytes_that_are_not_utf8_and_broken_json_are_told_with_their_place() {
+        let reply = ask(Fake::new().router(), post_json("/v1/messages", &b"{\"text\":\"\xe2\x82\"}"[..])).await;
+        let problem = reply.problem();
+        assert_eq!((problem.code(), &problem.details().facts["byte"]), ("not_utf8", &json!(9)));
+        let problem = ask(Fake::new().router(), post_json("/v1/messages", "{\n  oops")).await.problem();
+        let facts = &problem.details().facts;
+        assert_eq!((problem.code(), &facts["line"], &facts["column"]), ("bad_json", &json!(2), &json!(3)));
+    }
+
+    #[tokio::test]
+    async fn a_full_log_and_a_refusal_are_problems() {
+        let fake = Fake::new();
+        fake.fill_after(0);
+        let reply = send(&fake, "", hello()).await;
+        assert_eq!(reply.problem().code(), "log_full");
+        assert_eq!(reply.headers["retry-after"], "9");
+        let mut message = hello();
+        message["text"] = json!("refuse me");
+        assert_eq!(send(&Fake::new(), "", message).await.problem().code(), "message_refused");
+    }
+
+    #[tokio::test]
+    async fn a_message_is_found_by_its_id() {
+        let fake = Fake::new();
+        send(&fake, "", hello()).await;
+        let message: Message =
+            serde_json::from_slice(&ask(fake.router(), plain("GET", "/v1/messages/m0")).await.body).expect("a message");
+        assert_eq!((message.thread_id.as_str(), message.sent_at.micros()), ("conv-1", NOON));
+        assert_eq!(ask(fake.router(), plain("GET", "/v1/messages/m9")).await.problem().code(), "unknown_message");
     }
 }

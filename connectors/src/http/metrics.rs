@@ -82,7 +82,10 @@ impl Metrics {
                 writeln!(text, "meshlog_http_requests_total{{{labels}}} {count}")?;
             }
         }
-        writeln!(text, "# HELP meshlog_http_request_duration_seconds Time from a request's head to its answer's head.")?;
+        writeln!(
+            text,
+            "# HELP meshlog_http_request_duration_seconds Time from a request's head to its answer's head."
+        )?;
         writeln!(text, "# TYPE meshlog_http_request_duration_seconds histogram")?;
         for ((route, method), series) in routes.iter() {
             series.write_histogram(text, &format!("method=\"{method}\",route=\"{route}\""))?;

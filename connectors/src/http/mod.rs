@@ -172,3 +172,244 @@ async fn method_not_allowed(request: Request) -> Problem {
     let detail = format!("{} does not allow {}", tree::quote(request.uri().path()), request.method());
     Problem::new(Code::MethodNotAllowed, detail, "the Allow header names the methods that the route allows")
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::StatusCode};
+    use proptest::prelude::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        sync::oneshot,
+        task::JoinHandle,
+    };
+
+    use super::{
+        fake::{Fake, Reply, ask, plain, post},
+        *,
+    };
+
+    /// A gateway on a real port, and what stops it.
+    async fn start(fake: &Arc<Fake>) -> (std::net::SocketAddr, oneshot::Sender<()>, JoinHandle<io::Result<()>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(serve(listener, fake.ports(), async {
+            // A dropped sender stops the server too.
+            let _ = stopped.await;
+        }));
+        (address, stop, server)
+    }
+
+    async fn request(address: std::net::SocketAddr, head_and_body: &str) -> TcpStream {
+        let mut connection = TcpStream::connect(address).await.expect("the server listens");
+        connection.write_all(head_and_body.as_bytes()).await.expect("the request is sent");
+        connection
+    }
+
+    /// Reads until the server closes the connection.
+    async fn rest(mut connection: TcpStream) -> String {
+        let mut text = Vec::new();
+        let read = connection.read_to_end(&mut text);
+        let read = tokio::time::timeout(Duration::from_secs(10), read).await;
+        read.expect("the server closes the connection").expect("the connection ends well");
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    async fn until(connection: &mut TcpStream, wanted: &str) {
+        let mut text = String::new();
+        while !text.contains(wanted) {
+            let mut chunk = [0; 1024];
+            let read = tokio::time::timeout(Duration::from_secs(10), connection.read(&mut chunk)).await;
+            let length = read.expect("something comes").expect("the connection is whole");
+            assert!(length > 0, "the connection ended after {text}");
+            text.push_str(&String::from_utf8_lossy(&chunk[..length]));
+        }
+    }
+
+    async fn ended(server: JoinHandle<io::Result<()>>) {
+        let ended = tokio::time::timeout(Duration::from_secs(10), server).await.expect("the server ends in time");
+        ended.expect("the server does not panic").expect("the server ends well");
+    }
+
+    const MESSAGE: &str = r#"{"thread":"t","author":"Ada","text":"hello"}"#;
+
+    fn posted(path: &str, body: &str) -> String {
+        let length = body.len();
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+    }
+
+    #[tokio::test]
+    async fn an_unknown_route_is_a_problem() {
+        for uri in ["/v1/moon", "/v1/messages/", "/v1", "//", "/v1/threads/a/b/messages"] {
+            let reply = ask(Fake::new().router(), plain("GET", uri)).await;
+            assert_eq!(reply.problem().code(), "unknown_route", "{uri}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_method_that_a_route_does_not_know_is_a_problem_that_names_those_it_does() {
+        for (method, uri, allow) in [
+            ("PUT", "/v1/messages", "POST"),
+            ("POST", "/v1/rebuilds/r1", "GET,HEAD,DELETE"),
+            ("DELETE", "/", "GET,HEAD"),
+        ] {
+            let reply = ask(Fake::new().router(), plain(method, uri)).await;
+            assert_eq!(reply.problem().code(), "method_not_allowed", "{method} {uri}");
+            let mut found: Vec<_> = reply.headers["allow"].to_str().expect("text").split(',').map(str::trim).collect();
+            let mut expected: Vec<_> = allow.split(',').collect();
+            found.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(found, expected, "{method} {uri}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_answers_with_a_problem() {
+        let reply = ask(Fake::new().router(), plain("GET", "/v1/messages/panic")).await;
+        assert_eq!(reply.problem().code(), "internal");
+    }
+
+    #[tokio::test]
+    async fn requests_under_way_are_finished_when_the_server_stops() {
+        let fake = Fake::new();
+        fake.gate.forget_permits(usize::MAX);
+        let (address, stop, server) = start(&fake).await;
+        let connection = request(address, &posted("/v1/messages", MESSAGE)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        stop.send(()).expect("the server runs");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!server.is_finished(), "a request is under way");
+        fake.gate.add_permits(1);
+        assert!(rest(connection).await.starts_with("HTTP/1.1 202 "));
+        ended(server).await;
+        assert_eq!(fake.texts(), ["hello"]);
+        assert!(TcpStream::connect(address).await.is_err(), "no connection is accepted any more");
+    }
+
+    #[tokio::test]
+    async fn streams_end_when_the_server_stops() {
+        let fake = Fake::new();
+        let (address, stop, server) = start(&fake).await;
+        let head = "GET /v1/events?topic=messages HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n";
+        let mut connection = request(address, head).await;
+        until(&mut connection, "text/event-stream").await;
+        fake.append("t", "hello");
+        until(&mut connection, "data: ").await;
+        stop.send(()).expect("the server runs");
+        rest(connection).await;
+        ended(server).await;
+    }
+
+    #[tokio::test]
+    async fn waits_end_when_the_server_stops_and_the_write_is_acknowledged() {
+        let fake = Fake::new();
+        let (address, stop, server) = start(&fake).await;
+        let connection = request(address, &posted("/v1/messages?wait=indexed&timeout_ms=600000", MESSAGE)).await;
+        while fake.waited().is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        stop.send(()).expect("the server runs");
+        let answer = rest(connection).await;
+        assert!(answer.starts_with("HTTP/1.1 202 ") && answer.contains("\"reached\":\"stored\""), "{answer}");
+        ended(server).await;
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_stalls_does_not_keep_the_server_from_stopping() {
+        let fake = Fake::new();
+        let (address, stop, server) = start(&fake).await;
+        let head = "POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\ncontent-length: 9000\r\n\r\n";
+        let connection = request(address, &format!("{head}{MESSAGE}\n")).await;
+        while fake.texts().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        stop.send(()).expect("the server runs");
+        let answer = rest(connection).await;
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\"accepted\":1"), "{answer}");
+        ended(server).await;
+    }
+
+    /// The routes that take a body, with the media types they read.
+    const POSTS: [(&str, &str); 6] = [
+        ("/v1/messages", "application/json"),
+        ("/v1/messages", "application/x-ndjson"),
+        ("/v1/recall", "application/json"),
+        ("/v1/rebuilds", "application/json"),
+        ("/v1/verifications", "application/json"),
+        ("/v1/subscriptions", "application/json"),
+    ];
+
+    /// Bytes of every kind, and JSON that is nearly what the routes want.
+    fn bodies() -> impl Strategy<Value = Vec<u8>> {
+        let field = prop::sample::select(vec![
+            "id",
+            "space",
+            "thread",
+            "author",
+            "role",
+            "sent_at",
+            "text",
+            "query",
+            "limit",
+            "projection",
+            "subscriber",
+            "moon",
+        ]);
+        let value = prop_oneof![
+            Just("null".to_owned()),
+            Just("[]".to_owned()),
+            Just("{}".to_owned()),
+            Just("1e400".to_owned()),
+            Just("\"2025-05-08T13:56:00Z\"".to_owned()),
+            any::<i64>().prop_map(|number| number.to_string()),
+            any::<f64>().prop_map(|number| number.to_string()),
+            any::<String>().prop_map(|text| serde_json::Value::from(text).to_string()),
+        ];
+        let object = prop::collection::vec((field, value), 0..8).prop_map(|fields| {
+            let fields: Vec<_> = fields.into_iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+            format!("{{{}}}", fields.join(",")).into_bytes()
+        });
+        let bytes = prop::collection::vec(any::<u8>(), 0..300);
+        let line = prop_oneof![bytes.clone(), object.clone(), any::<String>().prop_map(String::into_bytes)];
+        prop_oneof![bytes, object, prop::collection::vec(line, 0..6).prop_map(|lines| lines.join(&b'\n'))]
+    }
+
+    fn answered_well(reply: &Reply) -> Result<(), TestCaseError> {
+        if reply.status.is_success() {
+            return Ok(());
+        }
+        prop_assert!(reply.status.is_client_error(), "{} {}", reply.status, reply.text());
+        let problem = reply.problem();
+        // The fakes refuse what does not exist; everything else was refused by the gateway.
+        prop_assert!(
+            problem.status() != StatusCode::NOT_FOUND || problem.code() == "unknown_projection",
+            "{problem:?}"
+        );
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn whatever_the_body_the_answer_is_a_success_or_a_problem(body in bodies()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+            for (uri, media_type) in POSTS {
+                let reply = runtime.block_on(ask(Fake::new().router(), post(uri, media_type, Body::from(body.clone()))));
+                answered_well(&reply)?;
+            }
+        }
+
+        #[test]
+        fn whatever_the_query_the_answer_is_a_success_or_a_problem(query in "[ -~&&[^#<>\"`{}|\\\\^ ]]{0,60}") {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+            for uri in ["/v1/threads", "/v1/events", "/v1/projections", "/v1/subscriptions"] {
+                let reply = runtime.block_on(ask(Fake::new().router(), plain("GET", &format!("{uri}?{query}"))));
+                answered_well(&reply)?;
+            }
+        }
+    }
+}

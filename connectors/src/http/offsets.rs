@@ -56,7 +56,7 @@ impl Span {
     ///
     /// # Errors
     /// `invalid_field`, `unknown_partition` or `offset_out_of_range`.
-    pub(super) fn from_text(&self, text: &str, default: Edge) -> Result<Checkpoints, Problem> {
+    pub(super) fn places(&self, text: &str, default: Edge) -> Result<Checkpoints, Problem> {
         match text {
             "start" => return Ok(self.at(Edge::Start)),
             "end" => return Ok(self.at(Edge::End)),
@@ -84,8 +84,12 @@ impl Span {
         let others = if rest.is_empty() { Some(Vec::new()) } else { pairs(rest) };
         let (Some((partition, offset)), Some(mut places)) = (event, others) else {
             let detail = format!("Last-Event-ID is \"{}\", which is no event of {}", quote(id), self.topic);
-            return Err(Problem::new(Code::InvalidField, detail, "send the id of the last event that this stream sent")
-                .with("field", "Last-Event-ID"));
+            return Err(Problem::new(
+                Code::InvalidField,
+                detail,
+                "send the id of the last event that this stream sent",
+            )
+            .with("field", "Last-Event-ID"));
         };
         if !places.iter().any(|(named, _)| *named == partition) {
             places.push((partition, offset.saturating_add(1)));
@@ -94,7 +98,7 @@ impl Span {
     }
 
     /// The text that names these places in a later request.
-    pub(super) fn to_text(&self, places: &Checkpoints) -> String {
+    pub(super) fn text(&self, places: &Checkpoints) -> String {
         if let [only] = self.partitions.as_slice() {
             return places.next(self.partition(only.partition)).to_string();
         }
@@ -111,7 +115,7 @@ impl Span {
         if self.partitions.len() == 1 {
             return position.to_string();
         }
-        format!("{position};{}", self.to_text(places))
+        format!("{position};{}", self.text(places))
     }
 
     /// The place of one partition of the topic.
@@ -193,23 +197,23 @@ mod tests {
     #[test]
     fn places_are_read_in_every_form() {
         let span = span(None);
-        check(span.from_text("start", Edge::End), Ok([0, 5]));
-        check(span.from_text("end", Edge::Start), Ok([9, 7]));
-        check(span.from_text("6", Edge::Start), Ok([6, 6]));
-        check(span.from_text("0=3,1=6", Edge::Start), Ok([3, 6]));
-        check(span.from_text("1=6", Edge::End), Ok([9, 6]));
-        check(span.from_text("2", Edge::Start), Err(Code::OffsetOutOfRange));
-        check(span.from_text("0=10", Edge::Start), Err(Code::OffsetOutOfRange));
-        check(span.from_text("4=1", Edge::Start), Err(Code::UnknownPartition));
-        check(span.from_text("soon", Edge::Start), Err(Code::InvalidField));
-        check(span.from_text("-1", Edge::Start), Err(Code::InvalidField));
-        check(span.from_text("", Edge::Start), Err(Code::InvalidField));
+        check(span.places("start", Edge::End), Ok([0, 5]));
+        check(span.places("end", Edge::Start), Ok([9, 7]));
+        check(span.places("6", Edge::Start), Ok([6, 6]));
+        check(span.places("0=3,1=6", Edge::Start), Ok([3, 6]));
+        check(span.places("1=6", Edge::End), Ok([9, 6]));
+        check(span.places("2", Edge::Start), Err(Code::OffsetOutOfRange));
+        check(span.places("0=10", Edge::Start), Err(Code::OffsetOutOfRange));
+        check(span.places("4=1", Edge::Start), Err(Code::UnknownPartition));
+        check(span.places("soon", Edge::Start), Err(Code::InvalidField));
+        check(span.places("-1", Edge::Start), Err(Code::InvalidField));
+        check(span.places("", Edge::Start), Err(Code::InvalidField));
     }
 
     #[test]
     fn a_stream_of_all_partitions_is_resumed_in_each() {
         let span = span(None);
-        let places = span.from_text("0=4,1=6", Edge::Start).expect("the offsets are there");
+        let places = span.places("0=4,1=6", Edge::Start).expect("the offsets are there");
         let position = Position { partition: span.partition(0), offset: 3 };
         let id = span.event_id(position, &places);
         assert_eq!(id, "messages/0/3;0=4,1=6");
@@ -220,7 +224,10 @@ mod tests {
     fn a_bare_position_resumes_its_own_partition() {
         check(span(None).after_event("messages/0/3", Edge::End), Ok([4, 7]));
         let only = span(Some(1));
-        assert_eq!(only.event_id(Position { partition: only.partition(1), offset: 5 }, &only.at(Edge::End)), "messages/1/5");
+        assert_eq!(
+            only.event_id(Position { partition: only.partition(1), offset: 5 }, &only.at(Edge::End)),
+            "messages/1/5"
+        );
         check(only.after_event("messages/1/5", Edge::End), Ok([0, 6]));
         check(only.after_event("messages/0/5", Edge::End), Err(Code::UnknownPartition));
         check(only.after_event("embeddings/1/5", Edge::End), Err(Code::InvalidField));

@@ -81,3 +81,123 @@ fn problem() -> Answer {
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use crate::http::fake::{Fake, ask, plain};
+
+    async fn served() -> Value {
+        ask(Fake::new().router(), plain("GET", "/openapi.json")).await.json()
+    }
+
+    fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
+        match value {
+            Value::Object(fields) => {
+                found.extend(fields.get("$ref").and_then(Value::as_str));
+                fields.values().for_each(|field| references(field, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
+    fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
+        let paths = document["paths"].as_object().expect("there are paths");
+        paths
+            .iter()
+            .flat_map(|(path, item)| {
+                let item = item.as_object().expect("a path has operations");
+                item.iter().map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn the_document_lists_every_route_of_the_contract_as_openapi_3_1() {
+        let document = served().await;
+        assert_eq!(document["openapi"], "3.1.0");
+        let listed: BTreeSet<_> =
+            operations(&document).into_iter().map(|(path, method, _)| format!("{method} {path}")).collect();
+        let expected = [
+            "get /",
+            "get /livez",
+            "get /readyz",
+            "get /metrics",
+            "get /openapi.json",
+            "post /v1/messages",
+            "get /v1/messages/{id}",
+            "get /v1/threads",
+            "get /v1/threads/{id}/messages",
+            "post /v1/recall",
+            "get /v1/events",
+            "get /v1/topics",
+            "get /v1/processors",
+            "get /v1/projections",
+            "post /v1/rebuilds",
+            "get /v1/rebuilds",
+            "get /v1/rebuilds/{id}",
+            "delete /v1/rebuilds/{id}",
+            "post /v1/verifications",
+            "post /v1/subscriptions",
+            "get /v1/subscriptions",
+            "delete /v1/subscriptions/{id}",
+        ];
+        assert_eq!(listed, expected.map(str::to_owned).into());
+    }
+
+    #[tokio::test]
+    async fn every_listed_operation_is_routed() {
+        let document = served().await;
+        for (path, method, _) in operations(&document) {
+            let request = plain(&method.to_uppercase(), &path.replace("{id}", "x"));
+            let reply = ask(Fake::new().router(), request).await;
+            let text = reply.text();
+            assert!(!text.contains("unknown_route") && !text.contains("method_not_allowed"), "{method} {path}: {text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_reference_leads_to_a_component() {
+        let document = served().await;
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        assert!(found.contains("#/components/schemas/NewMessage"), "{found:?}");
+        for reference in found {
+            let pointer = reference.strip_prefix('#').expect("references stay in the document");
+            assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_operation_has_its_own_id_its_parameters_and_the_problem() {
+        let document = served().await;
+        let mut ids = BTreeSet::new();
+        for (path, method, operation) in operations(&document) {
+            let id = operation["operationId"].as_str().unwrap_or_default();
+            assert!(!id.is_empty() && ids.insert(id), "{method} {path}: {id}");
+            assert_eq!(operation["responses"]["default"]["$ref"], "#/components/responses/Problem", "{method} {path}");
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let in_path = parameters.iter().any(|parameter| parameter["in"] == "path" && parameter["name"] == "id");
+            assert_eq!(in_path, path.contains("{id}"), "{method} {path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn defaults_limits_and_both_body_types_are_described() {
+        let document = served().await;
+        let message = &document["components"]["schemas"]["NewMessage"];
+        assert_eq!(message["properties"]["space"]["default"], "main");
+        assert_eq!(message["additionalProperties"], false);
+        assert_eq!(message["required"], serde_json::json!(["thread", "author", "text"]));
+        let limit = &document["components"]["schemas"]["RecallRequest"]["properties"]["limit"];
+        assert_eq!((&limit["default"], &limit["maximum"]), (&Value::from(10), &Value::from(200)));
+        let bodies = &document["paths"]["/v1/messages"]["post"]["requestBody"]["content"];
+        assert!(bodies["application/json"].is_object() && bodies["application/x-ndjson"].is_object(), "{bodies}");
+        let answers = &document["paths"]["/v1/events"]["get"]["responses"]["200"]["content"];
+        assert!(answers["application/json"].is_object() && answers["text/event-stream"].is_object(), "{answers}");
+    }
+}

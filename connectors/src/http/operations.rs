@@ -79,3 +79,41 @@ pub(super) async fn verify(
     checks::verify(&request)?;
     gateway.ports.operations.verify(request.projection).await.map(Json)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::http::fake::{Fake, ask, plain, post_json};
+
+    #[tokio::test]
+    async fn topics_show_the_offsets_of_each_partition() {
+        let fake = Fake::new();
+        fake.append("t", "hello");
+        let partitions = json!([{"partition": 0, "start": 0, "end": 1}, {"partition": 1, "start": 0, "end": 0}]);
+        let topics = ask(fake.router(), plain("GET", "/v1/topics")).await.json();
+        assert_eq!(topics, json!({"topics": [{"name": "messages", "partitions": partitions}]}));
+    }
+
+    #[tokio::test]
+    async fn a_digest_is_computed_only_when_asked_for() {
+        let fake = Fake::new();
+        let projection = |query| ask(fake.router(), plain("GET", query));
+        assert_eq!(projection("/v1/projections?digest=true").await.json()["projections"][0]["digest"], "3-abc");
+        for query in ["/v1/projections", "/v1/projections?digest=false"] {
+            assert_eq!(projection(query).await.json()["projections"][0].get("digest"), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn processors_and_verifications_are_answered() {
+        let fake = Fake::new();
+        let processors = ask(fake.router(), plain("GET", "/v1/processors")).await.json();
+        assert_eq!(processors["processors"][0]["checkpoint"][0]["next"], 3);
+        let report = ask(fake.router(), post_json("/v1/verifications", "{}")).await.json();
+        assert_eq!(
+            report["results"][0],
+            json!({"projection": "text", "live": "3-abc", "rebuilt": "3-abc", "equal": true})
+        );
+    }
+}

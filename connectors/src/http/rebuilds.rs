@@ -85,3 +85,41 @@ fn unknown(id: &str) -> Problem {
     let help = "GET /v1/rebuilds lists the rebuilds since the server was started";
     Problem::new(Code::UnknownRebuild, format!("there is no rebuild {id}"), help)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::http::fake::{Fake, ask, plain, post_json};
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn a_rebuild_is_started_watched_and_cancelled() {
+        let fake = Fake::new();
+        let reply = ask(fake.router(), post_json("/v1/rebuilds", r#"{"projection":"text"}"#)).await;
+        assert_eq!(
+            (reply.status.as_u16(), &reply.headers["location"]),
+            (202, &"/v1/rebuilds/r0".parse().expect("a header"))
+        );
+        assert_eq!(ask(fake.router(), plain("GET", "/v1/rebuilds/r0")).await.json()["phase"], "reading");
+        assert_eq!(ask(fake.router(), plain("DELETE", "/v1/rebuilds/r0")).await.json()["phase"], "cancelled");
+        let rebuilds = ask(fake.router(), plain("GET", "/v1/rebuilds")).await.json();
+        assert_eq!(
+            (&rebuilds["rebuilds"][0]["id"], &rebuilds["rebuilds"][0]["eta_seconds"]),
+            (&json!("r0"), &json!(null))
+        );
+    }
+
+    #[tokio::test]
+    async fn unknown_rebuilds_and_projections_are_problems() {
+        let fake = Fake::new();
+        for method in ["GET", "DELETE"] {
+            assert_eq!(ask(fake.router(), plain(method, "/v1/rebuilds/r7")).await.problem().code(), "unknown_rebuild");
+        }
+        for (body, code) in [
+            (r#"{"projection":"moon"}"#, "unknown_projection"),
+            (r#"{"projection":""}"#, "invalid_field"),
+            ("{}", "missing_field"),
+        ] {
+            assert_eq!(ask(fake.router(), post_json("/v1/rebuilds", body)).await.problem().code(), code, "{body}");
+        }
+    }
+}

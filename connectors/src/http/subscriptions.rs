@@ -78,3 +78,32 @@ pub(super) async fn remove(State(gateway): State<Gateway>, Name(id): Name) -> Re
         Problem::new(Code::UnknownSubscription, detail, "GET /v1/subscriptions lists the subscriptions")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::http::fake::{Fake, ask, plain, post_json};
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn a_subscription_is_added_listed_and_removed() {
+        let fake = Fake::new();
+        let reply = ask(fake.router(), post_json("/v1/subscriptions", r#"{"subscriber":"bob","thread":"t"}"#)).await;
+        let subscription = json!({"id": "s0", "subscriber": "bob", "space": "main", "thread": "t", "author": null});
+        assert_eq!((reply.status.as_u16(), reply.json()), (201, subscription.clone()));
+        let list = ask(fake.router(), plain("GET", "/v1/subscriptions")).await.json();
+        assert_eq!(list, json!({"items": [subscription], "next": null}));
+        assert_eq!(ask(fake.router(), plain("DELETE", "/v1/subscriptions/s0")).await.json(), subscription);
+        let problem = ask(fake.router(), plain("DELETE", "/v1/subscriptions/s0")).await.problem();
+        assert_eq!(problem.code(), "unknown_subscription");
+    }
+
+    #[tokio::test]
+    async fn a_subscription_of_nobody_or_to_nothing_is_refused() {
+        for body in
+            [r#"{"subscriber":""}"#, r#"{"subscriber":"bob","thread":""}"#, r#"{"subscriber":"bob","author":"\u0007"}"#]
+        {
+            let reply = ask(Fake::new().router(), post_json("/v1/subscriptions", body)).await;
+            assert_eq!(reply.problem().code(), "invalid_field", "{body}");
+        }
+    }
+}

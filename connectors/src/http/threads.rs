@@ -92,3 +92,58 @@ pub(super) fn page(limit: Option<u32>, cursor: Option<String>) -> Result<PageReq
     }
     Ok(PageRequest { items: items as usize, bytes: PAGE_BYTES, cursor })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::http::fake::{Fake, ask, plain};
+
+    #[tokio::test]
+    async fn a_list_is_read_page_by_page_and_its_last_page_names_no_next() {
+        let fake = Fake::new();
+        for thread in ["a", "b", "c"] {
+            fake.append(thread, "hello");
+        }
+        let mut threads = Vec::new();
+        let mut uri = "/v1/threads?limit=2".to_owned();
+        let mut pages = 0;
+        loop {
+            let reply = ask(fake.router(), plain("GET", &uri)).await;
+            assert!(reply.json().get("next").is_some(), "next is always there: {}", reply.text());
+            let page: Page<Thread> = serde_json::from_slice(&reply.body).expect("the page has a type");
+            threads.extend(page.items.into_iter().map(|thread| thread.thread_id));
+            pages += 1;
+            let Some(next) = page.next else { break };
+            uri = format!("/v1/threads?limit=2&cursor={next}");
+        }
+        assert_eq!((threads, pages), (vec!["a".to_owned(), "b".to_owned(), "c".to_owned()], 2));
+    }
+
+    #[tokio::test]
+    async fn a_thread_id_may_hold_slashes_and_spaces_when_percent_encoded() {
+        let fake = Fake::new();
+        fake.append("repo/42 ž?", "hello");
+        let reply = ask(fake.router(), plain("GET", "/v1/threads/repo%2F42%20%C5%BE%3F/messages?space=main")).await;
+        assert_eq!(reply.json()["items"][0]["thread_id"], "repo/42 ž?", "{}", reply.text());
+        assert_eq!(reply.json()["next"], json!(null));
+    }
+
+    #[tokio::test]
+    async fn an_unknown_thread_is_a_problem_that_names_the_space() {
+        let fake = Fake::new();
+        fake.append("here", "hello");
+        let problem = ask(fake.router(), plain("GET", "/v1/threads/here/messages?space=ada")).await.problem();
+        assert_eq!((problem.code(), &problem.details().facts["space"]), ("unknown_thread", &json!("ada")));
+        assert!(problem.details().detail.contains("\"ada\""), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn a_cursor_from_elsewhere_is_a_problem() {
+        for cursor in ["x".to_owned(), "9".repeat(CURSOR_LIMIT + 1)] {
+            let reply = ask(Fake::new().router(), plain("GET", &format!("/v1/threads?cursor={cursor}"))).await;
+            assert_eq!(reply.problem().code(), "bad_cursor");
+        }
+    }
+}
