@@ -56,7 +56,7 @@ impl Fields {
             terms: schema.add_text_field("terms", TextOptions::default().set_indexing_options(terms)),
             thread: schema.add_u64_field(THREAD, column()),
             ordinal: schema.add_u64_field(ORDINAL, column()),
-            record: schema.add_bytes_field("record", BytesOptions::default().set_stored()),
+            record: schema.add_text_field("record", TextOptions::default().set_stored()),
         };
         (schema.build(), fields)
     }
@@ -79,7 +79,7 @@ impl Fields {
         document.add_text(self.terms, joined);
         document.add_u64(self.thread, thread_key(&facets.space, &facets.thread));
         document.add_u64(self.ordinal, u64::from(record.ordinal));
-        document.add_bytes(self.record, &record.to_bytes());
+        document.add_text(self.record, record.to_text());
         document
     }
 
@@ -99,8 +99,7 @@ impl Fields {
     /// Why the document holds none, in words.
     pub(crate) fn record(&self, document: &TantivyDocument) -> Result<Record, String> {
         let value = document.get_first(self.record);
-        let bytes = value.as_ref().and_then(|value| value.as_bytes()).ok_or("a stored document has no record")?;
-        Record::from_bytes(bytes)
+        Record::from_text(value.as_ref().and_then(|value| value.as_str()).ok_or("a stored document has no record")?)
     }
 
     /// The field that holds [`Fields::id_term`].

@@ -140,15 +140,19 @@ impl Matches {
                 frequencies[term as usize] += (all.len() - before) as u64;
             }
         }
-        all.sort_unstable();
+        // Postings come in runs that are nearly in order, which a stable sort makes use of.
+        all.sort();
         let messages = space.messages();
         let rarity = frequencies.into_iter().map(|frequency| rarity(messages, frequency)).collect();
         Ok(Self { all, rarity })
     }
 
-    /// The matches of one thread after the other.
-    fn by_thread(&self) -> impl Iterator<Item = &[Match]> {
-        self.all.chunk_by(|one, other| one.thread == other.thread)
+    /// The matches of each thread with the best score possible in it, most promising thread first.
+    fn by_thread(&self, scoring: &Scoring<'_>) -> Vec<(f32, &[Match])> {
+        let in_threads = self.all.chunk_by(|one, other| one.thread == other.thread);
+        let mut threads: Vec<_> = in_threads.map(|matches| (scoring.bound(matches), matches)).collect();
+        threads.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        threads
     }
 }
 
@@ -179,14 +183,21 @@ impl ThreadNumbers<'_> {
 fn rank(space: &Space, matches: &Matches, mut gate: Gate<'_>, best: &mut Best) {
     let scoring = Scoring { rarity: &matches.rarity, mean_length: space.average_window_length() };
     let mut frequencies = vec![0.0; matches.rarity.len()];
-    for in_thread in matches.by_thread() {
+    for (bound, in_thread) in matches.by_thread(&scoring) {
+        if best.is_out_of_reach(bound) {
+            break;
+        }
         let thread = space.thread(in_thread[0].thread);
         for_each_candidate(in_thread, |ordinal, nearby| {
+            // Most candidates have common terms only: what they could reach at best is cheaper than their score.
+            if best.is_out_of_reach(scoring.bound(nearby)) {
+                return;
+            }
             let Some(turn) = thread.turn(ordinal) else {
                 return;
             };
             let own = window_frequencies(thread, ordinal, nearby, &mut frequencies);
-            let score = scoring.score(&frequencies, thread.window_length(ordinal));
+            let score = scoring.score(&frequencies, turn.window_length());
             if best.would_take(score, turn.message_id) && gate.accepts(thread, turn) {
                 best.take(Ranked { score, message_id: turn.message_id, own });
             }
@@ -241,6 +252,20 @@ struct Scoring<'a> {
 }
 
 impl Scoring<'_> {
+    /// A score that no message with these matches in its window exceeds: each term counts below its rarity * (k1 + 1).
+    fn bound(&self, matches: &[Match]) -> f32 {
+        let mut seen = 0u128;
+        let mut bound = 0.0;
+        for found in matches {
+            if seen >> found.term & 1 == 0 {
+                seen |= 1 << found.term;
+                bound += self.rarity[found.term as usize] * (K1 + 1.0);
+            }
+        }
+        // The terms are summed in another order here, so the last digits may differ.
+        (bound * (1.0 + 1e-6)) as f32
+    }
+
     fn score(&self, frequencies: &[f64], length: f64) -> f32 {
         let saturation = K1 * (1.0 - B + B * length / self.mean_length);
         let parts = self.rarity.iter().zip(frequencies);
@@ -331,6 +356,11 @@ struct Best {
 impl Best {
     fn new(limit: usize) -> Self {
         Self { limit, heap: BinaryHeap::new() }
+    }
+
+    /// Whether a message of this score or less could not be among the best.
+    fn is_out_of_reach(&self, bound: f32) -> bool {
+        self.heap.len() == self.limit && self.heap.peek().is_some_and(|Reverse(worst)| bound < worst.score)
     }
 
     fn would_take(&self, score: f32, message_id: Uuid) -> bool {

@@ -23,13 +23,13 @@ pub(crate) const WINDOW: [(isize, f64); 5] = [(-2, 0.25), (-1, 0.5), (0, 1.0), (
 pub(crate) const REACH: u32 = 2;
 
 /// Above this many content terms a neighbour lends proportionally less, so that a long one does not drown a short one.
-const LENDING_LIMIT: f64 = 40.0;
+const LENDING_LIMIT: u32 = 40;
 
 /// Window lengths are summed as whole multiples of 1 / this, because sums of floats depend on their order.
 const LENGTH_UNIT: f64 = 1024.0;
 
 /// One message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Turn {
     pub(crate) message_id: Uuid,
     pub(crate) sent_at: Micros,
@@ -39,12 +39,27 @@ pub(crate) struct Turn {
     /// Terms of the text.
     pub(crate) content: u32,
     pub(crate) speaker: SpeakerId,
+    /// The length with what the neighbours lend. [`Space::replace`] keeps it right.
+    window_length: f32,
 }
 
 impl Turn {
     /// The share of its terms that the message lends to its neighbours, before their distance counts.
     pub(crate) fn lending(&self) -> f64 {
-        (LENDING_LIMIT / f64::from(self.content.max(1))).min(1.0)
+        if self.content <= LENDING_LIMIT {
+            return 1.0;
+        }
+        f64::from(LENDING_LIMIT) / f64::from(self.content)
+    }
+
+    /// How long the message is with what its neighbours lend: more than 0.
+    pub(crate) fn window_length(&self) -> f64 {
+        f64::from(self.window_length)
+    }
+
+    /// The window length as a whole number of [`LENGTH_UNIT`]s.
+    fn window_length_units(&self) -> u64 {
+        (self.window_length() * LENGTH_UNIT).round() as u64
     }
 }
 
@@ -72,11 +87,8 @@ impl Thread {
         self.turns.get(ordinal as usize)?.as_ref()
     }
 
-    /// The message's length with what its neighbours lend. 0 where there is no message.
-    pub(crate) fn window_length(&self, ordinal: u32) -> f64 {
-        if self.turn(ordinal).is_none() {
-            return 0.0;
-        }
+    /// What the message at an ordinal and its neighbours give to its length.
+    fn length_of_window(&self, ordinal: u32) -> f64 {
         WINDOW.iter().map(|(distance, weight)| weight * self.lent_length(ordinal, *distance)).sum()
     }
 
@@ -90,10 +102,20 @@ impl Thread {
         }
     }
 
-    /// The window lengths of a message and of those it lends to, in [`LENGTH_UNIT`]s.
-    fn window_lengths_around(&self, ordinal: u32) -> u64 {
-        let around = ordinal.saturating_sub(REACH)..=ordinal.saturating_add(REACH);
-        around.map(|ordinal| (self.window_length(ordinal) * LENGTH_UNIT).round() as u64).sum()
+    /// Puts a message at its place and brings the window lengths around it up to date. Returns what stood there, and
+    /// the sum of the thread's window lengths in [`LENGTH_UNIT`]s before and after, as far as it changed.
+    fn replace(&mut self, ordinal: u32, turn: Option<Turn>) -> (Option<Turn>, u64, u64) {
+        let around = || ordinal.saturating_sub(REACH)..=ordinal.saturating_add(REACH);
+        let sum = |thread: &Self| around().filter_map(|near| thread.turn(near)).map(Turn::window_length_units).sum();
+        let sum_before = sum(self);
+        let before = std::mem::replace(self.place(ordinal), turn);
+        for near in around() {
+            let length = self.length_of_window(near);
+            if let Some(Some(turn)) = self.turns.get_mut(near as usize) {
+                turn.window_length = length as f32;
+            }
+        }
+        (before, sum_before, sum(self))
     }
 
     fn place(&mut self, ordinal: u32) -> &mut Option<Turn> {
@@ -146,12 +168,10 @@ impl Space {
             self.threads.push(Thread { name: thread.to_owned(), turns: Vec::new() });
             u32::try_from(self.threads.len() - 1).expect("a space has fewer than 2^32 threads")
         });
-        let thread = &mut self.threads[number as usize];
-        self.window_lengths -= thread.window_lengths_around(ordinal);
         self.messages += u64::from(turn.is_some());
-        let before = std::mem::replace(thread.place(ordinal), turn);
+        let (before, sum_before, sum_after) = self.threads[number as usize].replace(ordinal, turn);
         self.messages -= u64::from(before.is_some());
-        self.window_lengths += thread.window_lengths_around(ordinal);
+        self.window_lengths = self.window_lengths + sum_after - sum_before;
     }
 }
 
@@ -160,7 +180,8 @@ impl Space {
 pub(crate) struct Turns {
     spaces: BTreeMap<String, Space>,
     speakers: Vec<Speaker>,
-    speaker_ids: HashMap<Speaker, SpeakerId>,
+    /// By author, then by role.
+    speaker_ids: HashMap<String, HashMap<String, SpeakerId>>,
 }
 
 impl Turns {
@@ -194,6 +215,7 @@ impl Turns {
             length: record.length,
             content: record.content,
             speaker: self.speaker_id(&facets.author, &facets.role),
+            window_length: 0.0,
         };
         self.replace(record, Some(turn));
     }
@@ -213,14 +235,90 @@ impl Turns {
     }
 
     fn speaker_id(&mut self, author: &str, role: &str) -> SpeakerId {
-        let speaker = Speaker { author: author.to_owned(), role: role.to_owned() };
-        if let Some(id) = self.speaker_ids.get(&speaker) {
+        if let Some(id) = self.speaker_ids.get(author).and_then(|roles| roles.get(role)) {
             return *id;
         }
-        self.speakers.push(speaker.clone());
+        self.speakers.push(Speaker { author: author.to_owned(), role: role.to_owned() });
         let number = u32::try_from(self.speakers.len()).ok().and_then(NonZeroU32::new);
         let id = SpeakerId(number.expect("there are fewer than 2^32 speakers, and one was just added"));
-        self.speaker_ids.insert(speaker, id);
+        self.speaker_ids.entry(author.to_owned()).or_default().insert(role.to_owned(), id);
         id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meshlog_schemas::{Partition, Position, Topic};
+
+    use super::*;
+    use crate::Facets;
+
+    fn record(thread: &str, ordinal: u32, length: u32) -> Record {
+        Record {
+            message_id: Uuid::from_u128(u128::from(ordinal)),
+            facets: Facets {
+                space: "main".into(),
+                thread: thread.into(),
+                author: "Ada".into(),
+                role: "user".into(),
+                sent_at: 0,
+                accepted_at: 0,
+            },
+            position: Position { partition: Partition { topic: Topic::Messages, id: 0 }, offset: 0 },
+            ordinal,
+            length,
+            content: length,
+            fingerprint: [0; 2],
+        }
+    }
+
+    fn main(turns: &Turns) -> &Space {
+        turns.spaces().next().expect("something was put in").1
+    }
+
+    #[test]
+    fn neighbours_lend_by_distance_and_long_ones_less() {
+        let mut turns = Turns::default();
+        for (ordinal, length) in [(0, 4), (1, 8), (2, 80), (3, 16)] {
+            turns.put(&record("t", ordinal, length));
+        }
+        let thread = main(&turns).thread(0);
+        let lengths = [0, 1, 2, 3].map(|ordinal| thread.turn(ordinal).map(Turn::window_length));
+        assert_eq!(
+            lengths,
+            [4.0 + 4.0 + 10.0, 2.0 + 8.0 + 20.0 + 4.0, 1.0 + 4.0 + 80.0 + 8.0, 2.0 + 20.0 + 16.0].map(Some)
+        );
+        assert_eq!(main(&turns).average_window_length(), (18.0 + 34.0 + 93.0 + 38.0) / 4.0);
+    }
+
+    #[test]
+    fn statistics_do_not_remember_what_was_replaced() {
+        let mut turns = Turns::default();
+        for ordinal in [3, 1, 0, 2] {
+            turns.put(&record("t", ordinal, 7 + ordinal));
+        }
+        let expected = (main(&turns).messages(), main(&turns).average_window_length());
+        turns.put(&record("t", 1, 1_000));
+        turns.put(&record("u", 0, 50));
+        assert_ne!((main(&turns).messages(), main(&turns).average_window_length()), expected);
+        turns.put(&record("t", 1, 8));
+        turns.remove(&record("u", 0, 50));
+        assert_eq!((main(&turns).messages(), main(&turns).average_window_length()), expected);
+    }
+
+    #[test]
+    fn the_next_ordinal_follows_the_last_place() {
+        let mut turns = Turns::default();
+        assert_eq!(turns.next_ordinal("main", "t"), 0);
+        turns.put(&record("t", 0, 1));
+        turns.put(&record("t", 1, 1));
+        turns.remove(&record("t", 0, 1));
+        assert_eq!((turns.next_ordinal("main", "t"), turns.next_ordinal("main", "u")), (2, 0));
+        assert_eq!(main(&turns).messages(), 1);
+    }
+
+    #[test]
+    fn a_turn_stays_small() {
+        assert_eq!(std::mem::size_of::<Option<Turn>>(), 48);
     }
 }
