@@ -43,7 +43,7 @@ pub enum ModelError {
         cause: String,
     },
     /// A text could not be split into word pieces.
-    #[error("a text could not be split into word pieces: {cause}")]
+    #[error("a text could not be split into word pieces: {cause}; the model's tokenizer is unfit, run `make model`")]
     Tokenizer {
         /// What the tokenizer answered.
         cause: String,

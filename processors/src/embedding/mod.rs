@@ -4,13 +4,19 @@
 //! Promises: vectors of unit length, in the order of the texts, the same for the same text.
 //! Never: reads the log, knows a message, downloads a model, or talks to a provider.
 
-mod bert;
 mod encoder;
+
+mod cache;
 mod error;
 mod model;
+
+mod bert;
 mod pieces;
 mod stage;
 
+pub mod testing;
+
+pub use cache::CachedEncoder;
 pub use encoder::Encoder;
 pub use error::ModelError;
 pub use model::SentenceModel;

@@ -30,7 +30,7 @@ const POOLING_VERSION: &str = "mean-l2-256-v1";
 /// activations stay in a core's own cache.
 const PIECES_TOGETHER: usize = 128;
 
-/// A sentence model in memory, about 100 MB for all-MiniLM-L6-v2. Shared between threads by reference.
+/// A sentence model in memory, about 60 MB for all-MiniLM-L6-v2. Shared between threads by reference.
 pub struct SentenceModel {
     id: String,
     pieces: Pieces,
@@ -41,7 +41,7 @@ pub struct SentenceModel {
 
 impl SentenceModel {
     /// Opens the model in a directory with `model.safetensors`, `tokenizer.json` and `config.json`.
-    /// Reads about 90 MB and keeps no file open. Needs about 200 MB for a moment.
+    /// Reads about 90 MB and keeps no file open. Needs about 170 MB for a moment.
     ///
     /// # Errors
     /// A file is missing or damaged, or the model is not a BERT with mean pooling. The message names the file.
@@ -156,7 +156,10 @@ fn load(weights: &[u8], path: PathBuf, config: &Config) -> Result<Bert, ModelErr
         Ok(tensors) => tensors,
         Err(cause) => return Err(ModelError::Corrupt { path, cause: cause.to_string() }),
     };
-    Bert::load(&tensors, config).map_err(|cause| ModelError::WrongArchitecture { path, cause: cause.to_string() })
+    Bert::load(&tensors, config).map_err(|cause| ModelError::WrongArchitecture {
+        path,
+        cause: format!("the weights do not have the shape that {CONFIG} states: {cause}"),
+    })
 }
 
 fn question_threads() -> Result<ThreadPool, ModelError> {
@@ -188,6 +191,8 @@ fn parse<T: DeserializeOwned>(content: &[u8], path: &Path) -> Result<T, ModelErr
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
     use super::*;
 
     #[derive(Deserialize)]
@@ -209,7 +214,13 @@ mod tests {
         }
     }
 
-    fn model() -> SentenceModel {
+    /// Opened once: reading 90 MB for each test would be most of the tests' time.
+    fn model() -> &'static SentenceModel {
+        static MODEL: OnceLock<SentenceModel> = OnceLock::new();
+        MODEL.get_or_init(open)
+    }
+
+    fn open() -> SentenceModel {
         SentenceModel::open(&model_dir()).unwrap_or_else(|error| {
             panic!("these tests need the embedding model; run `make model` or set MESHLOG_MODEL: {error}")
         })
@@ -230,8 +241,141 @@ mod tests {
             let alone = model.encode(&[&reference.text]).expect("any text has a vector");
             for (how, vector) in [("alone", &alone[0]), ("together", &together)] {
                 let cosine = cosine(vector, &reference.vector);
+
                 assert!(cosine >= 0.999_99, "{:.60?} {how}: cosine {cosine}", reference.text);
             }
+        }
+    }
+
+    #[test]
+    fn neighbours_lengths_and_threads_do_not_change_a_vector() {
+        let model = model();
+        let texts = ["the ferry was late", "ok", &"a long tale of lamps and harbours ".repeat(90), "which lamp?", ""];
+        let vectors = model.encode(&texts).expect("any text has a vector");
+        for (text, together) in texts.iter().zip(&vectors) {
+            let alone = model.encode(&[text]).expect("any text has a vector");
+            assert_eq!(&alone[0], together, "{text:.40?}");
+        }
+    }
+
+    #[test]
+    fn order_is_kept_over_many_groups() {
+        let texts: Vec<String> =
+            (0..60).map(|index| format!("ticket {index} {}", "again ".repeat(index % 13))).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let backwards: Vec<&str> = texts.iter().rev().copied().collect();
+        let vectors = model().encode(&texts).expect("any text has a vector");
+        let mut reversed = model().encode(&backwards).expect("any text has a vector");
+        reversed.reverse();
+        assert_eq!(vectors, reversed);
+        assert_ne!(vectors[0], vectors[1]);
+    }
+
+    #[test]
+    fn any_text_has_a_unit_vector() {
+        let megabyte = "all work and no play ".repeat(50_000);
+        let spaces = " ".repeat(1_000_000);
+        let one_word = "x".repeat(1_000_000);
+        let emoji = "🏕️".repeat(200_000);
+        let texts =
+            ["", " ", "\0\u{1}\u{7f}", "\u{200d}\u{feff}", "🎉", &megabyte, &spaces, &one_word, &emoji, "[CLS] [PAD]"];
+        let vectors = model().encode(&texts).expect("any text has a vector");
+        for (text, vector) in texts.iter().zip(vectors) {
+            let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+            assert!((length - 1.0).abs() < 1e-5, "{text:.20?}: {length}");
+            assert_eq!(vector.len(), model().dims());
+        }
+    }
+
+    #[test]
+    fn only_the_first_256_pieces_count() {
+        let beginning = "lamp ".repeat(254);
+        let texts = [format!("{beginning}storm"), format!("{beginning}ferry"), "lamp ".repeat(253)];
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let vectors = model().encode(&texts).expect("any text has a vector");
+        assert_eq!(vectors[0], vectors[1]);
+        assert_ne!(vectors[0], vectors[2], "the limit is lower than 256");
+    }
+
+    #[test]
+    fn no_texts_give_no_vectors() {
+        assert!(model().encode(&[]).expect("nothing can fail").is_empty());
+    }
+
+    #[test]
+    fn identity_names_the_directory_and_a_fingerprint() {
+        let (name, fingerprint) = model().model_id().split_once('@').expect("an id has two parts");
+        assert_eq!(
+            Some(name),
+            model_dir().canonicalize().expect("the model is open").file_name().and_then(|n| n.to_str())
+        );
+        assert_eq!(fingerprint.len(), 12);
+    }
+
+    /// A copy of the model with one file changed, and the error it opens with.
+    fn error_after(name: &str, change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) -> ModelError {
+        let copy = tempfile::tempdir().expect("a temporary directory can be made");
+        std::fs::create_dir(copy.path().join("1_Pooling")).expect("the copy is ours");
+        for file in [WEIGHTS, TOKENIZER, CONFIG, POOLING] {
+            let content = std::fs::read(model_dir().join(file)).unwrap_or_else(|error| {
+                panic!("these tests need the embedding model; run `make model` or set MESHLOG_MODEL: {error}")
+            });
+            if file != name {
+                std::fs::write(copy.path().join(file), content).expect("the copy is ours");
+            }
+        }
+        let content = std::fs::read(model_dir().join(name)).expect("read a moment ago");
+        if let Some(changed) = change(content) {
+            std::fs::write(copy.path().join(name), changed).expect("the copy is ours");
+        }
+        let Err(error) = SentenceModel::open(copy.path()) else { panic!("a model with a bad {name} was opened") };
+        let message = error.to_string();
+        assert!(
+            message.contains(name) && message.contains("make model") && message.contains("--model DIR"),
+            "{message}"
+        );
+        error
+    }
+
+    #[test]
+    fn missing_files_are_named() {
+        for file in [WEIGHTS, TOKENIZER, CONFIG] {
+            assert!(matches!(error_after(file, |_| None), ModelError::Missing { .. }));
+        }
+    }
+
+    #[test]
+    fn truncated_files_are_named() {
+        for file in [WEIGHTS, TOKENIZER, CONFIG, POOLING] {
+            for keep in [0, 5, 90] {
+                let error = error_after(file, |content| Some(content[..keep].to_vec()));
+                assert!(matches!(error, ModelError::Corrupt { .. }), "{file}: {error}");
+            }
+        }
+        let error = error_after(WEIGHTS, |content| Some(content[..content.len() - 1].to_vec()));
+        assert!(matches!(error, ModelError::Corrupt { .. }), "{error}");
+    }
+
+    #[test]
+    fn other_architectures_are_refused() {
+        let changes = [
+            (CONFIG, r#""gelu""#, r#""relu""#),
+            (CONFIG, r#""bert""#, r#""mpnet""#),
+            (CONFIG, r#""hidden_size": 384"#, r#""hidden_size": 380"#),
+            (CONFIG, r#""hidden_size": 384"#, r#""hidden_size": 768"#),
+            (CONFIG, r#""intermediate_size": 1536"#, r#""intermediate_size": 1552"#),
+            (CONFIG, r#""num_hidden_layers": 6"#, r#""num_hidden_layers": 7"#),
+            (CONFIG, r#""num_attention_heads": 12"#, r#""num_attention_heads": 0"#),
+            (CONFIG, r#""max_position_embeddings": 512"#, r#""max_position_embeddings": 128"#),
+            (POOLING, r#""pooling_mode_mean_tokens": true"#, r#""pooling_mode_mean_tokens": false"#),
+        ];
+        for (file, from, to) in changes {
+            let error = error_after(file, |content| {
+                let content = String::from_utf8(content).expect("the file is JSON");
+                assert!(content.contains(from), "{file} does not say {from}");
+                Some(content.replace(from, to).into_bytes())
+            });
+            assert!(matches!(error, ModelError::WrongArchitecture { .. }), "{to}: {error}");
         }
     }
 }

@@ -33,16 +33,19 @@ impl Pieces {
         Ok(Self { tokenizer })
     }
 
-    /// The word pieces of a text, with the marks for its begin and end.
+    /// The word pieces of a text, with the marks for its begin and end. Never none: the marks count.
     ///
     /// # Errors
-    /// The tokenizer's vocabulary lacks the mark for unknown words.
+    /// The tokenizer lacks the mark for unknown words, or those for begin and end.
     pub(super) fn split(&self, text: &str) -> Result<Vec<u32>, ModelError> {
         let beginning = &text[..text.floor_char_boundary(MOST_BYTES)];
         let encoding = self
             .tokenizer
             .encode_fast(beginning, true)
             .map_err(|cause| ModelError::Tokenizer { cause: cause.to_string() })?;
+        if encoding.is_empty() {
+            return Err(ModelError::Tokenizer { cause: "its file sets no marks for begin and end".to_owned() });
+        }
         Ok(encoding.get_ids().to_vec())
     }
 }

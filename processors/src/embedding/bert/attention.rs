@@ -11,7 +11,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::elementary::exponential;
 use super::operand;
-use super::panel::{Finish, PackedRow, Panels, Product, Row, WIDTH};
+use super::panel::{ExactRow, Finish, Panels, Product, Row, WIDTH};
 use super::spread::Spread;
 
 /// Turns (queries, keys, values) of shape (3 * heads * panels per head, tokens, 16) into contexts of a third of that.
@@ -69,13 +69,14 @@ impl Head<'_> {
         let weights = self.weights(text.clone());
         let height = self.queries.height();
         for panel in 0..self.panels {
-            let values: Vec<PackedRow> =
-                self.values.panel(panel, text.clone()).iter().map(|row| PackedRow(*row)).collect();
+            let values: Vec<ExactRow> =
+                self.values.panel(panel, text.clone()).iter().map(|row| ExactRow(*row)).collect();
             Product {
                 left: Panels::new(&weights, text.len()),
                 window: 0..text.len(),
                 right: &values,
-                start: [0.0; WIDTH],
+                scale: [1.0; WIDTH],
+                bias: [0.0; WIDTH],
                 finish: Finish::Plain,
                 out: &mut out[panel * height..][text.clone()],
             }
@@ -94,7 +95,8 @@ impl Head<'_> {
                 left: self.queries,
                 window: text.clone(),
                 right: &keys,
-                start: [0.0; WIDTH],
+                scale: [1.0; WIDTH],
+                bias: [0.0; WIDTH],
                 finish: Finish::Plain,
                 out,
             }
@@ -105,8 +107,8 @@ impl Head<'_> {
     }
 
     /// The keys of up to sixteen tokens as columns.
-    fn transposed_keys(&self, tokens: Range<usize>) -> Vec<PackedRow> {
-        let mut columns = vec![PackedRow::ZERO; self.panels * WIDTH];
+    fn transposed_keys(&self, tokens: Range<usize>) -> Vec<ExactRow> {
+        let mut columns = vec![ExactRow::ZERO; self.panels * WIDTH];
         for (panel, columns) in columns.chunks_mut(WIDTH).enumerate() {
             for (token, key) in self.keys.panel(panel, tokens.clone()).iter().enumerate() {
                 for (column, value) in columns.iter_mut().zip(key) {

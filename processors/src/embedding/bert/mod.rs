@@ -19,10 +19,11 @@ mod spread;
 use std::ops::Range;
 
 use candle_core::safetensors::SliceSafetensors;
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor, bail};
 use pulp::Arch;
 use serde::Deserialize;
 
+use super::pieces::MOST_PIECES;
 use attention::Attention;
 use linear::Linear;
 use norm::Norm;
@@ -35,6 +36,7 @@ pub(super) struct Config {
     pub(super) model_type: String,
     pub(super) hidden_act: String,
     pub(super) hidden_size: usize,
+    pub(super) intermediate_size: usize,
     pub(super) num_attention_heads: usize,
     pub(super) num_hidden_layers: usize,
     pub(super) max_position_embeddings: usize,
@@ -58,6 +60,12 @@ impl Config {
         if let Some((field, found, wanted)) = words.into_iter().find(|(_, found, wanted)| found != wanted) {
             return Some(format!("{field} is {found:?}, only {wanted:?} is supported"));
         }
+        if !self.intermediate_size.is_multiple_of(WIDTH) {
+            return Some(format!("intermediate_size {} is not a multiple of {WIDTH}", self.intermediate_size));
+        }
+        if self.max_position_embeddings < MOST_PIECES {
+            return Some(format!("{} positions are fewer than {MOST_PIECES}", self.max_position_embeddings));
+        }
         let unit = self.num_attention_heads * WIDTH;
         if unit == 0 || self.hidden_size == 0 || !self.hidden_size.is_multiple_of(unit) {
             return Some(format!(
@@ -71,6 +79,7 @@ impl Config {
 
 /// A BERT ready to compute.
 pub(super) struct Bert {
+    /// In 16 bits: half the vocabulary's 47 MB, for a difference of about 1e-8 in a vector's cosine.
     words: Tensor,
     /// Position vectors with the vector of the only segment added.
     positions: Tensor,
@@ -97,10 +106,10 @@ impl Bert {
     /// A tensor is missing or has another shape than `config` states.
     pub(super) fn load(weights: &SliceSafetensors<'_>, config: &Config) -> Result<Self> {
         let source = Source { weights, config };
-        let segment = source.tensor("embeddings.token_type_embeddings.weight")?.get(0)?;
-        let positions = source.tensor("embeddings.position_embeddings.weight")?;
+        let segment = source.table("embeddings.token_type_embeddings.weight")?.get(0)?;
+        let positions = source.table("embeddings.position_embeddings.weight")?;
         Ok(Self {
-            words: source.tensor("embeddings.word_embeddings.weight")?,
+            words: source.table("embeddings.word_embeddings.weight")?.to_dtype(DType::F16)?,
             positions: positions.broadcast_add(&segment)?,
             norm: source.norm("embeddings.LayerNorm")?,
             layers: (0..config.num_hidden_layers).map(|index| Layer::load(&source, index)).collect::<Result<_>>()?,
@@ -115,7 +124,7 @@ impl Bert {
         self.dims
     }
 
-    /// The unit vectors of texts given as word pieces, in their order.
+    /// The unit vectors of texts given as word pieces, in their order. Each text has at least one.
     ///
     /// # Errors
     /// A word piece is not in the vocabulary, or a text is longer than the model's positions.
@@ -136,7 +145,7 @@ impl Bert {
         let words = Tensor::new(texts.concat(), &device)?;
         let positions: Vec<u32> = texts.iter().flat_map(|text| (0..).take(text.len())).collect();
         let positions = Tensor::new(positions, &device)?;
-        let words = in_panels(&self.words.index_select(&words, 0)?)?;
+        let words = in_panels(&self.words.index_select(&words, 0)?.to_dtype(DType::F32)?)?;
         let positions = in_panels(&self.positions.index_select(&positions, 0)?)?;
         self.norm.forward(&words, &positions)
     }
@@ -153,12 +162,17 @@ impl Bert {
 impl Layer {
     fn load(source: &Source<'_>, index: usize) -> Result<Self> {
         let prefix = format!("encoder.layer.{index}");
+        let (features, wide) = (source.config.hidden_size, source.config.intermediate_size);
         Ok(Self {
             queries_keys_values: source.queries_keys_values(&format!("{prefix}.attention.self"))?,
-            attended: source.linear(&format!("{prefix}.attention.output.dense"), Finish::Plain)?,
+            attended: source.linear(
+                &format!("{prefix}.attention.output.dense"),
+                [features, features],
+                Finish::Plain,
+            )?,
             attended_norm: source.norm(&format!("{prefix}.attention.output.LayerNorm"))?,
-            widen: source.linear(&format!("{prefix}.intermediate.dense"), Finish::Gelu)?,
-            narrow: source.linear(&format!("{prefix}.output.dense"), Finish::Plain)?,
+            widen: source.linear(&format!("{prefix}.intermediate.dense"), [wide, features], Finish::Gelu)?,
+            narrow: source.linear(&format!("{prefix}.output.dense"), [features, wide], Finish::Plain)?,
             narrow_norm: source.norm(&format!("{prefix}.output.LayerNorm"))?,
         })
     }
@@ -171,28 +185,44 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn tensor(&self, name: &str) -> Result<Tensor> {
-        self.weights.load(name, &Device::Cpu)?.to_dtype(DType::F32)
+    /// The tensor `name`, which must have this shape.
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let tensor = self.weights.load(name, &Device::Cpu)?;
+        if tensor.dims() != shape {
+            bail!("{name} has the shape {:?}, config.json asks for {shape:?}", tensor.dims());
+        }
+        tensor.to_dtype(DType::F32)
     }
 
-    fn linear(&self, name: &str, finish: Finish) -> Result<Linear> {
-        Linear::pack(&self.tensor(&format!("{name}.weight"))?, &self.tensor(&format!("{name}.bias"))?, finish)
+    /// A table with one row of features for each of any number of words, positions or segments.
+    fn table(&self, name: &str) -> Result<Tensor> {
+        let rows = self.weights.get(name)?.shape().first().copied().unwrap_or_default();
+        self.tensor(name, &[rows, self.config.hidden_size])
+    }
+
+    /// A layer by the shape (outputs, inputs) of its weights.
+    fn linear(&self, name: &str, shape: [usize; 2], finish: Finish) -> Result<Linear> {
+        let weights = self.tensor(&format!("{name}.weight"), &shape)?;
+        Linear::pack(&weights, &self.tensor(&format!("{name}.bias"), &shape[..1])?, finish)
     }
 
     /// The three inner layers of attention as one, with the queries' scale folded in.
     fn queries_keys_values(&self, name: &str) -> Result<Linear> {
-        let scale = 1.0 / ((self.config.hidden_size / self.config.num_attention_heads) as f64).sqrt();
-        let join = |kind: &str| -> Result<Tensor> {
-            let queries = (self.tensor(&format!("{name}.query.{kind}"))? * scale)?;
-            let keys = self.tensor(&format!("{name}.key.{kind}"))?;
-            let values = self.tensor(&format!("{name}.value.{kind}"))?;
+        let features = self.config.hidden_size;
+        let scale = 1.0 / ((features / self.config.num_attention_heads) as f64).sqrt();
+        let join = |kind: &str, shape: &[usize]| -> Result<Tensor> {
+            let queries = (self.tensor(&format!("{name}.query.{kind}"), shape)? * scale)?;
+            let keys = self.tensor(&format!("{name}.key.{kind}"), shape)?;
+            let values = self.tensor(&format!("{name}.value.{kind}"), shape)?;
             Tensor::cat(&[queries, keys, values], 0)
         };
-        Linear::pack(&join("weight")?, &join("bias")?, Finish::Plain)
+        Linear::pack(&join("weight", &[features, features])?, &join("bias", &[features])?, Finish::Plain)
     }
 
     fn norm(&self, name: &str) -> Result<Norm> {
-        let (gain, bias) = (self.tensor(&format!("{name}.weight"))?, self.tensor(&format!("{name}.bias"))?);
+        let shape = [self.config.hidden_size];
+        let (gain, bias) =
+            (self.tensor(&format!("{name}.weight"), &shape)?, self.tensor(&format!("{name}.bias"), &shape)?);
         Norm::new(&gain, &bias, self.config.layer_norm_eps as f32)
     }
 }

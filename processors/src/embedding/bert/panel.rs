@@ -23,14 +23,77 @@ const MOST_ROWS: usize = 6;
 /// One row of one panel of activations.
 pub(super) type Row = [f32; WIDTH];
 
-/// One row of one panel of a right operand. Aligned, so that no load crosses a cache line.
+/// One row of one panel of a right operand.
+pub(super) trait RightRow: Copy + Sync {
+    /// The sixteen numbers, in `VECTORS` registers.
+    fn load<S: Simd, const VECTORS: usize>(&self, simd: S) -> [S::f32s; VECTORS];
+}
+
+/// A row as it is. Aligned, so that no load crosses a cache line.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
-pub(super) struct PackedRow(pub(super) Row);
+pub(super) struct ExactRow(pub(super) Row);
 
-impl PackedRow {
+impl ExactRow {
     /// All zero.
     pub(super) const ZERO: Self = Self([0.0; WIDTH]);
+}
+
+impl RightRow for ExactRow {
+    #[inline(always)]
+    fn load<S: Simd, const VECTORS: usize>(&self, simd: S) -> [S::f32s; VECTORS] {
+        load::<S, VECTORS>(simd, &self.0)
+    }
+}
+
+/// A row in integers of 16 bits, offset by [`Self::OFFSET`]; column `i` in the low and column `i + 8` in the high half
+/// of word `i`. What one step is worth, each column says once for all rows.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(32))]
+pub(super) struct SteppedRow([u32; WIDTH / 2]);
+
+impl SteppedRow {
+    /// The most steps either side of zero.
+    pub(super) const MOST_STEPS: f32 = 32_767.0;
+    const OFFSET: f32 = 32_768.0;
+
+    /// Packs whole numbers of up to [`Self::MOST_STEPS`] either side of zero.
+    pub(super) fn pack(steps: &Row) -> Self {
+        let word = |column: usize| (steps[column].round() + Self::OFFSET) as u32;
+        Self(std::array::from_fn(|index| word(index) | word(index + WIDTH / 2) << 16))
+    }
+}
+
+impl RightRow for SteppedRow {
+    #[inline(always)]
+    fn load<S: Simd, const VECTORS: usize>(&self, simd: S) -> [S::f32s; VECTORS] {
+        let mut vectors = [simd.splat_f32s(0.0); VECTORS];
+        if VECTORS == 1 {
+            // The register is as wide as the row, the words fill half of it.
+            let mut steps = [0; WIDTH];
+            for (index, word) in self.0.into_iter().enumerate() {
+                steps[index] = word & 0xFFFF;
+                steps[index + WIDTH / 2] = word >> 16;
+            }
+            vectors[0] = float(simd, S::as_simd_u32s(&steps).0[0]);
+            return vectors;
+        }
+        // No closure and no iterator adapter here: a call that is not inlined loses the wide registers.
+        let (words, _) = S::as_simd_u32s(&self.0);
+        for index in 0..VECTORS / 2 {
+            vectors[index] = float(simd, simd.and_u32s(words[index], simd.splat_u32s(0xFFFF)));
+            vectors[VECTORS / 2 + index] = float(simd, simd.wrapping_dyn_shr_u32s(words[index], simd.splat_u32s(16)));
+        }
+        vectors
+    }
+}
+
+/// The numbers that offset steps stand for: as the last bits of the float 2^23 they count ones.
+#[inline(always)]
+fn float<S: Simd>(simd: S, steps: S::u32s) -> S::f32s {
+    const ONES: u32 = 0x4B00_0000;
+    let shifted = simd.transmute_f32s_u32s(simd.or_u32s(steps, simd.splat_u32s(ONES)));
+    simd.sub_f32s(shifted, simd.splat_f32s(f32::from_bits(ONES) + SteppedRow::OFFSET))
 }
 
 /// Activations in panels.
@@ -73,30 +136,32 @@ pub(super) enum Finish {
     Gelu,
 }
 
-/// One panel of a product: `out = finish(start + left[window] * right)`.
-pub(super) struct Product<'a, 'out> {
+/// One panel of a product: `out = finish(left[window] * right * scale + bias)`.
+pub(super) struct Product<'a, 'out, R> {
     /// The left operand; its column `k` meets the row `k` of `right`.
     pub(super) left: Panels<'a>,
     /// The rows of the left operand that are wanted.
     pub(super) window: Range<usize>,
     /// The right operand's panel: as many rows as the product is deep.
-    pub(super) right: &'a [PackedRow],
-    /// Where each sum starts: the bias.
-    pub(super) start: Row,
+    pub(super) right: &'a [R],
+    /// What each column's sum is multiplied with.
+    pub(super) scale: Row,
+    /// What is then added to it.
+    pub(super) bias: Row,
     /// What happens to each sum.
     pub(super) finish: Finish,
     /// One row for each row of the window.
     pub(super) out: &'out mut [Row],
 }
 
-impl Product<'_, '_> {
+impl<R: RightRow> Product<'_, '_, R> {
     /// Computes the product with the best instructions this machine has.
     pub(super) fn compute(self, arch: Arch) {
         arch.dispatch(self);
     }
 
     #[inline(always)]
-    fn in_vectors<S: Simd, const VECTORS: usize>(self, simd: S) {
+    fn in_vectors<S: Simd, const VECTORS: usize>(mut self, simd: S) {
         let rows = self.window.len();
         let blocks = rows.div_ceil(MOST_ROWS).max(1);
         let mut done = 0;
@@ -104,23 +169,52 @@ impl Product<'_, '_> {
             // Even blocks: eight rows as four and four keep more sums in flight than six and two.
             let count = (rows - done).div_ceil(blocks - block);
             let first = self.window.start + done;
-            let out = &mut self.out[done..done + count];
-            let (left, right, start, finish) = (self.left, self.right, &self.start, self.finish);
             match count {
                 0 => {}
-                1 => multiply_rows::<S, VECTORS, 1>(simd, left, first, right, start, finish, out),
-                2 => multiply_rows::<S, VECTORS, 2>(simd, left, first, right, start, finish, out),
-                3 => multiply_rows::<S, VECTORS, 3>(simd, left, first, right, start, finish, out),
-                4 => multiply_rows::<S, VECTORS, 4>(simd, left, first, right, start, finish, out),
-                5 => multiply_rows::<S, VECTORS, 5>(simd, left, first, right, start, finish, out),
-                _ => multiply_rows::<S, VECTORS, MOST_ROWS>(simd, left, first, right, start, finish, out),
+                1 => self.multiply_rows::<S, VECTORS, 1>(simd, first),
+                2 => self.multiply_rows::<S, VECTORS, 2>(simd, first),
+                3 => self.multiply_rows::<S, VECTORS, 3>(simd, first),
+                4 => self.multiply_rows::<S, VECTORS, 4>(simd, first),
+                5 => self.multiply_rows::<S, VECTORS, 5>(simd, first),
+                _ => self.multiply_rows::<S, VECTORS, MOST_ROWS>(simd, first),
             }
             done += count;
         }
     }
+
+    /// `ROWS` rows of the product from `first` on, all their sums in registers.
+    #[inline(always)]
+    fn multiply_rows<S: Simd, const VECTORS: usize, const ROWS: usize>(&mut self, simd: S, first: usize) {
+        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+        for (index, depths) in self.right.chunks(WIDTH).enumerate() {
+            let rows = self.left.panel(index, first..first + ROWS);
+            let Ok(rows) = <&[Row; ROWS]>::try_from(rows) else { unreachable!("the range has {ROWS} rows") };
+            for (depth, right) in depths.iter().enumerate() {
+                let vectors = right.load::<S, VECTORS>(simd);
+                for (sums, row) in sums.iter_mut().zip(rows) {
+                    // A chunk has at most sixteen rows; the remainder tells the compiler so.
+                    let factor = simd.splat_f32s(row[depth % WIDTH]);
+                    for (sum, vector) in sums.iter_mut().zip(vectors) {
+                        *sum = multiply_add(simd, factor, vector, *sum);
+                    }
+                }
+            }
+        }
+        let (scale, bias) = (load::<S, VECTORS>(simd, &self.scale), load::<S, VECTORS>(simd, &self.bias));
+        for (out, sums) in self.out[first - self.window.start..].iter_mut().zip(sums) {
+            let (out, _) = S::as_mut_simd_f32s(out);
+            for (((out, sum), scale), bias) in out.iter_mut().zip(sums).zip(scale).zip(bias) {
+                let sum = multiply_add(simd, sum, scale, bias);
+                *out = match self.finish {
+                    Finish::Plain => sum,
+                    Finish::Gelu => gelu(simd, sum),
+                };
+            }
+        }
+    }
 }
 
-impl WithSimd for Product<'_, '_> {
+impl<R: RightRow> WithSimd for Product<'_, '_, R> {
     type Output = ();
 
     #[inline(always)]
@@ -130,42 +224,6 @@ impl WithSimd for Product<'_, '_> {
             2 => self.in_vectors::<S, 2>(simd),
             4 => self.in_vectors::<S, 4>(simd),
             _ => self.in_vectors::<S, WIDTH>(simd),
-        }
-    }
-}
-
-/// `ROWS` rows of the product, all their sums in registers.
-#[inline(always)]
-fn multiply_rows<S: Simd, const VECTORS: usize, const ROWS: usize>(
-    simd: S,
-    left: Panels<'_>,
-    first: usize,
-    right: &[PackedRow],
-    start: &Row,
-    finish: Finish,
-    out: &mut [Row],
-) {
-    let mut sums = [load::<S, VECTORS>(start); ROWS];
-    for (index, depths) in right.chunks(WIDTH).enumerate() {
-        let Ok(rows) = <&[Row; ROWS]>::try_from(left.panel(index, first..first + ROWS)) else { return };
-        for (depth, packed) in depths.iter().enumerate() {
-            let vectors = load::<S, VECTORS>(&packed.0);
-            for (sums, row) in sums.iter_mut().zip(rows) {
-                // A chunk has at most sixteen rows; the remainder tells the compiler so.
-                let factor = simd.splat_f32s(row[depth % WIDTH]);
-                for (sum, vector) in sums.iter_mut().zip(vectors) {
-                    *sum = multiply_add(simd, factor, vector, *sum);
-                }
-            }
-        }
-    }
-    for (out, sums) in out.iter_mut().zip(sums) {
-        let (out, _) = S::as_mut_simd_f32s(out);
-        for (out, sum) in out.iter_mut().zip(sums) {
-            *out = match finish {
-                Finish::Plain => sum,
-                Finish::Gelu => gelu(simd, sum),
-            };
         }
     }
 }
@@ -181,9 +239,13 @@ pub(super) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s)
 }
 
 #[inline(always)]
-fn load<S: Simd, const VECTORS: usize>(row: &Row) -> [S::f32s; VECTORS] {
-    let (vectors, _) = S::as_simd_f32s(row);
-    std::array::from_fn(|index| vectors[index])
+fn load<S: Simd, const VECTORS: usize>(simd: S, row: &Row) -> [S::f32s; VECTORS] {
+    let (from, _) = S::as_simd_f32s(row);
+    let mut vectors = [simd.splat_f32s(0.0); VECTORS];
+    for (vector, from) in vectors.iter_mut().zip(from) {
+        *vector = *from;
+    }
+    vectors
 }
 
 #[cfg(test)]
@@ -195,15 +257,16 @@ mod tests {
         let panels = depth.div_ceil(WIDTH);
         let value = |index: usize| ((index * 7919) % 101) as f32 / 50.0 - 1.0;
         let left: Vec<Row> = (0..panels * height).map(|row| std::array::from_fn(|k| value(row * WIDTH + k))).collect();
-        let right: Vec<PackedRow> =
-            (0..depth).map(|k| PackedRow(std::array::from_fn(|column| value(k * 31 + column * 3)))).collect();
-        let start: Row = std::array::from_fn(|column| value(column));
+        let right: Vec<ExactRow> =
+            (0..depth).map(|k| ExactRow(std::array::from_fn(|column| value(k * 31 + column * 3)))).collect();
+        let bias: Row = std::array::from_fn(value);
         let mut out = vec![[0.0; WIDTH]; window.len()];
         Product {
             left: Panels::new(&left, height),
             window: window.clone(),
             right: &right,
-            start,
+            scale: [0.5; WIDTH],
+            bias,
             finish: Finish::Plain,
             out: &mut out,
         }
@@ -211,7 +274,7 @@ mod tests {
         for (out, row) in out.iter().zip(window) {
             for column in 0..WIDTH {
                 let products = (0..depth).map(|k| left[(k / WIDTH) * height + row][k % WIDTH] * right[k].0[column]);
-                let expected = start[column] + products.sum::<f32>();
+                let expected = bias[column] + 0.5 * products.sum::<f32>();
                 assert!(
                     (out[column] - expected).abs() < 1e-3,
                     "row {row}, column {column}: {} {expected}",
