@@ -1,7 +1,8 @@
 //! Digests: whether two stores hold the same content, whatever order they hold it in.
 //!
 //! Owns: the multiset hash that every projection reports.
-//! Never: covers checkpoints, file layouts or anything else that may differ between a live store and its rebuild.
+//! Never: covers checkpoints, file layouts, or when the log took an event in: the same messages sent in the same order
+//! to two logs give equal digests.
 
 use std::fmt;
 

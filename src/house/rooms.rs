@@ -1,6 +1,6 @@
 //! The rooms behind the gateway: log, stages and views, opened in order and closed in the reverse.
 
-use std::{path::Path, sync::{Arc, Mutex, PoisonError}};
+use std::{num::NonZeroUsize, path::Path, sync::{Arc, Mutex, PoisonError}};
 
 use meshlog_pipeline::{
     ClearSealer, EmbeddedLog, EmbeddedOptions, EventLog, Log, NewEvent, Progress, Stage, StageRunner,
@@ -18,6 +18,9 @@ use super::{
     HouseError,
     serving::{Serving, specs},
 };
+
+/// Vectors kept for texts that come again, 1.5 KB each.
+const CACHED_VECTORS: NonZeroUsize = NonZeroUsize::new(4_096).expect("it is not zero");
 
 /// Everything behind the gateway.
 pub(super) struct Rooms {
@@ -44,7 +47,7 @@ impl Rooms {
     pub(super) fn open(data: &Path, model: &Path, weights: Weights) -> Result<Self, HouseError> {
         let embedded = Arc::new(EmbeddedLog::open(&data.join("log"), EmbeddedOptions::default())?);
         let events = EventLog::new(embedded.clone(), Arc::new(ClearSealer));
-        let encoder: Arc<dyn Encoder> = Arc::new(CachedEncoder::new(SentenceModel::open(model)?));
+        let encoder: Arc<dyn Encoder> = Arc::new(CachedEncoder::new(SentenceModel::open(model)?, CACHED_VECTORS));
         block_on(events.append(schemas(), None))?;
 
         let serving = Arc::new(Serving::default());

@@ -78,7 +78,7 @@ impl Record {
 
     /// Adds the message to the digest of the store's content.
     pub(crate) fn add_to(&self, digest: &mut Digest) {
-        let Facets { space, thread, author, role, sent_at, accepted_at } = &self.facets;
+        let Facets { space, thread, author, role, sent_at, accepted_at: _ } = &self.facets;
         digest.add(&[
             self.message_id.as_bytes(),
             space.as_bytes(),
@@ -86,7 +86,6 @@ impl Record {
             author.as_bytes(),
             role.as_bytes(),
             &sent_at.to_le_bytes(),
-            &accepted_at.to_le_bytes(),
             self.position.to_string().as_bytes(),
             &self.ordinal.to_le_bytes(),
             &self.length.to_le_bytes(),

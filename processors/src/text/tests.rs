@@ -330,7 +330,7 @@ fn the_digest_shows_a_missing_or_changed_message() {
     let changes: [fn(&mut TextDocument); 4] = [
         |document| document.text.push_str(" indeed"),
         |document| document.facets.author.push('x'),
-        |document| document.facets.accepted_at += 1,
+        |document| document.facets.sent_at += 1,
         |document| document.position.offset += 1,
     ];
     for (number, change) in changes.into_iter().enumerate() {

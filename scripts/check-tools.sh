@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Names what a machine lacks to build Meshlog, with the command that installs it on Debian and Ubuntu.
+set -euo pipefail
+
+missing=()
+command -v cc >/dev/null || missing+=(build-essential)
+command -v python3 >/dev/null || missing+=(python3)
+python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
+
+if ! command -v cargo >/dev/null; then
+    echo "check-tools: Rust is missing; install it with rustup (https://rustup.rs), then run make again" >&2
+    exit 1
+fi
+if [ ${#missing[@]} -eq 0 ]; then
+    exit 0
+fi
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+    echo "check-tools: installing ${missing[*]}" >&2
+    apt-get update -qq
+    apt-get install -y -qq "${missing[@]}"
+    exit 0
+fi
+echo "check-tools: missing ${missing[*]}; run: sudo apt-get install -y ${missing[*]}" >&2
+exit 1

@@ -1,0 +1,10 @@
+//! Whole-system tests: the real binary, the real model, a directory of its own for each; one file per behaviour.
+
+mod bad_input_is_named_and_harms_nothing;
+mod docs_name_only_paths_that_exist;
+mod events_can_be_followed;
+mod imported_messages_are_recallable;
+mod killed_at_any_moment_nothing_is_lost_or_doubled;
+mod subscribers_are_told_of_messages;
+mod support;
+mod views_are_rebuilt_from_the_log;
