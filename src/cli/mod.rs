@@ -1,0 +1,182 @@
+//! The command line: commands in, requests to the server or work on a data directory, answers out.
+//!
+//! Owns: arguments, what people and scripts see, exit codes.
+//! Promises: answers go to standard output and everything else to standard error; the exit code tells how it went (see
+//! [`Outcome`] and [`Failure`]); a reader that closes the pipe early ends a command quietly.
+//! Never: opens the log or a store. That is done by the server, or by `house` on a stopped data directory.
+
+mod client;
+mod doctor;
+mod evaluate;
+mod failure;
+mod import;
+mod model;
+mod output;
+mod patience;
+mod percent;
+mod progress;
+mod recall;
+mod replay;
+mod server_sent;
+mod table;
+mod tail;
+mod threads;
+mod topics;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use client::Client;
+use failure::Failure;
+use output::Output;
+
+/// The exit codes, as every help text ends.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed: the server refused, a file could not be read or written
+  2  wrong usage
+  3  the server cannot be reached
+  4  done, but with a finding: lines were rejected, or a verification found a difference";
+
+/// An event-sourced memory and gateway for a mesh of AI clients.
+#[derive(Debug, Parser)]
+#[command(
+    name = "meshlog",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = EXIT_CODES,
+    after_long_help = format!(
+        "Five minutes:\n  \
+         meshlog up &\n  \
+         meshlog import examples/conversations.jsonl --wait\n  \
+         meshlog recall \"where do we keep the spare key?\"\n\n{EXIT_CODES}"
+    )
+)]
+struct Arguments {
+    /// Write for programs: one JSON document a command, or one JSON object a line where answers stream; errors too
+    #[arg(long, global = true)]
+    json: bool,
+
+    /// The server to talk to
+    #[arg(long, global = true, env = "MESHLOG_URL", default_value = "http://127.0.0.1:7700", value_name = "URL")]
+    url: String,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server: log, stages, projections and HTTP gateway in one process
+    Up(up::UpArguments),
+    /// Send a file of messages to the log; importing twice adds nothing
+    Import(import::ImportArguments),
+    /// Find what was said
+    Recall(recall::RecallArguments),
+    /// List the threads of a space, or the messages of a thread
+    Threads(threads::ThreadsArguments),
+    /// Follow a topic as events are appended
+    Tail(tail::TailArguments),
+    /// Show topics, processors and projections, and how far each has come
+    Topics(topics::TopicsArguments),
+    /// Rebuild projections from the log, and verify them against it
+    Replay(replay::ReplayArguments),
+    /// Look for what is wrong, and say what to do about it
+    Doctor(doctor::DoctorArguments),
+    /// Measure recall on conversations with questions
+    Evaluate(evaluate::EvaluateArguments),
+}
+
+/// How a command that was carried out went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// As asked: exit code 0.
+    Done,
+    /// Something that was watched or looked at failed, and has been told: exit code 1.
+    Failed,
+    /// As asked, but lines were rejected or contents differ, and that has been told: exit code 4.
+    Found,
+}
+
+impl Outcome {
+    const fn code(self) -> u8 {
+        match self {
+            Outcome::Done => 0,
+            Outcome::Failed => 1,
+            Outcome::Found => 4,
+        }
+    }
+}
+
+/// What every command is given.
+struct Context {
+    url: String,
+    output: Output,
+}
+
+impl Context {
+    /// A client of the server that `--url` names.
+    fn client(&self) -> Result<Client, Failure> {
+        Client::new(&self.url)
+    }
+}
+
+/// Runs the command that the process was started with.
+pub(crate) fn run() -> ExitCode {
+    let Arguments { json, url, command } = Arguments::parse();
+    let mut context = Context { url, output: Output::standard(json) };
+    let result = dispatch(&mut context, command).and_then(|outcome| context.output.flush().map(|()| outcome));
+    match result {
+        Ok(outcome) => ExitCode::from(outcome.code()),
+        Err(failure) => {
+            // What was written before the failure is still an answer. If it cannot be written, the failure says enough.
+            let _ = context.output.flush();
+            failure.tell(json);
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn dispatch(context: &mut Context, command: Command) -> Result<Outcome, Failure> {
+    match command {
+        Command::Up(arguments) => up::run(arguments),
+        Command::Import(arguments) => import::run(context, arguments),
+        Command::Recall(arguments) => recall::run(context, arguments),
+        Command::Threads(arguments) => threads::run(context, arguments),
+        Command::Tail(arguments) => tail::run(context, arguments),
+        Command::Topics(arguments) => topics::run(context, arguments),
+        Command::Replay(arguments) => replay::run(context, arguments),
+        Command::Doctor(arguments) => doctor::run(context, arguments),
+        Command::Evaluate(arguments) => evaluate::run(context, arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example_and_its_exit_codes() {
+        fn check(command: &mut clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("meshlog "), "{path} has no example:\n{help}");
+            assert!(help.contains("Exit codes"), "{path} does not document its exit codes:\n{help}");
+            for child in command.get_subcommands_mut().filter(|child| child.get_name() != "help") {
+                check(child, &path);
+            }
+        }
+        check(&mut Arguments::command(), "");
+    }
+}
