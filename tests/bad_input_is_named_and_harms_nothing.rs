@@ -50,7 +50,8 @@ fn a_bad_line_is_reported_with_its_number_and_the_others_are_taken_in() {
     body.extend_from_slice(good(5).as_bytes());
     let (status, answer) = server.post("/v1/messages", LINES, &body);
     assert_eq!((status, &answer["accepted"], &answer["rejected"]), (202, &3.into(), &2.into()), "{answer}");
-    let lines: Vec<_> = answer["errors"].as_array().unwrap().iter().map(|error| error["line"].as_u64().unwrap()).collect();
+    let lines: Vec<_> =
+        answer["errors"].as_array().unwrap().iter().map(|error| error["line"].as_u64().unwrap()).collect();
     assert_eq!(lines, [2, 4]);
 }
 

@@ -30,7 +30,8 @@ fn a_tail_shows_events_as_they_are_appended_and_resumes_where_it_was() {
     let mut said = Vec::new();
     let mut last = String::new();
     for number in 0..40 {
-        let message = json!({"id": format!("new-{number}"), "thread": format!("t{number}"), "author": "Teo", "text": "hi"});
+        let message =
+            json!({"id": format!("new-{number}"), "thread": format!("t{number}"), "author": "Teo", "text": "hi"});
         let (_, receipt) = server.post_json("/v1/messages", message);
         if receipt["position"]["partition"] == 0 {
             said.push(format!("new-{number}"));

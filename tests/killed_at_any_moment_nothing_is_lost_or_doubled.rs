@@ -24,9 +24,16 @@ fn moments() -> impl Iterator<Item = u64> {
 }
 
 /// Sends lines until all are acknowledged or the server is gone; notes every receipt.
-fn import_until_killed(server: &Server, requests: &[String], at: &mut usize, acknowledged: &mut BTreeMap<String, Value>) {
+fn import_until_killed(
+    server: &Server,
+    requests: &[String],
+    at: &mut usize,
+    acknowledged: &mut BTreeMap<String, Value>,
+) {
     while let Some(lines) = requests.get(*at) {
-        let Ok((202, answer)) = server.try_post("/v1/messages", "application/x-ndjson", lines.as_bytes()) else { return };
+        let Ok((202, answer)) = server.try_post("/v1/messages", "application/x-ndjson", lines.as_bytes()) else {
+            return;
+        };
         for receipt in answer["receipts"].as_array().unwrap() {
             let id = receipt["source_id"].as_str().unwrap().to_owned();
             let position = receipt["position"].clone();

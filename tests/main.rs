@@ -1,6 +1,9 @@
 //! Whole-system tests: the real binary, the real model, a directory of its own for each; one file per behaviour.
 
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test may panic, and its helpers are for its neighbours")]
+
 mod bad_input_is_named_and_harms_nothing;
+mod command_line;
 mod docs_name_only_paths_that_exist;
 mod events_can_be_followed;
 mod imported_messages_are_recallable;

@@ -58,7 +58,8 @@ fn a_stopped_directory_can_be_verified_rebuilt_and_examined() {
     assert!(server.terminate().success());
     let run = |arguments: &[&str]| {
         let mut command = std::process::Command::new(BINARY);
-        let output = command.env("MESHLOG_MODEL", model()).args(arguments).arg("--data").arg(data.path()).output().unwrap();
+        let output =
+            command.env("MESHLOG_MODEL", model()).args(arguments).arg("--data").arg(data.path()).output().unwrap();
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{arguments:?}: {text}");
         text

@@ -57,7 +57,9 @@ pub(crate) fn doctor(data: &Path, model: &Path) -> Result<DoctorReport, HouseErr
     }
     match SentenceModel::open(model) {
         Ok(model) => report.ok("model", model.model_id().to_owned()),
-        Err(error) => report.add("error", "model", error.to_string(), "fetch it with \"make model\" or name it with --model"),
+        Err(error) => {
+            report.add("error", "model", error.to_string(), "fetch it with \"make model\" or name it with --model")
+        }
     }
     log.close();
     Ok(report)
@@ -83,7 +85,12 @@ impl DoctorReport {
                     for bad in entries.iter().filter_map(|entry| entry.as_ref().err()) {
                         unreadable += 1;
                         let detail = format!("the event at {} cannot be read: {}", bad.position, bad.cause);
-                        self.add("warning", &subject, detail, "it was not written by this program; processors leave it out");
+                        self.add(
+                            "warning",
+                            &subject,
+                            detail,
+                            "it was not written by this program; processors leave it out",
+                        );
                     }
                     next += entries.len() as u64;
                 }

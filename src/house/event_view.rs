@@ -76,11 +76,8 @@ fn data(event: &Event) -> Value {
 /// Bytes as people read them: the hash in hexadecimal, the vector as numbers.
 fn embedded(body: &TextEmbedded) -> Value {
     let hash: String = body.content_hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    let vector: Vec<f32> = body
-        .vector
-        .chunks_exact(4)
-        .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-        .collect();
+    let vector: Vec<f32> =
+        body.vector.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect();
     json!({
         "message_id": body.message_id,
         "space": body.space,

@@ -12,6 +12,5 @@ mod rooms;
 mod serving;
 mod up;
 
-pub(crate) use doctor::{DoctorReport, Finding};
 pub(crate) use error::HouseError;
 pub(crate) use up::{UpOptions, up};

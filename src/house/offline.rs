@@ -8,7 +8,7 @@ use meshlog_replay::{Phase, ReplayError};
 
 use super::{HouseError, ports::verification, rooms::Rooms};
 
-pub(crate) use super::doctor::doctor;
+pub(crate) use super::doctor::{DoctorReport, doctor};
 
 /// Rebuilds one projection, or all, and switches to the new views.
 ///

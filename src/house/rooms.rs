@@ -1,6 +1,10 @@
 //! The rooms behind the gateway: log, stages and views, opened in order and closed in the reverse.
 
-use std::{num::NonZeroUsize, path::Path, sync::{Arc, Mutex, PoisonError}};
+use std::{
+    num::NonZeroUsize,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use meshlog_pipeline::{
     ClearSealer, EmbeddedLog, EmbeddedOptions, EventLog, Log, NewEvent, Progress, Stage, StageRunner,

@@ -37,21 +37,39 @@ pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize) -> Vec<
     let model_id = model_id.to_owned();
     let version = VectorProjection::version(&model_id);
     vec![
-        spec(serving, ThreadProjection::NAME, ThreadProjection::version(), |serving| &serving.threads, |path| {
-            let projection = ThreadProjection::open(path)?;
-            let store = projection.store.clone();
-            Ok((Arc::new(projection), store))
-        }),
-        spec(serving, TextProjection::NAME, TextProjection::version(), |serving| &serving.text, |path| {
-            let projection = TextProjection::open(path)?;
-            let store = projection.store.clone();
-            Ok((Arc::new(projection), store))
-        }),
-        spec(serving, VectorProjection::NAME, version, |serving| &serving.vectors, move |path| {
-            let projection = VectorProjection::open(path, &model_id, dims)?;
-            let store = projection.store.clone();
-            Ok((Arc::new(projection), store))
-        }),
+        spec(
+            serving,
+            ThreadProjection::NAME,
+            ThreadProjection::version(),
+            |serving| &serving.threads,
+            |path| {
+                let projection = ThreadProjection::open(path)?;
+                let store = projection.store.clone();
+                Ok((Arc::new(projection), store))
+            },
+        ),
+        spec(
+            serving,
+            TextProjection::NAME,
+            TextProjection::version(),
+            |serving| &serving.text,
+            |path| {
+                let projection = TextProjection::open(path)?;
+                let store = projection.store.clone();
+                Ok((Arc::new(projection), store))
+            },
+        ),
+        spec(
+            serving,
+            VectorProjection::NAME,
+            version,
+            |serving| &serving.vectors,
+            move |path| {
+                let projection = VectorProjection::open(path, &model_id, dims)?;
+                let store = projection.store.clone();
+                Ok((Arc::new(projection), store))
+            },
+        ),
     ]
 }
 

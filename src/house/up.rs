@@ -1,11 +1,6 @@
 //! `meshlog up`: every role in one process on the embedded log.
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Instant,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
 
 use meshlog_connectors::http;
 use meshlog_processors::recall::Weights;

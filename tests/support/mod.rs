@@ -98,7 +98,11 @@ impl Server {
     pub fn import(&self, lines: &str) -> Value {
         let path = "/v1/messages?wait=indexed&timeout_ms=300000";
         let (status, accepted) = self.post(path, "application/x-ndjson", lines.as_bytes());
-        assert_eq!((status, &accepted["rejected"], &accepted["reached"]), (202, &0.into(), &"indexed".into()), "{accepted}");
+        assert_eq!(
+            (status, &accepted["rejected"], &accepted["reached"]),
+            (202, &0.into(), &"indexed".into()),
+            "{accepted}"
+        );
         accepted
     }
 
@@ -179,7 +183,8 @@ pub fn example() -> String {
 /// Invented messages, as many as asked for, no two alike, over several threads and two spaces.
 pub fn invented(count: usize) -> String {
     const PEOPLE: [&str; 4] = ["Ines", "Jonas", "Mina", "Teo"];
-    const THINGS: [&str; 9] = ["kites", "soup", "the ferry", "a violin", "the greenhouse", "maps", "bread", "a tent", "the archive"];
+    const THINGS: [&str; 9] =
+        ["kites", "soup", "the ferry", "a violin", "the greenhouse", "maps", "bread", "a tent", "the archive"];
     const DEEDS: [&str; 7] = ["repaired", "painted", "looked for", "sold", "wrote about", "dreamt of", "brought home"];
     (0..count)
         .map(|number| {

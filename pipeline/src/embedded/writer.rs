@@ -13,10 +13,7 @@ use std::{
 
 use fjall::PersistMode;
 use meshlog_schemas::{Checkpoints, EventId, Offset, Partition, Position, Topic};
-use tokio::sync::{
-    mpsc::{UnboundedReceiver, error::TryRecvError},
-    oneshot,
-};
+use tokio::sync::{mpsc::UnboundedReceiver, oneshot};
 
 use super::{Shared, frame};
 use crate::{
@@ -105,10 +102,7 @@ impl Writer {
             if bytes >= GROUP_BYTES {
                 break;
             }
-            next = match self.requests.try_recv() {
-                Ok(request) => Some(request),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-            };
+            next = self.requests.try_recv().ok();
         }
         (group, true)
     }

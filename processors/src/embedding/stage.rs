@@ -40,7 +40,8 @@ impl Stage for Embedder {
     }
 
     fn process(&mut self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {
-        let messages: Vec<_> = events.iter().enumerate().filter_map(|(cause, event)| Some((cause, event, message(event)?))).collect();
+        let messages: Vec<_> =
+            events.iter().enumerate().filter_map(|(cause, event)| Some((cause, event, message(event)?))).collect();
         let texts: Vec<String> = messages.iter().map(|(_, _, body)| embedded_text(&body.author, &body.text)).collect();
         let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
         let vectors = self.encoder.encode(&borrowed).map_err(|error| StageError::Retriable(error.to_string()))?;
@@ -91,7 +92,7 @@ mod tests {
 
     #[test]
     fn every_message_gets_the_vector_of_author_and_text() {
-        let encoder = Arc::new(HashEncoder::default());
+        let encoder = Arc::new(HashEncoder::new(64));
         let mut stage = Embedder::new(encoder.clone());
         let events = [stored(0, message("s", "t", "Ada", "red kites")), stored(1, message("s", "t", "Bob", "blue"))];
         let derived = stage.process(&events).unwrap();

@@ -8,14 +8,23 @@ use time::{Date, Month, OffsetDateTime};
 use crate::Micros;
 
 const MONTHS: [&str; 12] = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
     "december",
 ];
 
 /// Words after which "may" and "march" are months even without a day or a year.
-const BEFORE_MONTH: [&str; 14] = [
-    "in", "of", "since", "during", "early", "late", "mid", "last", "this", "next", "by", "until", "from", "before",
-];
+const BEFORE_MONTH: [&str; 14] =
+    ["in", "of", "since", "during", "early", "late", "mid", "last", "this", "next", "by", "until", "from", "before"];
 
 /// A date as far as a question gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +91,11 @@ fn named_month(words: &[&str], index: usize) -> Option<DateMention> {
         .and_then(day_number)
         .or_else(|| before(1).filter(|word| *word == "of").and_then(|_| before(2)).and_then(day_number));
     let day_after = after(1).and_then(day_number);
-    let year = if day_before.is_none() && day_after.is_some() { after(2).and_then(year_number) } else { after(1).and_then(year_number) };
+    let year = if day_before.is_none() && day_after.is_some() {
+        after(2).and_then(year_number)
+    } else {
+        after(1).and_then(year_number)
+    };
     let day = day_before.or(day_after);
     // "may" and "march" are verbs, too.
     let is_plain = day.is_none() && year.is_none();

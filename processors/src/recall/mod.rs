@@ -10,5 +10,5 @@ mod date;
 mod engine;
 mod question;
 
-pub use engine::{Answer, RecallEngine, RecallError, RecallQuery, Signal, Stores, Weights};
 pub(crate) use engine::only_asks;
+pub use engine::{Answer, RecallEngine, RecallError, RecallQuery, Signal, Stores, Weights};

@@ -5,9 +5,28 @@
 
 /// Phrases with which people ask for what an assistant said, in lower case.
 const ASKS_ASSISTANT: [&str; 22] = [
-    "you said", "you say", "you told", "you tell me", "you suggest", "you recommend", "you advise", "you mention",
-    "you explain", "you list", "you propose", "you provide", "you gave", "you give me", "you write", "you wrote",
-    "your suggestion", "your recommendation", "your advice", "your answer", "your response", "the assistant",
+    "you said",
+    "you say",
+    "you told",
+    "you tell me",
+    "you suggest",
+    "you recommend",
+    "you advise",
+    "you mention",
+    "you explain",
+    "you list",
+    "you propose",
+    "you provide",
+    "you gave",
+    "you give me",
+    "you write",
+    "you wrote",
+    "your suggestion",
+    "your recommendation",
+    "your advice",
+    "your answer",
+    "your response",
+    "the assistant",
 ];
 
 /// Whether the question asks for the assistant's own words.

@@ -310,12 +310,8 @@ impl ThreadStore {
             row.facets.accepted_at = 0;
             digest.add(&[b"messages", &self.to_json(&row)?]);
         }
-        let named = [
-            ("texts", &self.texts),
-            ("turns", &self.turns),
-            ("threads", &self.threads),
-            ("recent", &self.recent),
-        ];
+        let named =
+            [("texts", &self.texts), ("turns", &self.turns), ("threads", &self.threads), ("recent", &self.recent)];
         for (name, keyspace) in named {
             for entry in snapshot.iter(keyspace) {
                 let (key, value) = entry.into_inner().map_err(|cause| self.error("compute its digest", cause))?;

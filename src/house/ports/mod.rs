@@ -60,9 +60,8 @@ fn to_cursor(key: &[u8]) -> String {
 
 /// The store's key in a cursor.
 fn from_cursor(cursor: &str) -> Result<Vec<u8>, Problem> {
-    let bad = || {
-        Problem::new(Code::BadCursor, "the cursor was not given out by this list", "begin again without a cursor")
-    };
+    let bad =
+        || Problem::new(Code::BadCursor, "the cursor was not given out by this list", "begin again without a cursor");
     if !cursor.is_ascii() || cursor.len() % 2 == 1 {
         return Err(bad());
     }

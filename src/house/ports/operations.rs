@@ -87,9 +87,7 @@ impl Operations for OperationsPort {
     }
 
     fn metrics(&self) -> Answer<'_, String> {
-        Box::pin(blocking(&self.0, |rooms| {
-            Ok(metrics::render(rooms, &topics(rooms)?, &processors(rooms)?))
-        }))
+        Box::pin(blocking(&self.0, |rooms| Ok(metrics::render(rooms, &topics(rooms)?, &processors(rooms)?))))
     }
 }
 
@@ -108,8 +106,8 @@ fn processors(rooms: &Rooms) -> Result<ProcessorsView, Problem> {
     let mut processors = Vec::new();
     for stage in &rooms.stages {
         let status = stage.progress.status();
-        let (lag, age) = Feed::lag(&rooms.events, &[stage.input], &status.checkpoints, now_micros())
-            .map_err(problems::from_log)?;
+        let (lag, age) =
+            Feed::lag(&rooms.events, &[stage.input], &status.checkpoints, now_micros()).map_err(problems::from_log)?;
         processors.push(processor(&stage.name, "stage", &[stage.input], status, lag, age));
     }
     for view in rooms.views.statuses().map_err(problems::from_replay)? {
@@ -147,9 +145,7 @@ fn projections(rooms: &Rooms, digests: Digests) -> Result<ProjectionsView, Probl
     let projection = |view: ViewStatus| -> Result<ProjectionView, Problem> {
         let digest = match digests {
             Digests::Omitted => None,
-            Digests::Computed => {
-                Some(rooms.views.digest(view.name).map_err(problems::from_replay)?.to_string())
-            }
+            Digests::Computed => Some(rooms.views.digest(view.name).map_err(problems::from_replay)?.to_string()),
         };
         Ok(ProjectionView {
             name: view.name.to_owned(),

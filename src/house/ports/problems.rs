@@ -51,11 +51,9 @@ pub(super) fn from_replay(error: ReplayError) -> Problem {
         ReplayError::Unknown { .. } => {
             Problem::new(Code::UnknownProjection, detail, "GET /v1/projections lists the projections")
         }
-        ReplayError::Busy(_) => Problem::new(
-            Code::RebuildRunning,
-            detail,
-            "GET /v1/rebuilds shows it; DELETE /v1/rebuilds/{id} cancels it",
-        ),
+        ReplayError::Busy(_) => {
+            Problem::new(Code::RebuildRunning, detail, "GET /v1/rebuilds shows it; DELETE /v1/rebuilds/{id} cancels it")
+        }
         ReplayError::Cancelled => Problem::new(Code::Stopping, detail, "try again once meshlog has been started anew"),
         ReplayError::Log(error) => from_log(error),
         ReplayError::Directory { .. } | ReplayError::Projection(_) => Problem::internal(detail),

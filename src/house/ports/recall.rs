@@ -41,7 +41,8 @@ impl Recall for RecallPort {
         Box::pin(async move {
             let started = Instant::now();
             let _place = self.waiting.try_enter(request.query.len()).ok_or_else(|| {
-                Problem::new(Code::Overloaded, "too many questions are under way", "ask again in a moment").retry_after(1)
+                Problem::new(Code::Overloaded, "too many questions are under way", "ask again in a moment")
+                    .retry_after(1)
             })?;
             // Invariant: the semaphore is never closed.
             let _turn = self.at_once.acquire().await;
@@ -84,9 +85,8 @@ fn as_of(rooms: &Rooms) -> Result<BTreeMap<String, u64>, Problem> {
 
 fn result(answer: recall::Answer, explain: bool) -> RecallResult {
     let (snippet, highlights) = mark_matches(&answer.snippet.text, &answer.snippet.highlights);
-    let signals = explain.then(|| {
-        answer.signals.iter().map(|(name, value)| ((*name).to_owned(), f64::from(*value))).collect()
-    });
+    let signals =
+        explain.then(|| answer.signals.iter().map(|(name, value)| ((*name).to_owned(), f64::from(*value))).collect());
     RecallResult {
         message: message(answer.row, answer.text),
         snippet,
