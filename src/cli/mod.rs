@@ -36,10 +36,13 @@ use output::Output;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  failed: the server refused, a file could not be read or written
+  1  failed: the server refused, a rebuild failed, a file could not be read or written
   2  wrong usage
   3  the server cannot be reached
   4  done, but with a finding: lines were rejected, or a verification found a difference";
+
+/// The heading in help texts above the options that every command has.
+const EVERYWHERE: &str = "Options of every command";
 
 /// An event-sourced memory and gateway for a mesh of AI clients.
 #[derive(Debug, Parser)]
@@ -58,11 +61,18 @@ Exit codes:
 )]
 struct Arguments {
     /// Write for programs: one JSON document a command, or one JSON object a line where answers stream; errors too
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     json: bool,
 
-    /// The server to talk to
-    #[arg(long, global = true, env = "MESHLOG_URL", default_value = "http://127.0.0.1:7700", value_name = "URL")]
+    /// The server to talk to, for commands that do
+    #[arg(
+        long,
+        global = true,
+        help_heading = EVERYWHERE,
+        env = "MESHLOG_URL",
+        default_value = "http://127.0.0.1:7700",
+        value_name = "URL"
+    )]
     url: String,
 
     #[command(subcommand)]

@@ -16,10 +16,11 @@ const MARK: &str = "**";
 #[command(after_help = format!("\
 Examples:
   meshlog recall where do we keep the spare key
-  meshlog recall \"what did we decide about the roof?\" --space home --after 2025-03-01T00:00:00Z --explain
+  meshlog recall \"what did we decide about the roof?\" --space home --explain
+  meshlog recall roof --author Mara --after 2025-03-01T00:00:00Z
   meshlog --json recall \"spare key\" | jq -r '.results[].text'
 
-Conditions of one kind may be given several times; one of them has to hold. Conditions of all kinds have to hold.
+Space, thread and author may be given several times; one of each kind has to hold.
 
 {EXIT_CODES}"))]
 pub(super) struct RecallArguments {

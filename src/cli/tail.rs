@@ -3,7 +3,10 @@
 //! Promises: no event is skipped or shown twice, also over a lost connection. Where the end of the topic was at the
 //! beginning is asked first: a stream that is lost before its first event could not be resumed otherwise.
 
-use std::io::BufRead;
+use std::{
+    io::BufRead,
+    time::{Duration, Instant},
+};
 
 use meshlog_connectors::{
     api::{EventView, TopicsView},
@@ -20,6 +23,9 @@ use super::{
 
 /// How much is shown of an event's body on a line for people, in characters.
 const BODY_SHOWN: usize = 160;
+
+/// How long a stream without events has to last to count as a success.
+const STEADY: Duration = Duration::from_secs(10);
 
 /// The arguments of `meshlog tail`.
 #[derive(Debug, clap::Args)]
@@ -76,8 +82,13 @@ fn follow(client: &Client, output: &mut Output, query: &[(&str, String)]) -> Res
         let lost = match stream {
             Ok(mut stream) => {
                 connected = true;
-                patience.reset();
-                show_all(client, output, &mut stream, &mut last_event_id)?
+                let (opened, seen) = (Instant::now(), last_event_id.clone());
+                let lost = show_all(client, output, &mut stream, &mut last_event_id)?;
+                // A server that only ever ends streams is not tried for ever.
+                if last_event_id != seen || opened.elapsed() >= STEADY {
+                    patience.reset();
+                }
+                lost
             }
             Err(failure) if !connected => return Err(failure),
             Err(failure) => failure,

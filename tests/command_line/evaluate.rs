@@ -53,6 +53,7 @@ fn figures_are_those_of_the_rankings() {
     assert_eq!(overall["turn"], json!({"hit_at_1": 0.5, "recall_at_10": 0.75, "recall_at_20": 0.75}));
     assert_eq!(report["categories"]["2"]["session"]["recall_at_5"], 0.5);
     assert_eq!((&report["took_ms"]["p50"], &report["import"]["accepted"]), (&json!(0.25), &json!(1)));
+    assert_eq!(server.connections(), 1, "opening connections is not measured");
     let recalls: Vec<_> = server.requests().into_iter().filter(|request| request.is("POST", "/v1/recall")).collect();
     assert_eq!(recalls.len(), 6, "each of the first questions is asked once more, to warm up");
     assert_eq!(recalls[0].json(), json!({"query": "first?", "limit": 100, "spaces": ["home"], "explain": false}));

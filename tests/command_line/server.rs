@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -61,6 +64,7 @@ impl Reply {
 pub(crate) struct Server {
     pub(crate) url: String,
     requests: Arc<Mutex<Vec<Request>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 type Answer = Box<dyn FnMut(&Request) -> Reply + Send>;
@@ -73,13 +77,21 @@ impl Server {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let answer: Arc<Mutex<Answer>> = Arc::new(Mutex::new(Box::new(answer)));
         let seen = requests.clone();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let opened = connections.clone();
         thread::spawn(move || {
             for connection in listener.incoming().flatten() {
+                opened.fetch_add(1, Ordering::SeqCst);
                 let (answer, seen) = (answer.clone(), seen.clone());
                 thread::spawn(move || serve(connection, &answer, &seen));
             }
         });
-        Self { url, requests }
+        Self { url, requests, connections }
+    }
+
+    /// How many connections have been opened.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// The requests so far, those to `/livez` left out.

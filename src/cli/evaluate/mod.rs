@@ -30,14 +30,16 @@ const WARM_UP: usize = 5;
 #[derive(Debug, clap::Args)]
 #[command(after_help = format!("\
 Example:
-  meshlog evaluate --questions examples/questions.json --conversations examples/conversations.jsonl --import
+  meshlog evaluate --import --questions examples/questions.json \\
+                   --conversations examples/conversations.jsonl
 
 Questions are a JSON array of
-  {{\"space\": \"home\", \"question\": \"...\", \"category\": 1, \"evidence\": [message ids], \"sessions\": [thread ids]}}
+  {{\"space\": \"home\", \"question\": \"...\", \"category\": 1,
+   \"evidence\": [message ids], \"sessions\": [thread ids]}}
 
 Figures (each the mean over questions):
   session Hit@1     the first result lies in a session with evidence
-  session R@k       the part of the evidence's sessions among the first k different threads of the results
+  session R@k       the part of the sessions with evidence among the first k different threads
   session all@10    all of them are among the first 10
   turn Hit@1, R@k   the same with single messages
 Questions without sessions or evidence are left out of the figures that need them, and counted.

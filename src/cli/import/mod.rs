@@ -49,8 +49,9 @@ Examples:
 Each line is one message:
   {{\"id\": \"D1:3\", \"space\": \"ada\", \"thread\": \"conv-1\", \"author\": \"Ada\", \"role\": \"user\",
    \"sent_at\": \"2025-05-08T13:56:00Z\", \"text\": \"...\"}}
-thread, author and text are required. Without a space it is \"main\", without a role \"user\", without a time the time
-of import. A line without an id gets one made from its content, so that importing again adds nothing.
+thread, author and text are required. The space is \"main\" and the role \"user\" where none is
+given, and the time is that of the import. A line without an id gets one made from its content, so
+that importing again adds nothing.
 
 {EXIT_CODES}"))]
 pub(super) struct ImportArguments {
