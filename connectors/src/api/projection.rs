@@ -17,7 +17,7 @@ pub struct ProjectionView {
     pub name: String,
     /// The view version that serves.
     pub version: String,
-    /// What it is doing, such as `live`, `catching_up` or `failed`.
+    /// What it is doing, such as `live`, `catching_up`, `rebuilding`, `retrying` or `stopped`.
     pub state: String,
     /// How many events it has yet to apply.
     pub lag_events: u64,

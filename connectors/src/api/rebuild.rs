@@ -26,7 +26,7 @@ pub struct RebuildView {
     pub id: String,
     /// The projection's name.
     pub projection: String,
-    /// What it is doing, such as `reading`, `verifying`, `switched`, `cancelled` or `failed`.
+    /// What it is doing, such as `catching_up`, `switching`, `done`, `cancelled` or `failed`.
     pub phase: String,
     /// How many events have been applied.
     pub done: u64,

@@ -37,19 +37,24 @@ impl CustomOp1 for Attention<'_> {
         }
         let height = activations.height();
         Ok(operand::storage(panels / 3, height, |out| {
-            self.spread.for_each_chunk(out, panels_per_head * height, |head, out| {
-                let first = head * panels_per_head;
-                let head = Head {
-                    queries: activations.skip(first),
-                    keys: activations.skip(panels / 3 + first),
-                    values: activations.skip(2 * panels / 3 + first),
-                    panels: panels_per_head,
-                    arch: self.arch,
-                };
-                for text in self.texts {
-                    head.attend(text.clone(), out);
-                }
-            });
+            self.spread.for_each_chunk(
+                out,
+                panels_per_head * height,
+                || (),
+                |(), head, out| {
+                    let first = head * panels_per_head;
+                    let head = Head {
+                        queries: activations.skip(first),
+                        keys: activations.skip(panels / 3 + first),
+                        values: activations.skip(2 * panels / 3 + first),
+                        panels: panels_per_head,
+                        arch: self.arch,
+                    };
+                    for text in self.texts {
+                        head.attend(text.clone(), out);
+                    }
+                },
+            );
         }))
     }
 }

@@ -8,8 +8,12 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use pulp::Arch;
 
 use super::operand;
-use super::panel::{Finish, Product, Row, SteppedRow, WIDTH};
+use super::panel::{ExactRow, Finish, Product, Row, SteppedRow, WIDTH};
 use super::spread::Spread;
+
+/// From this many rows on, unpacking a panel once costs less than unpacking it for every six rows. The numbers, and so
+/// the results, are the same.
+const TALL: usize = 24;
 
 /// `finish(x * weights + bias)`.
 pub(super) struct Linear {
@@ -75,10 +79,15 @@ impl CustomOp1 for Forward<'_> {
             bail!("a layer of {inputs} inputs was given {}", panels * WIDTH);
         }
         Ok(operand::storage(bias.len(), left.height(), |out| {
-            self.spread.for_each_chunk(out, left.height(), |panel, out| {
+            self.spread.for_each_chunk(out, left.height(), Vec::new, |exact: &mut Vec<ExactRow>, panel, out| {
                 let right = &weights[panel * inputs..][..*inputs];
-                let (window, scale, bias) = (0..left.height(), steps[panel], bias[panel]);
-                Product { left, window, right, scale, bias, finish: *finish, out }.compute(*arch);
+                let (window, scale, bias, finish) = (0..left.height(), steps[panel], bias[panel], *finish);
+                if left.height() < TALL {
+                    return Product { left, window, right, scale, bias, finish, out }.compute(*arch);
+                }
+                exact.resize(*inputs, ExactRow::ZERO);
+                SteppedRow::unpack(right, exact, *arch);
+                Product { left, window, right: exact, scale, bias, finish, out }.compute(*arch);
             });
         }))
     }

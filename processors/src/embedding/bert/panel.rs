@@ -62,6 +62,11 @@ impl SteppedRow {
         let word = |column: usize| (steps[column].round() + Self::OFFSET) as u32;
         Self(std::array::from_fn(|index| word(index) | word(index + WIDTH / 2) << 16))
     }
+
+    /// Writes the numbers of each of `rows` to the row of `exact` at its place.
+    pub(super) fn unpack(rows: &[Self], exact: &mut [ExactRow], arch: Arch) {
+        arch.dispatch(Unpack { rows, exact });
+    }
 }
 
 impl RightRow for SteppedRow {
@@ -85,6 +90,37 @@ impl RightRow for SteppedRow {
             vectors[VECTORS / 2 + index] = float(simd, simd.wrapping_dyn_shr_u32s(words[index], simd.splat_u32s(16)));
         }
         vectors
+    }
+}
+
+struct Unpack<'a, 'out> {
+    rows: &'a [SteppedRow],
+    exact: &'out mut [ExactRow],
+}
+
+impl Unpack<'_, '_> {
+    #[inline(always)]
+    fn in_vectors<S: Simd, const VECTORS: usize>(self, simd: S) {
+        for (row, exact) in self.rows.iter().zip(self.exact) {
+            let (exact, _) = S::as_mut_simd_f32s(&mut exact.0);
+            for (exact, vector) in exact.iter_mut().zip(row.load::<S, VECTORS>(simd)) {
+                *exact = vector;
+            }
+        }
+    }
+}
+
+impl WithSimd for Unpack<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match WIDTH / S::F32_LANES {
+            1 => self.in_vectors::<S, 1>(simd),
+            2 => self.in_vectors::<S, 2>(simd),
+            4 => self.in_vectors::<S, 4>(simd),
+            _ => self.in_vectors::<S, WIDTH>(simd),
+        }
     }
 }
 

@@ -14,11 +14,24 @@ pub(crate) enum Spread {
 }
 
 impl Spread {
-    /// Calls `work` with each chunk of `rows` rows of `out` and the chunk's index.
-    pub(super) fn for_each_chunk(self, out: &mut [Row], rows: usize, work: impl Fn(usize, &mut [Row]) + Sync) {
+    /// Calls `work` with each chunk of `rows` rows of `out` and the chunk's index. Calls on one thread share what
+    /// `scratch` made.
+    pub(super) fn for_each_chunk<T>(
+        self,
+        out: &mut [Row],
+        rows: usize,
+        scratch: impl Fn() -> T + Send + Sync,
+        work: impl Fn(&mut T, usize, &mut [Row]) + Send + Sync,
+    ) {
         match self {
-            Self::OneThread => out.chunks_mut(rows).enumerate().for_each(|(index, chunk)| work(index, chunk)),
-            Self::AllThreads => out.par_chunks_mut(rows).enumerate().for_each(|(index, chunk)| work(index, chunk)),
+            Self::OneThread => {
+                let mut scratch = scratch();
+                out.chunks_mut(rows).enumerate().for_each(|(index, chunk)| work(&mut scratch, index, chunk));
+            }
+            Self::AllThreads => {
+                let chunks = out.par_chunks_mut(rows).enumerate();
+                chunks.for_each_init(scratch, |scratch, (index, chunk)| work(scratch, index, chunk));
+            }
         }
     }
 }
