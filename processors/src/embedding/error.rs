@@ -36,12 +36,6 @@ pub enum ModelError {
         /// What is not supported.
         cause: String,
     },
-    /// The threads that compute could not be started.
-    #[error("the embedding model's threads could not be started: {cause}; raise the limit on threads or processes")]
-    Threads {
-        /// What the operating system answered.
-        cause: String,
-    },
     /// A text could not be split into word pieces.
     #[error("a text could not be split into word pieces: {cause}; the model's tokenizer is unfit, run `make model`")]
     Tokenizer {
