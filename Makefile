@@ -35,7 +35,7 @@ docs:
 
 ## Licences, sources and bans of all dependencies (deny.toml).
 deny: $(CARGO_DENY)
-	$(CARGO_DENY) check licenses bans sources
+	$(CARGO_DENY) check --hide-inclusion-graph licenses bans sources
 
 $(CARGO_DENY):
 	cargo install --quiet --locked --debug --no-default-features --version 0.20.2 \
@@ -43,7 +43,7 @@ $(CARGO_DENY):
 	rm -rf .cache/tools-target
 
 unit:
-	cargo test --workspace --locked
+	cargo test --workspace --locked --no-fail-fast
 
 ## All benchmarks, each with the peer it is measured against.
 bench: bench-append bench-recall

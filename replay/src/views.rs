@@ -66,12 +66,14 @@ struct View {
     progress: Arc<Progress>,
     /// Taken by a rebuild or a verification.
     leased: AtomicBool,
+    inputs: Vec<Topic>,
+    /// The name of the view that serves; apart from `live`, so that looking does not wait for a digest or a switch.
+    name: Mutex<String>,
     live: Mutex<Live>,
 }
 
 /// The view that serves.
 struct Live {
-    name: String,
     opened: Opened,
     /// `None` while it is held still, and after stopping.
     runner: Option<ProjectionRunner>,
@@ -229,10 +231,7 @@ impl Shared {
 
     fn status(&self, view: &View) -> Result<ViewStatus, ReplayError> {
         let status = view.progress.status();
-        let (version, inputs) = {
-            let live = view.live();
-            (live.name.clone(), live.opened.projection.inputs().to_vec())
-        };
+        let (version, inputs) = (view.name().clone(), view.inputs.clone());
         let (lag_events, lag_micros) = Feed::lag(&self.events, &inputs, &status.checkpoints, now_micros())?;
         let is_rebuilding = self.rebuilds().iter().any(|rebuild| {
             let status = rebuild.status();
@@ -301,7 +300,7 @@ impl Shared {
         view.directory.set_current(name)?;
         std::mem::replace(&mut new.publish, Box::new(|| ()))();
         let old = std::mem::replace(&mut live.opened, new);
-        let old_name = std::mem::replace(&mut live.name, name.to_owned());
+        let old_name = std::mem::replace(&mut *view.name(), name.to_owned());
         retire(view.directory.clone(), old_name, old);
         rebuild.update(|status| status.note = differs);
         Ok(())
@@ -343,8 +342,14 @@ impl View {
         std::mem::replace(&mut opened.publish, Box::new(|| ()))();
         let progress = Arc::new(Progress::default());
         let runner = ProjectionRunner::start(spec.name, events.clone(), opened.projection.clone(), progress.clone())?;
-        let live = Mutex::new(Live { name, opened, runner: Some(runner) });
-        Ok(Self { spec, directory, progress, leased: AtomicBool::new(false), live })
+        let inputs = opened.projection.inputs().to_vec();
+        let live = Mutex::new(Live { opened, runner: Some(runner) });
+        let leased = AtomicBool::new(false);
+        Ok(Self { spec, directory, progress, leased, inputs, name: Mutex::new(name), live })
+    }
+
+    fn name(&self) -> MutexGuard<'_, String> {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn live(&self) -> MutexGuard<'_, Live> {

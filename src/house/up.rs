@@ -76,6 +76,6 @@ fn announce(address: SocketAddr, options: &UpOptions, started: Instant) {
     println!("data: {}   model: {}", options.data.display(), options.model.display());
     println!("try, in another terminal:");
     println!("  meshlog import examples/conversations.jsonl --wait");
-    println!("  meshlog recall \"what did we decide about the harvest party?\"");
+    println!("  meshlog recall \"how much did the roofer want?\"");
     println!("  curl http://{address}/openapi.json");
 }

@@ -8,7 +8,9 @@
 //! those of its neighbours in the thread and a quarter of those one further ([`super::turns::WINDOW`]), and becomes a
 //! candidate through them alone. Document frequencies count own terms only. With tf and length taken over the window:
 //!
-//!     score = sum over terms of ln(1 + (N - df + .5) / (df + .5)) * tf * (k1 + 1) / (tf + k1 * (1 - b + b * length / mean))
+//! ```text
+//! score = sum over terms of ln(1 + (N - df + .5) / (df + .5)) * tf * (k1 + 1) / (tf + k1 * (1 - b + b * length / mean))
+//! ```
 
 use std::{cmp::Reverse, collections::BinaryHeap, ops::Range};
 
