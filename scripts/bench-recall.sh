@@ -35,8 +35,9 @@ ours, peer = (json.load(open(path)) for path in sys.argv[1:3])
 print("\npeer: SQLite FTS5 (BM25, porter unicode61), in process, no embedding")
 for name, value in peer.items():
     print(f"  {name:>16} {value:.3f}")
-figures = {f"recall_{name}": value for name, value in ours["overall"].items() if isinstance(value, (int, float))}
+overall = ours["overall"]
+figures = {f"recall_{unit}_{name}": value for unit in ("session", "turn") for name, value in (overall[unit] or {}).items()}
 figures["recall_latency_p99_ms"] = ours["latency_ms"]["p99"]
-figures["turn_r10_over_fts5"] = ours["overall"]["turn_r10"] / max(peer["turn_r10"], 1e-9)
+figures["turn_r10_over_fts5"] = overall["turn"]["recall_at_10"] / max(peer["turn_r10"], 1e-9)
 print(json.dumps({"figures": figures}))
 PY

@@ -44,10 +44,12 @@ impl Feed {
     /// The feed goes on behind them at the next call; a caller that could not apply them makes a new feed.
     ///
     /// # Errors
-    /// As [`crate::Log::read`].
+    /// As [`crate::Log::read`], once no other partition has anything left: one damaged record does not keep the events
+    /// of other partitions from flowing.
     pub fn next(&mut self, limit: ReadLimit, until: Option<&Checkpoints>) -> Result<FeedBatch, LogError> {
         let mut entries = Vec::new();
         let mut bytes_left = limit.bytes;
+        let mut failure = None;
         for step in 0..self.partitions.len() {
             let partition = self.partitions[(self.turn + step) % self.partitions.len()];
             let from = self.checkpoints.next(partition);
@@ -59,12 +61,21 @@ impl Feed {
             if records == 0 || bytes_left == 0 {
                 continue;
             }
-            let read = self.events.read(partition, from, ReadLimit { records, bytes: bytes_left })?;
+            let read = match self.events.read(partition, from, ReadLimit { records, bytes: bytes_left }) {
+                Ok(read) => read,
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    continue;
+                }
+            };
             self.checkpoints.advance(partition, from + read.len() as u64);
             bytes_left = bytes_left.saturating_sub(read.iter().map(weight).sum());
             entries.extend(read);
         }
         self.turn = (self.turn + 1) % self.partitions.len().max(1);
+        if let Some(failure) = failure.filter(|_| entries.is_empty()) {
+            return Err(failure);
+        }
         Ok(FeedBatch { entries, checkpoints: self.checkpoints.clone() })
     }
 
@@ -84,8 +95,9 @@ impl Feed {
         for partition in inputs.iter().flat_map(|topic| events.partitions(*topic)) {
             let behind = events.log().bounds(partition)?.end.saturating_sub(at.next(partition));
             if behind > 0 {
-                let oldest = events.log().read(partition, at.next(partition), ReadLimit { records: 1, bytes: 0 })?;
-                age = oldest.first().map_or(age, |record| age.max(now - record.appended_at));
+                let oldest = events.log().read(partition, at.next(partition), ReadLimit { records: 1, bytes: 0 });
+                // Where the oldest cannot be read its age is not known, but the count is.
+                age = oldest.iter().flatten().next().map_or(age, |record| age.max(now - record.appended_at));
             }
             lag += behind;
         }

@@ -18,6 +18,9 @@ pub enum ReplayError {
     /// The projection is being rebuilt or verified already.
     #[error("the projection {0} is being rebuilt or verified already; wait for it or cancel it")]
     Busy(String),
+    /// The work broke off; the view that served before still serves.
+    #[error("the work on the projection {0} broke off; this is a bug in Meshlog, its log on standard error says where")]
+    Broken(&'static str),
     /// It was asked to end.
     #[error("it was cancelled")]
     Cancelled,

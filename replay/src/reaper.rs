@@ -17,13 +17,21 @@ pub(crate) fn retire(directory: Arc<ViewDirectory>, name: String, old: Opened) {
         let mut waited = Duration::ZERO;
         while is_in_use() {
             if waited >= LONGEST_QUERY {
+                tracing::warn!(name, "a replaced view is still read and stays on disk until the next start");
                 return;
             }
             thread::sleep(LOOK_EVERY);
             waited += LOOK_EVERY;
         }
-        if let Err(error) = directory.remove(&name) {
-            tracing::warn!(%error, "a replaced view stays on disk until the next start");
+        // The store may be closing its files still, so a first attempt may find the directory not empty.
+        let removed = (0..50).find(|_| {
+            directory.remove(&name).is_ok() || {
+                thread::sleep(LOOK_EVERY);
+                false
+            }
+        });
+        if removed.is_none() {
+            tracing::warn!(name, "a replaced view stays on disk until the next start");
         }
     });
     if let Err(error) = spawned {

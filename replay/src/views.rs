@@ -5,6 +5,7 @@
 //! Never: leaves a projection without a view while the process runs.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -125,9 +126,9 @@ impl Views {
     pub fn digest(&self, name: &str) -> Result<Digest, ReplayError> {
         let view = self.shared.view(name)?;
         let mut live = view.live();
-        let running = live.hold();
+        live.hold();
         let digest = live.opened.projection.digest();
-        view.go_on(&self.shared, &mut live, running)?;
+        view.go_on(&self.shared, &mut live)?;
         Ok(digest?)
     }
 
@@ -137,6 +138,11 @@ impl Views {
     /// There is no such projection, or it is being rebuilt or verified already.
     pub fn start_rebuild(&self, name: &str) -> Result<RebuildStatus, ReplayError> {
         let view = self.shared.view(name)?;
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.stopping.load(Ordering::Acquire) {
+            return Err(ReplayError::Cancelled);
+        }
+        workers.retain(|worker| !worker.is_finished());
         let lease = view.lease()?;
         let id = uuid::Uuid::now_v7().to_string();
         let rebuild = Arc::new(Rebuild::new(id, name.to_owned()));
@@ -150,7 +156,7 @@ impl Views {
             }
         });
         match worker {
-            Ok(worker) => self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker),
+            Ok(worker) => workers.push(worker),
             Err(cause) => {
                 drop(Lease(view));
                 let path = view.directory.path("");
@@ -183,7 +189,10 @@ impl Views {
         let _lease = view.lease()?;
         let scratch = view.directory.new_name("scratch")?;
         let verdict = self.shared.verify_in(view, &scratch, cancelled);
-        view.directory.remove(&scratch)?;
+        // The verdict counts; a scratch that cannot be removed now is swept at the next start.
+        if let Err(error) = view.directory.remove(&scratch) {
+            tracing::warn!(%error, "a scratch view stays on disk until the next start");
+        }
         verdict
     }
 
@@ -191,7 +200,8 @@ impl Views {
     pub fn stop(&self) {
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.rebuilds().iter().for_each(|rebuild| rebuild.cancel());
-        for worker in self.workers.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        let workers = std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
+        for worker in workers {
             // A rebuild that panicked has left the old view serving.
             let _ = worker.join();
         }
@@ -242,7 +252,8 @@ impl Shared {
 
     fn run_rebuild(&self, view: &View, rebuild: &Rebuild, _lease: Lease<'_>) {
         let result = view.directory.new_name(&view.spec.version).and_then(|name| {
-            let result = self.rebuild_in(view, &name, rebuild);
+            let work = AssertUnwindSafe(|| self.rebuild_in(view, &name, rebuild));
+            let result = catch_unwind(work).unwrap_or(Err(ReplayError::Broken(view.spec.name)));
             if result.is_err()
                 && let Err(error) = view.directory.remove(&name)
             {
@@ -271,9 +282,9 @@ impl Shared {
 
         rebuild.update(|status| status.phase = Phase::Switching);
         let mut live = view.live();
-        let running = live.hold();
+        live.hold();
         let switched = self.switch(view, &mut live, name, new, rebuild);
-        view.go_on(self, &mut live, running)?;
+        view.go_on(self, &mut live)?;
         switched
     }
 
@@ -316,9 +327,9 @@ impl Shared {
         let ahead = view.live().opened.projection.checkpoints()?;
         catch_up(&self.events, &rebuilt.projection, Some(&ahead), go_on)?;
         let mut live = view.live();
-        let running = live.hold();
+        live.hold();
         let compared = compare(&self.events, &live.opened, &rebuilt, &go_on);
-        view.go_on(self, &mut live, running)?;
+        view.go_on(self, &mut live)?;
         let (live, rebuilt) = compared?;
         Ok(Verdict { projection: view.spec.name.to_owned(), live, rebuilt })
     }
@@ -338,7 +349,7 @@ fn compare(
 impl View {
     fn open(root: &Path, events: &EventLog, spec: ViewSpec) -> Result<Self, ReplayError> {
         let directory = Arc::new(ViewDirectory::open(root.join(spec.name))?);
-        let (name, mut opened) = open_current(&directory, &spec)?;
+        let (name, mut opened) = open_current(&directory, &spec, events)?;
         std::mem::replace(&mut opened.publish, Box::new(|| ()))();
         let progress = Arc::new(Progress::default());
         let runner = ProjectionRunner::start(spec.name, events.clone(), opened.projection.clone(), progress.clone())?;
@@ -364,8 +375,8 @@ impl View {
     }
 
     /// Lets the projection run again after [`Live::hold`], unless everything is stopping.
-    fn go_on(&self, shared: &Shared, live: &mut Live, was_running: bool) -> Result<(), ReplayError> {
-        if was_running && !shared.stopping.load(Ordering::Acquire) {
+    fn go_on(&self, shared: &Shared, live: &mut Live) -> Result<(), ReplayError> {
+        if !shared.stopping.load(Ordering::Acquire) {
             let projection = live.opened.projection.clone();
             let events = shared.events.clone();
             live.runner = Some(ProjectionRunner::start(self.spec.name, events, projection, self.progress.clone())?);
@@ -375,17 +386,26 @@ impl View {
 }
 
 impl Live {
-    /// Finishes the batch under way and holds the projection still; whether it was running.
-    fn hold(&mut self) -> bool {
-        self.runner.take().is_some()
+    /// Finishes the batch under way and holds the projection still.
+    fn hold(&mut self) {
+        self.runner = None;
     }
 }
 
 /// Opens the view that serves, or makes a new one if there is none that this program can use.
-fn open_current(directory: &ViewDirectory, spec: &ViewSpec) -> Result<(String, Opened), ReplayError> {
+fn open_current(
+    directory: &ViewDirectory,
+    spec: &ViewSpec,
+    events: &EventLog,
+) -> Result<(String, Opened), ReplayError> {
     let current = directory.current()?.filter(|name| ViewDirectory::is_of_version(name, &spec.version));
     if let Some(name) = current {
         match (spec.open)(&directory.path(&name)) {
+            // A log that was restored from a backup may end before what the view has applied: such a view holds events
+            // that are gone, and would pass over those that take their places.
+            Ok(opened) if !ends(events, opened.projection.inputs())?.covers(&opened.projection.checkpoints()?) => {
+                tracing::warn!(projection = spec.name, "the view is ahead of the log and is built anew");
+            }
             Ok(opened) => {
                 directory.remove_all_but(&name)?;
                 return Ok((name, opened));

@@ -1,6 +1,8 @@
 //! The doctor: what is wrong with the data directory of a server that does not run.
 //!
-//! Owns: reading every record of the log and saying what it found. Never: changes anything.
+//! Owns: reading every record of the log and saying what it found.
+//! Never: changes a record or a view. It opens the log as its one owner, which lets the storage below finish what a
+//! crash left half-way: copy the directory first where it may be evidence.
 
 use std::{path::Path, sync::Arc};
 
@@ -32,7 +34,7 @@ pub(crate) struct Finding {
     pub(crate) help: Option<String>,
 }
 
-/// Reads the whole log in `data` and checks that views and model can be used.
+/// Reads the whole log in `data`, looks whether views are there, and opens the model.
 ///
 /// # Errors
 /// The log is in use or cannot be opened at all.
@@ -51,7 +53,16 @@ pub(crate) fn doctor(data: &Path, model: &Path) -> Result<DoctorReport, HouseErr
     }
     for projection in ["threads", "text", "vectors"] {
         match std::fs::read_to_string(data.join("projections").join(projection).join("CURRENT")) {
-            Ok(name) => report.ok(projection, format!("the view {} serves", name.trim())),
+            Ok(name) if data.join("projections").join(projection).join(name.trim()).is_dir() => {
+                let detail = format!("the view {} is there; \"meshlog replay verify\" compares it", name.trim());
+                report.ok(projection, detail);
+            }
+            Ok(name) => report.add(
+                "warning",
+                projection,
+                format!("the view {} is missing", name.trim()),
+                "nothing to do: the next start builds it from the log",
+            ),
             Err(_) => report.ok(projection, "there is no view; the next start builds it from the log".to_owned()),
         }
     }

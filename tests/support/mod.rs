@@ -54,7 +54,8 @@ impl Server {
     /// SIGTERM, and the exit it leads to.
     pub fn terminate(mut self) -> std::process::ExitStatus {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        // It fails where the process has ended already, and then its exit is known.
+        let _ = Command::new("kill").args(["-TERM", &pid]).stderr(Stdio::null()).status().unwrap();
         self.child.wait().unwrap()
     }
 

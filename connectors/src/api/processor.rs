@@ -32,6 +32,10 @@ pub struct ProcessorView {
     pub last_error: Option<String>,
     /// How many events it has processed since it was started.
     pub processed: u64,
+    /// How many it has gone on without since it was started, because they could not be read or processed. A stage's stand
+    /// on the topic `dead-letters`.
+    #[serde(default)]
+    pub skipped: u64,
 }
 
 /// How far one partition has been read.

@@ -336,6 +336,7 @@ impl Operations for Fake {
             lag_seconds: 0.0,
             last_error: None,
             processed: 3,
+            skipped: 0,
         };
         answer(Ok(ProcessorsView { processors: vec![processor] }))
     }

@@ -1,11 +1,13 @@
 //! The embedded log, on fjall: durable on one machine, for one process.
 //!
 //! Owns: the directory `log/`: one keyspace a topic for records (see `frame`), `identities`, `progress` and `meta`,
-//! and the file `owner` whose lock makes this process the only one.
+//! the file `owner` whose lock makes this process the only one, and the file `ends`.
 //! Promises: the contract of [`Log`]; an acknowledged batch is fsynced. Producers that append at the same time share
 //! the fsync (see `writer`).
-//! Never: truncates or repairs records. Damage is reported with its position.
+//! Never: truncates or repairs records. Damage is reported with its position; records that the storage lost are noticed
+//! when the log is opened (see `ends`).
 
+mod ends;
 mod frame;
 mod owner;
 mod writer;
@@ -98,8 +100,9 @@ impl EmbeddedLog {
     /// damaged. Each error names the directory and what to do.
     pub fn open(path: &Path, options: EmbeddedOptions) -> Result<Self, LogError> {
         let shared = Arc::new(Shared::open(path, &options)?);
+        let ends = shared.settle_ends()?;
         let (queue, requests) = tokio::sync::mpsc::unbounded_channel();
-        let writer = writer::Writer::new(shared.clone(), requests);
+        let writer = writer::Writer::new(shared.clone(), requests, ends);
         let thread = std::thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(move || writer.run())
@@ -239,6 +242,34 @@ impl Shared {
             stopped: Mutex::new(None),
             _owner: owner,
         })
+    }
+
+    /// Compares the ends found with those known from before, and takes over the file that keeps them.
+    fn settle_ends(&self) -> Result<ends::EndsFile, LogError> {
+        let unusable = |cause: String| LogError::Unusable { path: self.path.clone(), cause };
+        let (mut file, known) = ends::EndsFile::open(&self.path).map_err(|error| unusable(error.to_string()))?;
+        for (partition, known_end) in known.iter() {
+            let found = self.end(partition)?.load(Ordering::Acquire);
+            if found < known_end {
+                let file = self.path.join(ends::NAME);
+                return Err(unusable(format!(
+                    "acknowledged records are gone: {partition} ends at {found}, but {known_end} records were \
+                     acknowledged, so its storage was damaged or exchanged; restore the log from a backup, or remove {} \
+                     to go on without them",
+                    file.display()
+                )));
+            }
+        }
+        file.write(&self.ends()).map_err(|error| unusable(error.to_string()))?;
+        Ok(file)
+    }
+
+    /// The high watermarks of all partitions.
+    fn ends(&self) -> Checkpoints {
+        let partitions = self.topics.iter().flat_map(|(topic, store)| {
+            (0..).zip(&store.ends).map(|(id, end)| (Partition { topic: *topic, id }, end.load(Ordering::Acquire)))
+        });
+        partitions.collect()
     }
 
     fn end(&self, partition: Partition) -> Result<&AtomicU64, LogError> {

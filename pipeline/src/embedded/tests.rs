@@ -128,3 +128,80 @@ fn what_was_sequenced_before_closing_is_acknowledged() {
     let stored = log.bounds(Partition { topic: Topic::Messages, id: 0 }).unwrap().end;
     assert!(stored >= acknowledged as u64, "{acknowledged} were acknowledged, {stored} are stored");
 }
+
+/// What users of a storage engine saw: it cuts a damaged journal in silence, and everything behind the damage with it.
+#[test]
+fn a_journal_damaged_anywhere_is_an_error_and_never_a_silent_loss() {
+    let directory = tempdir().unwrap();
+    let layout = vec![TopicLayout { topic: Topic::Messages, partitions: 1 }];
+    let log = open(directory.path(), layout.clone());
+    for count in 0..20_u8 {
+        block_on(log.append(Batch { records: vec![message(&[count; 50])], progress: None })).unwrap();
+    }
+    drop(log);
+    let copy = tempdir().unwrap();
+    let all = ReadLimit { records: usize::MAX, bytes: usize::MAX };
+    let partition = Partition { topic: Topic::Messages, id: 0 };
+    let journal = |root: &Path| {
+        let mut files: Vec<_> =
+            find_files(root).into_iter().filter(|file| file.extension().is_some_and(|e| e == "jnl")).collect();
+        files.sort();
+        files.pop().unwrap()
+    };
+    let written = std::fs::read(journal(directory.path())).unwrap();
+    let used = written.iter().rposition(|byte| *byte != 0).unwrap();
+    let mut noticed = 0;
+    for at in (0..used).step_by(37) {
+        let root = copy.path().join(at.to_string());
+        copy_files(directory.path(), &root);
+        let mut bytes = written.clone();
+        bytes[at] ^= 0x10;
+        std::fs::write(journal(&root), bytes).unwrap();
+        // The storage's own reader may even panic on damage; that, too, is no silent loss.
+        let opened = std::panic::catch_unwind(|| {
+            let options = EmbeddedOptions { layout: layout.clone(), ..EmbeddedOptions::default() };
+            EmbeddedLog::open(&root, options).and_then(|log| log.read(partition, 0, all))
+        });
+        match opened {
+            Ok(Ok(records)) => assert_eq!(records.len(), 20, "byte {at}: acknowledged records are gone in silence"),
+            Ok(Err(_)) | Err(_) => noticed += 1,
+        }
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+    assert!(noticed > 0, "no damage was noticed at all: does this test damage the right file?");
+}
+
+#[test]
+fn records_that_are_gone_are_named_when_the_log_is_opened() {
+    let directory = tempdir().unwrap();
+    let layout = vec![TopicLayout { topic: Topic::Messages, partitions: 1 }];
+    let log = open(directory.path(), layout.clone());
+    let partition = Partition { topic: Topic::Messages, id: 0 };
+    block_on(log.append(Batch { records: vec![message(b"0"), message(b"1")], progress: None })).unwrap();
+    let last = frame::storage_key(Position { partition, offset: 1 });
+    log.shared.topics[&Topic::Messages].records.remove(last).unwrap();
+    drop(log);
+    let options = EmbeddedOptions { layout, ..EmbeddedOptions::default() };
+    let Err(error) = EmbeddedLog::open(directory.path(), options) else { panic!("a loss is refused") };
+    assert!(error.to_string().contains("messages/0 ends at 1, but 2 records were acknowledged"), "{error}");
+}
+
+fn find_files(root: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap()) {
+        if entry.file_type().unwrap().is_dir() {
+            files.extend(find_files(&entry.path()));
+        } else {
+            files.push(entry.path());
+        }
+    }
+    files
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    for file in find_files(from) {
+        let target = to.join(file.strip_prefix(from).unwrap());
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        std::fs::copy(file, target).unwrap();
+    }
+}

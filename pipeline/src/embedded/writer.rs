@@ -15,7 +15,7 @@ use fjall::PersistMode;
 use meshlog_schemas::{Checkpoints, EventId, Offset, Partition, Position, Topic};
 use tokio::sync::{mpsc::UnboundedReceiver, oneshot};
 
-use super::{Shared, frame};
+use super::{Shared, ends::EndsFile, frame};
 use crate::{
     clock::now_micros,
     log::AppendError,
@@ -44,6 +44,7 @@ impl Request {
 pub(super) struct Writer {
     shared: Arc<Shared>,
     requests: UnboundedReceiver<Request>,
+    ends: EndsFile,
     next: HashMap<Partition, Offset>,
     last_appended_at: i64,
     /// Set by the first failed commit, for good.
@@ -60,7 +61,7 @@ struct Group {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, requests: UnboundedReceiver<Request>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, requests: UnboundedReceiver<Request>, ends: EndsFile) -> Self {
         let mut next = HashMap::new();
         let mut last_appended_at = 0;
         for topic in &shared.layout {
@@ -71,7 +72,7 @@ impl Writer {
                 last_appended_at = last_appended_at.max(shared.last_appended_at(partition, end));
             }
         }
-        Self { shared, requests, next, last_appended_at, failed: None }
+        Self { shared, requests, ends, next, last_appended_at, failed: None }
     }
 
     /// Commits group after group until asked to close.
@@ -218,6 +219,12 @@ impl Writer {
             self.next.insert(partition, end);
             self.shared.topics[&partition.topic].ends[partition.id as usize].store(end, Ordering::Release);
             topics.insert(partition.topic);
+        }
+        if !topics.is_empty()
+            && let Err(error) = self.ends.write(&self.shared.ends())
+        {
+            // The records are durable; only the check at the next start knows less.
+            tracing::warn!(%error, "the ends of the partitions could not be noted");
         }
         topics.iter().for_each(|topic| self.shared.topics[topic].appended.ring());
     }

@@ -4,7 +4,12 @@
 //! live), and sleeps on the log's signal in between.
 //! Never: skips an event because the store failed; it tries again, visibly, until the store recovers or it is stopped.
 
-use std::{sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use meshlog_schemas::Checkpoints;
 
@@ -85,7 +90,9 @@ impl Worker {
         let mut pause = FIRST_PAUSE;
         while !self.stop.is_asked() {
             // A new feed after every failure: it begins at what the store has made durable.
-            if let Err(error) = self.run_until_failure(&mut pause) {
+            let step = AssertUnwindSafe(|| self.run_until_failure(&mut pause));
+            let broken = |_| Err(ProjectionError("the store broke off; this is a bug".to_owned()));
+            if let Err(error) = catch_unwind(step).unwrap_or_else(broken) {
                 tracing::warn!(projection = self.name, %error, "a step failed and is tried again");
                 self.progress.failed(error.to_string());
                 self.stop.sleep(pause);

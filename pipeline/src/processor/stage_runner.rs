@@ -4,7 +4,12 @@
 //! append, so a crash repeats work but never an event.
 //! Never: loses an event in silence. One that cannot be processed becomes a dead letter, and the stage goes on.
 
-use std::{sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use meshlog_schemas::{Checkpoints, Envelope, Event, EventFailed, EventId, Trust};
 use pollster::block_on;
@@ -14,7 +19,7 @@ use super::{Derived, Progress, Stage, StageError, Stop};
 use crate::{
     events::{Entry, EventLog, NewEvent, PublishError, StoredEvent, Unreadable, UnreadableCause},
     feed::Feed,
-    log::LogError,
+    log::{AppendError, LogError},
     record::{ProcessorProgress, ReadLimit},
 };
 
@@ -84,6 +89,18 @@ enum Interruption {
     Log(#[from] LogError),
     #[error(transparent)]
     Publish(#[from] PublishError),
+    #[error("the stage broke off; this is a bug")]
+    Broken,
+}
+
+impl Interruption {
+    /// Whether the log will never take what was derived, so that trying again cannot help.
+    fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Interruption::Publish(PublishError::Encode(_) | PublishError::Append(AppendError::TooLarge { .. }))
+        )
+    }
 }
 
 struct Worker {
@@ -98,7 +115,8 @@ impl Worker {
     fn run(mut self) {
         let mut pause = FIRST_PAUSE;
         while !self.stop.is_asked() {
-            if let Err(error) = self.run_until_interrupted(&mut pause) {
+            let step = AssertUnwindSafe(|| self.run_until_interrupted(&mut pause));
+            if let Err(error) = catch_unwind(step).unwrap_or(Err(Interruption::Broken)) {
                 tracing::warn!(stage = self.stage.name(), %error, "a step failed and is tried again");
                 self.progress.failed(error.to_string());
                 self.stop.sleep(pause);
@@ -148,7 +166,11 @@ impl Worker {
             let batch: Vec<StoredEvent> = entries.iter().flatten().cloned().collect();
             if let Ok(derived) = self.stage.process(&batch) {
                 let new = self.stamp(&batch, derived);
-                return self.commit(new, checkpoints, batch.len() as u64, 0);
+                let committed = self.commit(new, checkpoints, batch.len() as u64, 0);
+                // Too much for the log at once may be taken one at a time.
+                if !committed.as_ref().is_err_and(Interruption::is_final) {
+                    return committed;
+                }
             }
         }
         for entry in entries {
@@ -170,7 +192,10 @@ impl Worker {
             let error = match self.stage.process(std::slice::from_ref(&event)) {
                 Ok(derived) => {
                     let new = self.stamp(std::slice::from_ref(&event), derived);
-                    return self.commit(new, after, 1, 0);
+                    match self.commit(new, after.clone(), 1, 0) {
+                        Err(interruption) if interruption.is_final() => StageError::Permanent(interruption.to_string()),
+                        committed => return committed,
+                    }
                 }
                 Err(error) => error,
             };

@@ -290,9 +290,10 @@ impl ThreadStore {
         Ok(Page { items, next: None })
     }
 
-    /// How many messages there are, about.
-    pub fn approximate_messages(&self) -> usize {
-        self.messages.approximate_len()
+    /// Whether a cursor was given out by the list of this space's threads, or, with `thread`, of that thread's messages.
+    pub fn is_cursor_of(space: &str, thread: Option<&str>, cursor: &[u8]) -> bool {
+        let prefix = thread.map_or_else(|| keys::space(space), |thread| keys::thread(space, thread));
+        cursor.len() > prefix.len() && cursor.starts_with(&prefix)
     }
 
     /// A digest of all messages, texts and threads, but for the times at which they were taken in.
@@ -321,7 +322,8 @@ impl ThreadStore {
         Ok(digest)
     }
 
-    /// Entries of a list in order: from the cursor if it belongs to this list, else from its beginning.
+    /// Entries of a list in order: from the cursor, which must be of this list (see [`ThreadStore::is_cursor_of`]), or
+    /// from its beginning.
     fn list(&self, keyspace: &Keyspace, prefix: &[u8], cursor: Option<&[u8]>) -> fjall::Iter {
         let from = cursor.filter(|cursor| cursor.starts_with(prefix)).unwrap_or(prefix);
         keyspace.range(from.to_vec()..)

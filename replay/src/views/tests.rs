@@ -230,3 +230,19 @@ fn an_unknown_projection_is_refused_with_those_there_are() {
     let error = house.views("c1").start_rebuild("grph").unwrap_err();
     assert_eq!(error.to_string(), "there is no projection \"grph\"; projections are ids");
 }
+
+/// What happens after `log/` was restored from a backup: the views hold events that the log does not.
+#[test]
+fn a_view_that_is_ahead_of_the_log_is_built_anew() {
+    let mut house = House::new();
+    house.append(5);
+    house.settled(&house.views("c1"));
+    house.events = House::new().events;
+    house.append(3);
+    let views = house.views("c1");
+    house.settled(&views);
+    assert!(views.verify("ids", &|| false).unwrap().is_equal());
+    house.append(4);
+    house.settled(&views);
+    assert!(views.verify("ids", &|| false).unwrap().is_equal(), "no later event is passed over");
+}

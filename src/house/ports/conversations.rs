@@ -5,11 +5,12 @@ use std::sync::Arc;
 use meshlog_connectors::{
     api::{Message, Page, Thread, Timestamp},
     ports::{Answer, Conversations, PageRequest},
+    problem::Problem,
 };
-use meshlog_processors::threads::{MessageRow, PageLimit, ThreadRow};
+use meshlog_processors::threads::{MessageRow, PageLimit, ThreadRow, ThreadStore};
 use meshlog_schemas::EventId;
 
-use super::{blocking, from_cursor, problems, stores, to_cursor};
+use super::{bad_cursor, blocking, from_cursor, problems, stores, to_cursor};
 use crate::house::rooms::Rooms;
 
 pub(super) struct ConversationsPort(Arc<Rooms>);
@@ -23,7 +24,7 @@ impl ConversationsPort {
 impl Conversations for ConversationsPort {
     fn threads(&self, space: String, page: PageRequest) -> Answer<'_, Page<Thread>> {
         Box::pin(blocking(&self.0, move |rooms| {
-            let cursor = page.cursor.as_deref().map(from_cursor).transpose()?;
+            let cursor = cursor(&page, &space, None)?;
             let threads = stores(rooms)?.threads;
             let found = threads.threads(&space, limit(&page), cursor.as_deref()).map_err(problems::from_store)?;
             Ok(Page {
@@ -35,7 +36,7 @@ impl Conversations for ConversationsPort {
 
     fn messages(&self, space: String, thread: String, page: PageRequest) -> Answer<'_, Option<Page<Message>>> {
         Box::pin(blocking(&self.0, move |rooms| {
-            let cursor = page.cursor.as_deref().map(from_cursor).transpose()?;
+            let cursor = cursor(&page, &space, Some(&thread))?;
             let threads = stores(rooms)?.threads;
             if threads.thread(&space, &thread).map_err(problems::from_store)?.is_none() {
                 return Ok(None);
@@ -59,6 +60,11 @@ impl Conversations for ConversationsPort {
             Ok(Some(message(row, text)))
         }))
     }
+}
+
+fn cursor(page: &PageRequest, space: &str, thread: Option<&str>) -> Result<Option<Vec<u8>>, Problem> {
+    let Some(cursor) = page.cursor.as_deref().map(from_cursor).transpose()? else { return Ok(None) };
+    if ThreadStore::is_cursor_of(space, thread, &cursor) { Ok(Some(cursor)) } else { Err(bad_cursor()) }
 }
 
 fn limit(page: &PageRequest) -> PageLimit {

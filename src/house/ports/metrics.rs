@@ -34,6 +34,8 @@ pub(super) fn render(rooms: &Rooms, topics: &TopicsView, processors: &Processors
     family("meshlog_processor_lag_seconds", "gauge", age, labelled(|processor| processor.lag_seconds));
     let count = "Events that a processor has processed since it was started.";
     family("meshlog_processor_events_total", "counter", count, labelled(|processor| processor.processed as f64));
+    let skipped = "Events that a processor has gone on without since it was started.";
+    family("meshlog_processor_skipped_total", "counter", skipped, labelled(|processor| processor.skipped as f64));
     let up = "Whether a processor runs without a failure.";
     let is_up = |processor: &meshlog_connectors::api::ProcessorView| f64::from(u8::from(processor.state == "running"));
     family("meshlog_processor_up", "gauge", up, labelled(is_up));

@@ -58,12 +58,17 @@ fn to_cursor(key: &[u8]) -> String {
     key.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+fn bad_cursor() -> Problem {
+    Problem::new(Code::BadCursor, "the cursor was not given out by this list", "begin again without a cursor")
+}
+
 /// The store's key in a cursor.
 fn from_cursor(cursor: &str) -> Result<Vec<u8>, Problem> {
-    let bad =
-        || Problem::new(Code::BadCursor, "the cursor was not given out by this list", "begin again without a cursor");
     if !cursor.is_ascii() || cursor.len() % 2 == 1 {
-        return Err(bad());
+        return Err(bad_cursor());
     }
-    (0..cursor.len()).step_by(2).map(|at| u8::from_str_radix(&cursor[at..at + 2], 16).map_err(|_| bad())).collect()
+    (0..cursor.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&cursor[at..at + 2], 16).map_err(|_| bad_cursor()))
+        .collect()
 }

@@ -128,6 +128,7 @@ fn processor(name: &str, kind: &str, inputs: &[Topic], status: Status, lag: u64,
         lag_seconds: seconds(age),
         last_error: status.last_error,
         processed: status.processed,
+        skipped: status.skipped,
     }
 }
 

@@ -56,6 +56,8 @@ pub(super) fn from_replay(error: ReplayError) -> Problem {
         }
         ReplayError::Cancelled => Problem::new(Code::Stopping, detail, "try again once meshlog has been started anew"),
         ReplayError::Log(error) => from_log(error),
-        ReplayError::Directory { .. } | ReplayError::Projection(_) => Problem::internal(detail),
+        ReplayError::Directory { .. } | ReplayError::Projection(_) | ReplayError::Broken(_) => {
+            Problem::internal(detail)
+        }
     }
 }

@@ -13,6 +13,8 @@ use meshlog_processors::{
     recall::{self, RecallQuery},
 };
 
+use meshlog_schemas::Topic;
+
 use super::{blocking, conversations::message, problems, stores};
 use crate::house::rooms::Rooms;
 
@@ -26,13 +28,13 @@ const AT_ONCE: usize = 2;
 pub(super) struct RecallPort {
     rooms: Arc<Rooms>,
     waiting: Room,
-    at_once: tokio::sync::Semaphore,
+    at_once: Arc<tokio::sync::Semaphore>,
 }
 
 impl RecallPort {
     pub(super) fn new(rooms: Arc<Rooms>) -> Self {
         let waiting = Room::new(Capacity { items: MOST_QUESTIONS, bytes: QUESTION_BYTES });
-        Self { rooms, waiting, at_once: tokio::sync::Semaphore::new(AT_ONCE) }
+        Self { rooms, waiting, at_once: Arc::new(tokio::sync::Semaphore::new(AT_ONCE)) }
     }
 }
 
@@ -40,13 +42,18 @@ impl Recall for RecallPort {
     fn recall(&self, request: RecallRequest) -> Answer<'_, RecallResponse> {
         Box::pin(async move {
             let started = Instant::now();
-            let _place = self.waiting.try_enter(request.query.len()).ok_or_else(|| {
+            let place = self.waiting.try_enter(request.query.len()).ok_or_else(|| {
                 Problem::new(Code::Overloaded, "too many questions are under way", "ask again in a moment")
                     .retry_after(1)
             })?;
             // Invariant: the semaphore is never closed.
-            let _turn = self.at_once.acquire().await;
-            blocking(&self.rooms, move |rooms| answer(rooms, request, started)).await
+            let turn = self.at_once.clone().acquire_owned().await;
+            blocking(&self.rooms, move |rooms| {
+                // Given back when the work is done, not when the client leaves: the work goes on without it.
+                let _held = (place, turn);
+                answer(rooms, request, started)
+            })
+            .await
         })
     }
 }
@@ -73,9 +80,10 @@ fn answer(rooms: &Rooms, request: RecallRequest, started: Instant) -> Result<Rec
 /// What the answer can see at the least: for each partition the lowest offset that a view has applied.
 fn as_of(rooms: &Rooms) -> Result<BTreeMap<String, u64>, Problem> {
     let mut lowest: BTreeMap<String, u64> = BTreeMap::new();
-    for view in ["threads", "text", "vectors"] {
-        let progress = rooms.views.progress(view).map_err(problems::from_replay)?;
-        for (partition, next) in progress.status().checkpoints.iter() {
+    for (view, input) in [("threads", Topic::Messages), ("text", Topic::Messages), ("vectors", Topic::Embeddings)] {
+        let applied = rooms.views.progress(view).map_err(problems::from_replay)?.status().checkpoints;
+        for partition in rooms.events.partitions(input) {
+            let next = applied.next(partition);
             let entry = lowest.entry(partition.to_string()).or_insert(next);
             *entry = next.min(*entry);
         }
