@@ -4,8 +4,8 @@
 The fixture is kept in the repository; run this only to make it anew:
 
     scripts/fetch-model.sh
-    python3 -m venv /tmp/reference && /tmp/reference/bin/pip install torch==2.15.0 sentence-transformers==5.*
-    HF_HUB_OFFLINE=1 /tmp/reference/bin/python scripts/reference-vectors.py
+    python3 -m venv .cache/reference && .cache/reference/bin/pip install torch==2.15.0 sentence-transformers==5.*
+    HF_HUB_OFFLINE=1 .cache/reference/bin/python scripts/reference-vectors.py
 
 PyTorch from PyPI needs its CUDA libraries beside it even on a machine without a graphics card.
 Every text is embedded alone, in 32-bit floats, on the CPU.
