@@ -23,8 +23,9 @@ use crate::{
     record::{ProcessorProgress, ReadLimit},
 };
 
-/// What a stage is handed at once: small, so that its results do not come late.
-const STAGE_LIMIT: ReadLimit = ReadLimit { records: 256, bytes: 4 * 1024 * 1024 };
+/// What a stage is handed at once. Small, so that results do not come late and a process that is killed again and again
+/// still gets on; large enough that a model works at full speed.
+const STAGE_LIMIT: ReadLimit = ReadLimit { records: 32, bytes: 1024 * 1024 };
 /// How often an event is tried before it is dead-lettered.
 const MOST_ATTEMPTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
