@@ -25,13 +25,18 @@ fi
 
 echo "CPU: $(sed -n 's/^model name\t: //p' /proc/cpuinfo | head -1), $(nproc) cores, features:" \
     "$(grep -m1 -oE 'avx512f|avx2' /proc/cpuinfo | head -1)"
-"$meshlog" --url "$url" evaluate --import --conversations "$conversations" --questions "$questions"
-"$meshlog" --url "$url" --json evaluate --conversations "$conversations" --questions "$questions" >"$data/meshlog.json"
+# The figures are of the first time that each question is asked: later its vector is cached.
+"$meshlog" --url "$url" --json evaluate --import --conversations "$conversations" --questions "$questions" \
+    >"$data/meshlog.json"
+echo "the same questions once more, their vectors cached:"
+"$meshlog" --url "$url" evaluate --conversations "$conversations" --questions "$questions"
 python3 scripts/peer-fts5.py "$conversations" "$questions" >"$data/peer.json"
 grep -E '^Vm(HWM|RSS)' "/proc/$server/status"
 python3 - "$data/meshlog.json" "$data/peer.json" <<'PY'
 import json, sys
 ours, peer = (json.load(open(path)) for path in sys.argv[1:3])
+latency = ours["latency_ms"]
+print("asked for the first time, round trip in ms: " + ", ".join(f"{name} {latency[name]:.2f}" for name in latency))
 print("\npeer: SQLite FTS5 (BM25, porter unicode61), in process, no embedding")
 for name, value in peer.items():
     print(f"  {name:>16} {value:.3f}")
