@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use meshlog_schemas::{Checkpoints, EventId, Partition, Position, Topic};
+use meshlog_schemas::{Checkpoints, EventId, Headers, Partition, Position, Topic};
 use pollster::block_on;
 
 use crate::{
     log::{AppendError, Log, LogError},
-    record::{Batch, NewRecord, ProcessorProgress, ReadLimit, Record, TopicLayout, partition_of},
+    record::{Batch, NewRecord, ProcessorProgress, ReadLimit, Record, StoredProgress, TopicLayout, partition_of},
 };
 
 const ALL: ReadLimit = ReadLimit { records: usize::MAX, bytes: usize::MAX };
@@ -39,14 +39,16 @@ pub(crate) fn check_durable(open: impl Fn() -> Arc<dyn Log>) {
     let first = append(&*log, vec![record("a", b"1"), identified("b", b"2", 7)]);
     let read = partition_of(Topic::Messages, b"a", 3);
     let progress = Checkpoints::from_iter([(read, 1)]);
-    block_on(log.append(Batch { records: vec![], progress: Some(advance("stage", progress.clone())) })).unwrap();
+    let noted = ProcessorProgress { note: Some("half".to_owned()), ..advance("stage", progress.clone()) };
+    block_on(log.append(Batch { records: vec![], progress: Some(noted) })).unwrap();
     let before = everything(&*log);
     log.close();
     drop(log);
 
     let log = open();
     assert_eq!(everything(&*log), before, "a restart changes no record");
-    assert_eq!(log.progress("stage").unwrap(), progress, "progress survives");
+    let kept = StoredProgress { checkpoints: progress, note: "half".to_owned() };
+    assert_eq!(log.progress("stage").unwrap(), kept, "progress survives");
     let again = block_on(log.append(Batch { records: vec![identified("b", b"2", 7)], progress: None })).unwrap();
     assert!(again[0].duplicate, "identities survive");
     assert_eq!(again[0].position, first[1]);
@@ -62,9 +64,9 @@ fn layout() -> Vec<TopicLayout> {
 fn record(key: &str, body: &[u8]) -> NewRecord {
     NewRecord {
         topic: Topic::Messages,
-        key: key.as_bytes().to_vec(),
-        headers: vec![("ce_id".to_owned(), body.to_vec())],
-        body: body.to_vec(),
+        key: key.as_bytes().to_vec().into(),
+        headers: Headers::from_iter([("ce_id", body)]),
+        body: body.to_vec().into(),
         identity: None,
     }
 }
@@ -74,7 +76,7 @@ fn identified(key: &str, body: &[u8], id: u128) -> NewRecord {
 }
 
 fn advance(processor: &str, checkpoints: Checkpoints) -> ProcessorProgress {
-    ProcessorProgress { processor: processor.to_owned(), checkpoints }
+    ProcessorProgress { processor: processor.to_owned(), checkpoints, note: None }
 }
 
 fn append(log: &dyn Log, records: Vec<NewRecord>) -> Vec<Position> {
@@ -107,7 +109,7 @@ fn offsets_are_dense_and_ordered(log: &dyn Log) {
         .read(partition_of(Topic::Messages, b"a", 3), 0, ALL)
         .unwrap()
         .into_iter()
-        .filter(|record| record.key == b"a")
+        .filter(|record| record.key == &b"a"[..])
         .map(|record| record.body)
         .collect();
     let expected: Vec<_> = (0..10_u8).flat_map(|round| [vec![round, 0], vec![round, 2]]).collect();
@@ -120,8 +122,8 @@ fn reads_are_exact(log: &dyn Log) {
     let partition = positions[0].partition;
     let read = log.read(partition, 0, ALL).unwrap();
     assert_eq!(read.iter().map(|record| record.body.len()).collect::<Vec<_>>(), [0, 300_000, 1]);
-    assert_eq!(read[2].headers, [("ce_id".to_owned(), b"x".to_vec())]);
-    assert_eq!(read[2].key, b"k");
+    assert_eq!(read[2].headers, Headers::from_iter([("ce_id", "x")]));
+    assert_eq!(read[2].key, &b"k"[..]);
     let two = log.read(partition, 1, ReadLimit { records: 1, bytes: usize::MAX }).unwrap();
     assert_eq!((two.len(), two[0].position.offset), (1, 1));
     let one = log.read(partition, 1, ReadLimit { records: 9, bytes: 1 }).unwrap();
@@ -163,12 +165,21 @@ fn an_identity_counts_per_topic(log: &dyn Log) {
 fn progress_advances_with_its_records(log: &dyn Log) {
     let partition = Partition { topic: Topic::Messages, id: 0 };
     let to = |next| Some(advance("stage", Checkpoints::from_iter([(partition, next)])));
-    assert_eq!(log.progress("stage").unwrap(), Checkpoints::default());
+    assert_eq!(log.progress("stage").unwrap(), StoredProgress::default());
     block_on(log.append(Batch { records: vec![record("k", b"1")], progress: to(5) })).unwrap();
-    assert_eq!(log.progress("stage").unwrap().next(partition), 5);
+    assert_eq!(log.progress("stage").unwrap().checkpoints.next(partition), 5);
     block_on(log.append(Batch { records: vec![], progress: to(3) })).unwrap();
-    assert_eq!(log.progress("stage").unwrap().next(partition), 5, "progress never moves back");
-    assert_eq!(log.progress("other").unwrap(), Checkpoints::default());
+    assert_eq!(log.progress("stage").unwrap().checkpoints.next(partition), 5, "progress never moves back");
+    assert_eq!(log.progress("other").unwrap(), StoredProgress::default());
+    let noting = |note: Option<&str>| {
+        let note = note.map(str::to_owned);
+        let progress = ProcessorProgress { note, ..advance("stage", Checkpoints::default()) };
+        block_on(log.append(Batch { records: vec![], progress: Some(progress) })).unwrap();
+        log.progress("stage").unwrap().note
+    };
+    assert_eq!(noting(Some("a")), "a");
+    assert_eq!(noting(None), "a", "no note leaves the last one");
+    assert_eq!(noting(Some("")), "", "the last note stands");
 }
 
 fn concurrent_producers_lose_nothing(log: Arc<dyn Log>) {

@@ -175,12 +175,14 @@ impl EventLog {
         let body = meshlog_schemas::encode(&new.event)?;
         let sealed = self.sealer.seal(&new.envelope, body)?;
         let mut headers = new.envelope.to_headers();
-        headers.extend(sealed.key.map(|key| (SEAL_HEADER.to_owned(), key.into_bytes())));
+        if let Some(key) = sealed.key {
+            headers = headers.with(SEAL_HEADER, key.as_bytes());
+        }
         Ok(NewRecord {
             topic: new.event.topic(),
-            key: new.event.ordering_key().into_bytes(),
+            key: new.event.ordering_key().into_bytes().into(),
             headers,
-            body: sealed.body,
+            body: sealed.body.into(),
             identity: new.once.then_some(new.envelope.id),
         })
     }
@@ -200,8 +202,7 @@ impl EventLog {
     }
 
     fn open_body(&self, envelope: &Envelope, record: Record) -> Result<Event, UnreadableCause> {
-        let seal = record.headers.iter().find(|(name, _)| name == SEAL_HEADER);
-        let key = seal.map(|(_, value)| String::from_utf8_lossy(value));
+        let key = record.headers.get(SEAL_HEADER).map(String::from_utf8_lossy);
         match self.sealer.open(envelope, key.as_deref(), record.body)? {
             Opened::Body(body) => Ok(meshlog_schemas::decode(&body)?),
             Opened::Erased => Err(UnreadableCause::Erased),
@@ -213,6 +214,7 @@ impl EventLog {
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use bytes::Bytes;
     use meshlog_schemas::MessageAccepted;
     use pollster::block_on;
 
@@ -235,12 +237,12 @@ mod tests {
             Ok(Sealed { body, key: envelope.space.clone() })
         }
 
-        fn open(&self, envelope: &Envelope, key: Option<&str>, body: Vec<u8>) -> Result<Opened, SealError> {
+        fn open(&self, envelope: &Envelope, key: Option<&str>, body: Bytes) -> Result<Opened, SealError> {
             assert_eq!(key, envelope.space.as_deref());
             if self.key_destroyed.load(Ordering::Relaxed) {
                 return Ok(Opened::Erased);
             }
-            Ok(Opened::Body(body.into_iter().map(|byte| !byte).collect()))
+            Ok(Opened::Body(body.iter().map(|byte| !byte).collect()))
         }
     }
 

@@ -29,7 +29,8 @@ pub use processor::{
     Status, Stop, apply_batch,
 };
 pub use record::{
-    Batch, Bounds, NewRecord, ProcessorProgress, ReadLimit, Receipt, Record, TopicLayout, default_layout, partition_of,
+    Batch, Bounds, NewRecord, ProcessorProgress, ReadLimit, Receipt, Record, StoredProgress, TopicLayout,
+    default_layout, partition_of,
 };
 pub use room::{Capacity, Permit, Room};
 pub use seal::{ClearSealer, Opened, SEAL_HEADER, SealError, Sealed, Sealer};

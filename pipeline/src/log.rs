@@ -5,10 +5,10 @@
 
 use std::{future::Future, pin::Pin};
 
-use meshlog_schemas::{Checkpoints, Offset, Partition, Position, Topic};
+use meshlog_schemas::{Offset, Partition, Position, Topic};
 
 use crate::{
-    record::{Batch, Bounds, ReadLimit, Receipt, Record, TopicLayout},
+    record::{Batch, Bounds, ReadLimit, Receipt, Record, StoredProgress, TopicLayout},
     signal::Signal,
 };
 
@@ -35,7 +35,7 @@ use crate::{
 /// - **Identity.** Of records with an equal `identity` on one topic the first is stored; later ones are answered with
 ///   its position and `duplicate`, and change nothing. This holds across restarts.
 /// - **Progress is atomic with records.** `Batch::progress` is visible after a crash exactly if the batch's records
-///   are. Progress never moves back.
+///   are. Checkpoints never move back; the last note stands.
 /// - **Bounded.** What waits to be written is bounded by count and bytes; an append beyond the bound waits for room
 ///   before it is sequenced.
 /// - **Nothing is dropped in silence.** A record that cannot be read intact is [`LogError::Corrupt`] with its position.
@@ -71,11 +71,11 @@ pub trait Log: Send + Sync + 'static {
     /// Rung after every append to the topic, once the records can be read.
     fn appended(&self, topic: Topic) -> &Signal;
 
-    /// How far a processor has read, as committed with [`Batch::progress`].
+    /// How far a processor has read, and its note, as committed with [`Batch::progress`].
     ///
     /// # Errors
     /// The storage cannot be read.
-    fn progress(&self, processor: &str) -> Result<Checkpoints, LogError>;
+    fn progress(&self, processor: &str) -> Result<StoredProgress, LogError>;
 
     /// Why no more appends are taken, or `None` while they are.
     fn stopped(&self) -> Option<String>;

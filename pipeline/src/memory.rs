@@ -8,12 +8,12 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use meshlog_schemas::{Checkpoints, EventId, Offset, Partition, Position, Topic};
+use meshlog_schemas::{EventId, Offset, Partition, Position, Topic};
 
 use crate::{
     clock::now_micros,
     log::{AppendError, Appending, Log, LogError},
-    record::{Batch, Bounds, ReadLimit, Receipt, Record, TopicLayout, partition_of},
+    record::{Batch, Bounds, ReadLimit, Receipt, Record, StoredProgress, TopicLayout, partition_of},
     signal::Signal,
 };
 
@@ -28,7 +28,7 @@ pub struct MemoryLog {
 struct State {
     records: BTreeMap<Partition, Vec<Record>>,
     identities: HashMap<(Topic, EventId), Position>,
-    progress: HashMap<String, Checkpoints>,
+    progress: HashMap<String, StoredProgress>,
     closed: bool,
 }
 
@@ -76,8 +76,7 @@ impl MemoryLog {
             receipts.push(Receipt { position, duplicate: false });
         }
         if let Some(progress) = batch.progress {
-            let kept = state.progress.entry(progress.processor).or_default();
-            progress.checkpoints.iter().for_each(|(partition, next)| kept.advance(partition, next));
+            state.progress.entry(progress.processor.clone()).or_default().merge(progress);
         }
         drop(state);
         for topic in receipts.iter().map(|receipt| receipt.position.partition.topic) {
@@ -127,7 +126,7 @@ impl Log for MemoryLog {
         &self.appended[&topic]
     }
 
-    fn progress(&self, processor: &str) -> Result<Checkpoints, LogError> {
+    fn progress(&self, processor: &str) -> Result<StoredProgress, LogError> {
         Ok(self.state().progress.get(processor).cloned().unwrap_or_default())
     }
 

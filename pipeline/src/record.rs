@@ -3,7 +3,8 @@
 //! Owns: the units of appending and reading.
 //! Never: decodes a body. A body may be sealed; see `seal`.
 
-use meshlog_schemas::{Checkpoints, EventId, Header, Offset, Partition, Position, Topic};
+use bytes::Bytes;
+use meshlog_schemas::{Checkpoints, EventId, Headers, Offset, Partition, Position, Topic};
 
 /// A record to append.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,11 +12,11 @@ pub struct NewRecord {
     /// The topic it goes to.
     pub topic: Topic,
     /// Its ordering key: records of one topic with equal keys are read in the order they were appended.
-    pub key: Vec<u8>,
+    pub key: Bytes,
     /// Clear metadata; see [`meshlog_schemas::Envelope`].
-    pub headers: Vec<Header>,
+    pub headers: Headers,
     /// The body, possibly sealed.
-    pub body: Vec<u8>,
+    pub body: Bytes,
     /// If given, a record with this identity is stored at most once on the topic. See [`crate::Log::append`].
     pub identity: Option<EventId>,
 }
@@ -23,12 +24,12 @@ pub struct NewRecord {
 impl NewRecord {
     /// The memory the record takes while it waits, in bytes.
     pub fn size(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.key.len() + headers + self.body.len() + 64
+        self.key.len() + self.headers.packed().len() + self.body.len() + 64
     }
 }
 
-/// A record as read.
+/// A record as read. Its parts may share the memory of a whole chunk that was read at once: what is kept for long is
+/// copied out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Where it stands.
@@ -36,11 +37,11 @@ pub struct Record {
     /// When the log took it in; microseconds since the epoch. Never decreases within a partition.
     pub appended_at: i64,
     /// Its ordering key.
-    pub key: Vec<u8>,
+    pub key: Bytes,
     /// Clear metadata.
-    pub headers: Vec<Header>,
+    pub headers: Headers,
     /// The body, possibly sealed.
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 /// Records, and how far a processor has read, to be stored together or not at all.
@@ -48,14 +49,15 @@ pub struct Record {
 pub struct Batch {
     /// The records, appended in this order.
     pub records: Vec<NewRecord>,
-    /// The checkpoints of a processor, advanced in the same commit.
+    /// The state of a processor, moved on in the same commit.
     pub progress: Option<ProcessorProgress>,
 }
 
 impl Batch {
     /// The memory the batch takes while it waits, in bytes.
     pub fn size(&self) -> usize {
-        self.records.iter().map(NewRecord::size).sum::<usize>() + 64
+        let note = self.progress.as_ref().and_then(|progress| progress.note.as_ref()).map_or(0, String::len);
+        self.records.iter().map(NewRecord::size).sum::<usize>() + note + 64
     }
 }
 
@@ -64,8 +66,30 @@ impl Batch {
 pub struct ProcessorProgress {
     /// The processor's name. Another name starts from the beginning.
     pub processor: String,
+    /// What it has read. Merged into what is kept: a checkpoint never moves back.
+    pub checkpoints: Checkpoints,
+    /// What it must know of its work in progress after a crash, in its own words; takes the place of the last note.
+    /// `None` leaves the last one.
+    pub note: Option<String>,
+}
+
+/// What the log keeps for a processor. Default: it has read nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoredProgress {
     /// What it has read.
     pub checkpoints: Checkpoints,
+    /// Its last note; empty if it made none.
+    pub note: String,
+}
+
+impl StoredProgress {
+    /// Moves on to what a batch brought.
+    pub fn merge(&mut self, progress: ProcessorProgress) {
+        progress.checkpoints.iter().for_each(|(partition, next)| self.checkpoints.advance(partition, next));
+        if let Some(note) = progress.note {
+            self.note = note;
+        }
+    }
 }
 
 /// The answer to one appended record, given when it is durable.

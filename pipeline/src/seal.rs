@@ -3,6 +3,7 @@
 //! Owns: the contract of a sealer, and the one that leaves bodies clear.
 //! Never: touches headers or positions; they stay clear, so routing, ordering and replay need no key.
 
+use bytes::Bytes;
 use meshlog_schemas::Envelope;
 
 /// The record header that names the key a body is sealed with. A clear body has none.
@@ -21,7 +22,7 @@ pub struct Sealed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opened {
     /// The body as it was encoded.
-    Body(Vec<u8>),
+    Body(Bytes),
     /// Its key was destroyed: the body is gone for good, which is no fault.
     Erased,
 }
@@ -52,7 +53,7 @@ pub trait Sealer: Send + Sync {
     ///
     /// # Errors
     /// The body is not what was sealed, or its key is not to be had now.
-    fn open(&self, envelope: &Envelope, key: Option<&str>, body: Vec<u8>) -> Result<Opened, SealError>;
+    fn open(&self, envelope: &Envelope, key: Option<&str>, body: Bytes) -> Result<Opened, SealError>;
 }
 
 /// Leaves every body clear.
@@ -64,7 +65,7 @@ impl Sealer for ClearSealer {
         Ok(Sealed { body, key: None })
     }
 
-    fn open(&self, _envelope: &Envelope, key: Option<&str>, body: Vec<u8>) -> Result<Opened, SealError> {
+    fn open(&self, _envelope: &Envelope, key: Option<&str>, body: Bytes) -> Result<Opened, SealError> {
         match key {
             None => Ok(Opened::Body(body)),
             Some(key) => Err(SealError {

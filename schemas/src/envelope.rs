@@ -9,10 +9,7 @@ use std::str::FromStr;
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::EventId;
-
-/// One record header: a name and bytes.
-pub type Header = (String, Vec<u8>);
+use crate::{EventId, Headers, headers::HeadersWriter};
 
 /// How far the content of an event may be trusted. A derived event is never trusted more than its cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,31 +71,35 @@ pub const AVRO_CONTENT_TYPE: &str = "application/vnd.apache.avro+single-object";
 
 impl Envelope {
     /// The record headers, in a fixed order.
-    pub fn to_headers(&self) -> Vec<Header> {
-        let mut headers = vec![
-            header("ce_specversion", "1.0"),
-            header("ce_id", self.id.to_string()),
-            header("ce_source", self.source.as_str()),
-            header("ce_type", self.kind.as_str()),
-            header("ce_time", format_micros(self.time)),
-            header("ce_trust", self.trust.label()),
-        ];
-        let optional = [
-            ("ce_space", self.space.clone()),
-            ("ce_causationid", self.causation.map(|id| id.to_string())),
-            ("ce_correlationid", self.correlation.map(|id| id.to_string())),
-            ("ce_traceparent", self.traceparent.clone()),
-        ];
-        headers.extend(optional.into_iter().filter_map(|(name, value)| Some(header(name, value?))));
-        headers.push(header("content-type", AVRO_CONTENT_TYPE));
-        headers
+    pub fn to_headers(&self) -> Headers {
+        let mut headers = HeadersWriter::with_capacity(384);
+        let mut id = uuid::Uuid::encode_buffer();
+        headers.push("ce_specversion", b"1.0");
+        headers.push("ce_id", self.id.0.hyphenated().encode_lower(&mut id).as_bytes());
+        headers.push("ce_source", self.source.as_bytes());
+        headers.push("ce_type", self.kind.as_bytes());
+        headers.push("ce_time", format_micros(self.time).as_bytes());
+        headers.push("ce_trust", self.trust.label().as_bytes());
+        if let Some(space) = &self.space {
+            headers.push("ce_space", space.as_bytes());
+        }
+        for (name, related) in [("ce_causationid", self.causation), ("ce_correlationid", self.correlation)] {
+            if let Some(related) = related {
+                headers.push(name, related.0.hyphenated().encode_lower(&mut id).as_bytes());
+            }
+        }
+        if let Some(traceparent) = &self.traceparent {
+            headers.push("ce_traceparent", traceparent.as_bytes());
+        }
+        headers.push("content-type", AVRO_CONTENT_TYPE.as_bytes());
+        headers.finish()
     }
 
     /// Reads the envelope from record headers. Headers it does not know are left alone.
     ///
     /// # Errors
     /// A required header is missing, or one is not of its form.
-    pub fn from_headers(headers: &[Header]) -> Result<Self, EnvelopeError> {
+    pub fn from_headers(headers: &Headers) -> Result<Self, EnvelopeError> {
         if required(headers, "ce_specversion")? != "1.0" {
             return Err(EnvelopeError { header: "ce_specversion", problem: "is not 1.0" });
         }
@@ -141,22 +142,18 @@ pub fn parse_micros(text: &str) -> Option<i64> {
     i64::try_from(time.unix_timestamp_nanos().div_euclid(1000)).ok()
 }
 
-fn header(name: &str, value: impl Into<String>) -> Header {
-    (name.to_owned(), value.into().into_bytes())
-}
-
-fn optional<'a>(headers: &'a [Header], name: &'static str) -> Result<Option<&'a str>, EnvelopeError> {
-    let Some((_, value)) = headers.iter().find(|(header, _)| header == name) else {
+fn optional<'a>(headers: &'a Headers, name: &'static str) -> Result<Option<&'a str>, EnvelopeError> {
+    let Some(value) = headers.get(name) else {
         return Ok(None);
     };
     std::str::from_utf8(value).map(Some).map_err(|_| EnvelopeError { header: name, problem: "is not UTF-8" })
 }
 
-fn required<'a>(headers: &'a [Header], name: &'static str) -> Result<&'a str, EnvelopeError> {
+fn required<'a>(headers: &'a Headers, name: &'static str) -> Result<&'a str, EnvelopeError> {
     optional(headers, name)?.ok_or(EnvelopeError { header: name, problem: "is missing" })
 }
 
-fn optional_id(headers: &[Header], name: &'static str) -> Result<Option<EventId>, EnvelopeError> {
+fn optional_id(headers: &Headers, name: &'static str) -> Result<Option<EventId>, EnvelopeError> {
     optional(headers, name)?.map(|text| parsed(text, name, "is not a UUID")).transpose()
 }
 
@@ -200,25 +197,26 @@ mod tests {
 
         #[test]
         fn arbitrary_headers_never_panic(headers in proptest::collection::vec((".{0,20}", proptest::collection::vec(any::<u8>(), 0..40)), 0..12)) {
-            let _ = Envelope::from_headers(&headers);
+            let _ = Envelope::from_headers(&headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect());
         }
     }
 
     #[test]
     fn a_missing_header_is_named() {
-        let error = Envelope::from_headers(&[header("ce_specversion", "1.0")]).unwrap_err();
+        let error = Envelope::from_headers(&Headers::from_iter([("ce_specversion", "1.0")])).unwrap_err();
         assert_eq!(error.header, "ce_id");
     }
 
     #[test]
     fn an_unlabelled_event_is_external() {
-        let headers = vec![
-            header("ce_specversion", "1.0"),
-            header("ce_id", EventId::fresh().to_string()),
-            header("ce_source", "/elsewhere"),
-            header("ce_type", "meshlog.message.accepted"),
-            header("ce_time", "2025-05-08T13:56:00Z"),
-        ];
+        let id = EventId::fresh().to_string();
+        let headers = Headers::from_iter([
+            ("ce_specversion", "1.0"),
+            ("ce_id", &id),
+            ("ce_source", "/elsewhere"),
+            ("ce_type", "meshlog.message.accepted"),
+            ("ce_time", "2025-05-08T13:56:00Z"),
+        ]);
         assert_eq!(Envelope::from_headers(&headers).map(|envelope| envelope.trust), Ok(Trust::External));
     }
 }

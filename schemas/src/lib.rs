@@ -8,6 +8,7 @@ mod codec;
 mod digest;
 mod envelope;
 mod event;
+mod headers;
 mod id;
 mod position;
 mod topic;
@@ -15,11 +16,12 @@ mod topic;
 pub use catalog::{SchemaVersion, catalog};
 pub use codec::{DecodeError, EncodeError, MAX_BODY_BYTES, decode, encode, schema_of};
 pub use digest::Digest;
-pub use envelope::{AVRO_CONTENT_TYPE, Envelope, EnvelopeError, Header, Trust, format_micros, parse_micros};
+pub use envelope::{AVRO_CONTENT_TYPE, Envelope, EnvelopeError, Trust, format_micros, parse_micros};
 pub use event::{
     Event, EventFailed, MessageAccepted, MessageRouted, SchemaRegistered, SubscriptionAdded, SubscriptionRemoved,
     TextEmbedded,
 };
+pub use headers::Headers;
 pub use id::EventId;
 pub use position::{Checkpoints, Offset, Partition, PartitionId, Position};
 pub use topic::{Topic, UnknownTopic};

@@ -4,7 +4,7 @@
 //! key    partition u32 BE | offset u64 BE                       (one keyspace a topic)
 //! value  version u8 = 1 | crc32 u32 LE | appended_at i64 LE
 //!        | key length u32 LE | key
-//!        | header count u16 LE | count x (name length u16 LE | name | value length u32 LE | value)
+//!        | headers length u32 LE | headers, packed
 //!        | body (the rest)
 //! ```
 //!
@@ -12,7 +12,8 @@
 //! checksum, so a record that was moved is as damaged as one that was changed.
 //! Never: trusts a length before it has seen the checksum hold.
 
-use meshlog_schemas::{Header, Position};
+use bytes::Bytes;
+use meshlog_schemas::{Headers, Position};
 
 use crate::record::{NewRecord, Record};
 
@@ -35,13 +36,7 @@ pub(super) fn encode(record: &NewRecord, position: Position, appended_at: i64) -
     frame.extend_from_slice(&[0; 4]);
     frame.extend_from_slice(&appended_at.to_le_bytes());
     put_long(&mut frame, &record.key);
-    // Invariant: headers come from an envelope, which has a handful of short ones.
-    frame.extend_from_slice(&(record.headers.len() as u16).to_le_bytes());
-    for (name, value) in &record.headers {
-        frame.extend_from_slice(&(name.len() as u16).to_le_bytes());
-        frame.extend_from_slice(name.as_bytes());
-        put_long(&mut frame, value);
-    }
+    put_long(&mut frame, record.headers.packed());
     frame.extend_from_slice(&record.body);
     let checksum = checksum(position, &frame[CHECKED_FROM..]);
     frame[CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
@@ -76,14 +71,8 @@ fn checksum(position: Position, bytes: &[u8]) -> u32 {
 fn parse(position: Position, mut rest: &[u8]) -> Option<Record> {
     let appended_at = i64::from_le_bytes(take_array(&mut rest)?);
     let key = take_long(&mut rest)?;
-    let count = u16::from_le_bytes(take_array(&mut rest)?);
-    let mut headers: Vec<Header> = Vec::with_capacity(usize::from(count).min(64));
-    for _ in 0..count {
-        let length = u16::from_le_bytes(take_array(&mut rest)?);
-        let name = String::from_utf8(take(&mut rest, usize::from(length))?.to_vec()).ok()?;
-        headers.push((name, take_long(&mut rest)?));
-    }
-    Some(Record { position, appended_at, key, headers, body: rest.to_vec() })
+    let headers = Headers::from_packed(take_long(&mut rest)?)?;
+    Some(Record { position, appended_at, key, headers, body: Bytes::copy_from_slice(rest) })
 }
 
 fn put_long(frame: &mut Vec<u8>, bytes: &[u8]) {
@@ -101,9 +90,9 @@ fn take_array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     take(rest, N)?.try_into().ok()
 }
 
-fn take_long(rest: &mut &[u8]) -> Option<Vec<u8>> {
+fn take_long(rest: &mut &[u8]) -> Option<Bytes> {
     let length = u32::from_le_bytes(take_array(rest)?);
-    Some(take(rest, length as usize)?.to_vec())
+    Some(Bytes::copy_from_slice(take(rest, length as usize)?))
 }
 
 #[cfg(test)]
@@ -119,8 +108,15 @@ mod tests {
 
     fn record() -> impl Strategy<Value = NewRecord> {
         let bytes = |most| proptest::collection::vec(any::<u8>(), 0..most);
-        (bytes(40), proptest::collection::vec(("\\PC{0,20}", bytes(40)), 0..8), bytes(400))
-            .prop_map(|(key, headers, body)| NewRecord { topic: Topic::Messages, key, headers, body, identity: None })
+        (bytes(40), proptest::collection::vec(("\\PC{0,20}", bytes(40)), 0..8), bytes(400)).prop_map(
+            |(key, headers, body)| NewRecord {
+                topic: Topic::Messages,
+                key: key.into(),
+                headers: headers.into_iter().collect(),
+                body: body.into(),
+                identity: None,
+            },
+        )
     }
 
     proptest! {
@@ -155,7 +151,13 @@ mod tests {
 
     #[test]
     fn a_record_that_was_moved_is_damaged() {
-        let record = NewRecord { topic: Topic::Messages, key: vec![1], headers: vec![], body: vec![2], identity: None };
+        let record = NewRecord {
+            topic: Topic::Messages,
+            key: vec![1].into(),
+            headers: Headers::default(),
+            body: vec![2].into(),
+            identity: None,
+        };
         let frame = encode(&record, position(1, 7), 3);
         assert!(decode(position(1, 8), &frame).is_err());
         assert!(decode(position(2, 7), &frame).is_err());

@@ -27,7 +27,7 @@ use meshlog_schemas::{Checkpoints, Offset, Partition, Position, Topic};
 
 use crate::{
     log::{AppendError, Appending, Log, LogError},
-    record::{Batch, Bounds, ReadLimit, Record, TopicLayout},
+    record::{Batch, Bounds, ReadLimit, Record, StoredProgress, TopicLayout},
     room::{Capacity, Room},
     signal::Signal,
 };
@@ -167,16 +167,9 @@ impl Log for EmbeddedLog {
         &self.shared.topics[&topic].appended
     }
 
-    fn progress(&self, processor: &str) -> Result<Checkpoints, LogError> {
-        let Some(text) =
-            self.shared.progress.get(processor).map_err(|error| storage("read a processor's progress", error))?
-        else {
-            return Ok(Checkpoints::default());
-        };
-        std::str::from_utf8(&text).ok().and_then(Checkpoints::from_text).ok_or_else(|| LogError::Storage {
-            action: "read a processor's progress",
-            cause: format!("what is stored for {processor} is no checkpoint"),
-        })
+    fn progress(&self, processor: &str) -> Result<StoredProgress, LogError> {
+        writer::stored_progress(&self.shared.progress, processor)
+            .map_err(|cause| LogError::Storage { action: "read a processor's progress", cause })
     }
 
     fn stopped(&self) -> Option<String> {

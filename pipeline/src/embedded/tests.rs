@@ -1,4 +1,4 @@
-use meshlog_schemas::Topic;
+use meshlog_schemas::{Headers, Topic};
 use pollster::block_on;
 use tempfile::tempdir;
 
@@ -10,7 +10,13 @@ fn open(path: &Path, layout: Vec<TopicLayout>) -> EmbeddedLog {
 }
 
 fn message(body: &[u8]) -> NewRecord {
-    NewRecord { topic: Topic::Messages, key: b"k".to_vec(), headers: vec![], body: body.to_vec(), identity: None }
+    NewRecord {
+        topic: Topic::Messages,
+        key: b"k".to_vec().into(),
+        headers: Headers::default(),
+        body: body.to_vec().into(),
+        identity: None,
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ use super::{Shared, ends::EndsFile, frame};
 use crate::{
     clock::now_micros,
     log::AppendError,
-    record::{Batch, NewRecord, ProcessorProgress, Receipt, partition_of},
+    record::{Batch, NewRecord, ProcessorProgress, Receipt, StoredProgress, partition_of},
     room::Permit,
 };
 
@@ -56,7 +56,7 @@ pub(super) struct Writer {
 struct Group {
     receipts: Vec<Vec<Receipt>>,
     identities: HashMap<(Topic, EventId), Position>,
-    progress: HashMap<String, Checkpoints>,
+    progress: HashMap<String, StoredProgress>,
     ends: HashMap<Partition, Offset>,
 }
 
@@ -140,7 +140,8 @@ impl Writer {
             group.receipts.push(receipts);
         }
         for (processor, checkpoints) in &group.progress {
-            storage.insert(&self.shared.progress, processor.as_str(), checkpoints.to_text());
+            let text = format!("{}\u{0}{}", checkpoints.checkpoints.to_text(), checkpoints.note);
+            storage.insert(&self.shared.progress, processor.as_str(), text);
         }
         storage.commit().map_err(|error| format!("a commit to its storage failed: {error}"))?;
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
@@ -196,19 +197,14 @@ impl Writer {
     }
 
     fn advance(&self, progress: ProcessorProgress, group: &mut Group) -> Result<(), String> {
-        let kept = match group.progress.entry(progress.processor) {
+        let kept = match group.progress.entry(progress.processor.clone()) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => {
-                let stored = self
-                    .shared
-                    .progress
-                    .get(entry.key())
-                    .map_err(|error| format!("reading a processor's progress failed: {error}"))?;
-                let stored = stored.and_then(|text| Checkpoints::from_text(std::str::from_utf8(&text).ok()?));
-                entry.insert(stored.unwrap_or_default())
+                let stored = stored_progress(&self.shared.progress, entry.key())?;
+                entry.insert(stored)
             }
         };
-        progress.checkpoints.iter().for_each(|(partition, next)| kept.advance(partition, next));
+        kept.merge(progress);
         Ok(())
     }
 
@@ -240,4 +236,15 @@ fn answer(request: Request, result: Result<Vec<Receipt>, AppendError>) {
         let _ = reply.send(result);
     }
     drop(request.permit);
+}
+
+/// What is kept for a processor: checkpoints as text, NUL, the note.
+pub(super) fn stored_progress(keyspace: &fjall::Keyspace, processor: &str) -> Result<StoredProgress, String> {
+    let stored = keyspace.get(processor).map_err(|error| error.to_string())?;
+    let Some(stored) = stored else { return Ok(StoredProgress::default()) };
+    let text = std::str::from_utf8(&stored).ok().and_then(|text| text.split_once('\0'));
+    text.and_then(|(checkpoints, note)| {
+        Some(StoredProgress { checkpoints: Checkpoints::from_text(checkpoints)?, note: note.to_owned() })
+    })
+    .ok_or_else(|| format!("what is stored for {processor} is no checkpoint"))
 }

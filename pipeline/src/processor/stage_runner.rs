@@ -45,7 +45,7 @@ impl StageRunner {
     /// Its progress cannot be read, or no thread can be had.
     pub fn start(events: EventLog, stage: Box<dyn Stage>) -> Result<Self, LogError> {
         let progress = Arc::new(Progress::default());
-        progress.begin(events.log().progress(stage.name())?);
+        progress.begin(events.log().progress(stage.name())?.checkpoints);
         let stop = Arc::new(Stop::default());
         let name = format!("stage-{}", stage.name().split('@').next().unwrap_or_default());
         let worker = Worker {
@@ -130,7 +130,7 @@ impl Worker {
     fn run_until_interrupted(&mut self, pause: &mut Duration) -> Result<(), Interruption> {
         let input = self.stage.input();
         let events = self.events.clone();
-        let at = events.log().progress(self.stage.name())?;
+        let at = events.log().progress(self.stage.name())?.checkpoints;
         let mut feed = Feed::new(events.clone(), &[input], at);
         while !self.stop.is_asked() {
             let before = feed.checkpoints().clone();
@@ -287,7 +287,8 @@ impl Worker {
         processed: u64,
         skipped: u64,
     ) -> Result<(), Interruption> {
-        let progress = ProcessorProgress { processor: self.stage.name().to_owned(), checkpoints: checkpoints.clone() };
+        let progress =
+            ProcessorProgress { processor: self.stage.name().to_owned(), checkpoints: checkpoints.clone(), note: None };
         block_on(self.events.append(new, Some(progress)))?;
         self.progress.advanced(&checkpoints, processed, skipped);
         Ok(())

@@ -140,9 +140,9 @@ fn a_record_that_is_no_event_becomes_a_dead_letter() {
     let events = in_memory();
     let junk = NewRecord {
         topic: Topic::Messages,
-        key: b"k".to_vec(),
-        headers: vec![],
-        body: b"junk".to_vec(),
+        key: b"k"[..].into(),
+        headers: meshlog_schemas::Headers::default(),
+        body: b"junk"[..].into(),
         identity: None,
     };
     block_on(events.log().append(crate::Batch { records: vec![junk], progress: None })).unwrap();
