@@ -98,6 +98,7 @@ macro_rules! records {
                 $($crate::binary::Datum::write(&self.$field, bytes);)+
             }
 
+            #[inline]
             fn read(bytes: &mut &[u8]) -> Result<Self, $crate::binary::Malformed> {
                 Ok(Self {
                     $($field: <$type as $crate::binary::Datum>::read(bytes)
@@ -127,21 +128,35 @@ impl Datum for i64 {
         bytes.push(rest as u8);
     }
 
+    #[inline]
     fn read(bytes: &mut &[u8]) -> Result<Self, Fault> {
-        let mut value = 0_u64;
-        for (index, byte) in bytes.iter().take(NUMBER_BYTES).enumerate() {
-            // Of the tenth byte only one bit is left.
-            if index == NUMBER_BYTES - 1 && *byte > 1 {
-                return Err(Fault::LongNumber);
-            }
-            value |= u64::from(byte & 0x7F) << (7 * index);
-            if byte & 0x80 == 0 {
-                *bytes = &bytes[index + 1..];
-                return Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed());
-            }
+        // Lengths and unions are nearly always of one byte.
+        if let [byte @ ..0x80, rest @ ..] = *bytes {
+            *bytes = rest;
+            return Ok(from_zig_zag(u64::from(*byte)));
         }
-        Err(Fault::CutNumber)
+        read_long_number(bytes).map(from_zig_zag)
     }
+}
+
+fn from_zig_zag(number: u64) -> i64 {
+    (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
+}
+
+fn read_long_number(bytes: &mut &[u8]) -> Result<u64, Fault> {
+    let mut number = 0_u64;
+    for (index, byte) in bytes.iter().take(NUMBER_BYTES).enumerate() {
+        // Of the tenth byte only one bit is left.
+        if index == NUMBER_BYTES - 1 && *byte > 1 {
+            return Err(Fault::LongNumber);
+        }
+        number |= u64::from(byte & 0x7F) << (7 * index);
+        if byte & 0x80 == 0 {
+            *bytes = &bytes[index + 1..];
+            return Ok(number);
+        }
+    }
+    Err(Fault::CutNumber)
 }
 
 impl Datum for i32 {
@@ -156,6 +171,7 @@ impl Datum for i32 {
         i64::from(*self).write(bytes);
     }
 
+    #[inline]
     fn read(bytes: &mut &[u8]) -> Result<Self, Fault> {
         let value = i64::read(bytes)?;
         i32::try_from(value).map_err(|_| Fault::LargeInt(value))
@@ -174,6 +190,7 @@ impl Datum for Vec<u8> {
         write_slice(self, bytes);
     }
 
+    #[inline]
     fn read(bytes: &mut &[u8]) -> Result<Self, Fault> {
         read_slice(bytes).map(<[u8]>::to_vec)
     }
@@ -191,8 +208,9 @@ impl Datum for String {
         write_slice(self.as_bytes(), bytes);
     }
 
+    #[inline]
     fn read(bytes: &mut &[u8]) -> Result<Self, Fault> {
-        std::str::from_utf8(read_slice(bytes)?).map(str::to_owned).map_err(|_| Fault::NotUtf8)
+        String::from_utf8(read_slice(bytes)?.to_vec()).map_err(|_| Fault::NotUtf8)
     }
 }
 
@@ -230,6 +248,7 @@ impl Datum for Option<String> {
         }
     }
 
+    #[inline]
     fn read(bytes: &mut &[u8]) -> Result<Self, Fault> {
         match i64::read(bytes)? {
             0 => Ok(None),
@@ -245,6 +264,7 @@ fn write_slice(slice: &[u8], bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(slice);
 }
 
+#[inline]
 fn read_slice<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Fault> {
     let length = i64::read(bytes)?;
     let parts = usize::try_from(length).ok().and_then(|length| bytes.split_at_checked(length));

@@ -4,14 +4,10 @@
 //! Never: forgets a version. A file in `avro/` is never changed once committed (`avro/fingerprints.txt` holds them to
 //! it); a new shape is a new file, its line here, and an upcaster for the version before it (see `docs/events.md`).
 
-use crate::{
-    Event, Topic,
-    binary::{Malformed, Record},
-    upcast,
-};
+use crate::{DecodeError, Event, Topic, codec, upcast};
 
-/// Reads the Avro body of one schema version as today's event, and moves the bytes past it.
-type Decode = fn(&mut &[u8]) -> Result<Event, Malformed>;
+/// Reads a whole datum of one schema version as today's event.
+type Decode = fn(&'static SchemaVersion, &[u8]) -> Result<Event, DecodeError>;
 
 /// One version of one event type's schema.
 #[derive(Debug)]
@@ -40,20 +36,23 @@ impl SchemaVersion {
 }
 
 macro_rules! version {
-    ($topic:ident, $file:literal, $fingerprint:literal, $name:literal, $version:literal, $event:ident) => {
-        version!($topic, $file, $fingerprint, $name, $version, $event, crate::$event, std::convert::identity)
+    ($topic:ident, $file:literal, $fingerprint:literal, $namespace:literal, $event:ident v $version:literal) => {
+        version!($topic, $file, $fingerprint, $namespace, $event v $version, crate::$event, std::convert::identity)
     };
     // Written in an older shape, which the upcaster brings up to the event.
-    ($topic:ident, $file:literal, $fingerprint:literal, $name:literal, $version:literal, $event:ident, $shape:path, $upcaster:path) => {
+    (
+        $topic:ident, $file:literal, $fingerprint:literal, $namespace:literal, $event:ident v $version:literal,
+        $shape:path, $upcaster:path
+    ) => {
         SchemaVersion {
             topic: Topic::$topic,
-            name: concat!("meshlog.", $name),
+            name: concat!("meshlog.", $namespace, ".", stringify!($event)),
             version: $version,
             fingerprint: u64::to_le_bytes($fingerprint),
             json: include_str!(concat!("../avro/", $file)),
-            decode: |bytes| <$shape as Record>::read(bytes).map($upcaster).map(Event::$event),
+            decode: |version, datum| Ok(Event::$event($upcaster(codec::read::<$shape>(version, datum)?))),
             #[cfg(test)]
-            fields: <$shape as Record>::FIELDS,
+            fields: <$shape as crate::binary::Record>::FIELDS,
         }
     };
 }
@@ -61,18 +60,22 @@ macro_rules! version {
 /// Every committed version, oldest first within a name. The newest of a name is the one written.
 #[rustfmt::skip]
 static CATALOG: [SchemaVersion; 11] = [
-    version!(Schemas, "schemas/schema-registered.v1.avsc", 0xa3b4413d66c06d4e, "schemas.SchemaRegistered", 1, SchemaRegistered),
-    version!(Messages, "messages/message-accepted.v1.avsc", 0x1c6f12ecd90d0057, "messages.MessageAccepted", 1, MessageAccepted),
-    version!(Deliveries, "deliveries/message-routed.v1.avsc", 0x6ee2842cb867dbce, "deliveries.MessageRouted", 1, MessageRouted),
-    version!(Embeddings, "embeddings/text-embedded.v1.avsc", 0xc4423f053cfab644, "embeddings.TextEmbedded", 1, TextEmbedded),
-    version!(Registry, "registry/subscription-added.v1.avsc", 0x4ea82b7cf097a118, "registry.SubscriptionAdded", 1, SubscriptionAdded),
-    version!(Registry, "registry/subscription-removed.v1.avsc", 0xab9688cc6e5a49b6, "registry.SubscriptionRemoved", 1, SubscriptionRemoved),
-    version!(DeadLetters, "dead-letters/event-failed.v1.avsc", 0x2665413322d4f5a5, "deadletters.EventFailed", 1, EventFailed,
+    version!(Schemas, "schemas/schema-registered.v1.avsc", 0xa3b4413d66c06d4e, "schemas", SchemaRegistered v 1),
+    version!(Messages, "messages/message-accepted.v1.avsc", 0x1c6f12ecd90d0057, "messages", MessageAccepted v 1),
+    version!(Deliveries, "deliveries/message-routed.v1.avsc", 0x6ee2842cb867dbce, "deliveries", MessageRouted v 1),
+    version!(Embeddings, "embeddings/text-embedded.v1.avsc", 0xc4423f053cfab644, "embeddings", TextEmbedded v 1),
+    version!(Registry, "registry/subscription-added.v1.avsc", 0x4ea82b7cf097a118, "registry", SubscriptionAdded v 1),
+    version!(Registry, "registry/subscription-removed.v1.avsc", 0xab9688cc6e5a49b6, "registry",
+        SubscriptionRemoved v 1),
+    version!(DeadLetters, "dead-letters/event-failed.v1.avsc", 0x2665413322d4f5a5, "deadletters", EventFailed v 1,
         upcast::EventFailedV1, upcast::event_failed_v1),
-    version!(DeadLetters, "dead-letters/event-failed.v2.avsc", 0x30bfe61867d7093f, "deadletters.EventFailed", 2, EventFailed),
-    version!(DeadLetters, "dead-letters/redrive-requested.v1.avsc", 0x5c7110abc7a423cc, "deadletters.RedriveRequested", 1, RedriveRequested),
-    version!(DeadLetters, "dead-letters/dead-letter-redriven.v1.avsc", 0x6d5379027b84669f, "deadletters.DeadLetterRedriven", 1, DeadLetterRedriven),
-    version!(DeadLetters, "dead-letters/dead-letter-discarded.v1.avsc", 0x44aa81dde3667cbd, "deadletters.DeadLetterDiscarded", 1, DeadLetterDiscarded),
+    version!(DeadLetters, "dead-letters/event-failed.v2.avsc", 0x30bfe61867d7093f, "deadletters", EventFailed v 2),
+    version!(DeadLetters, "dead-letters/redrive-requested.v1.avsc", 0x5c7110abc7a423cc, "deadletters",
+        RedriveRequested v 1),
+    version!(DeadLetters, "dead-letters/dead-letter-redriven.v1.avsc", 0x6d5379027b84669f, "deadletters",
+        DeadLetterRedriven v 1),
+    version!(DeadLetters, "dead-letters/dead-letter-discarded.v1.avsc", 0x44aa81dde3667cbd, "deadletters",
+        DeadLetterDiscarded v 1),
 ];
 
 /// Every schema version, oldest first within a name.

@@ -82,12 +82,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         return Err(DecodeError::TooLarge { actual: bytes.len() });
     }
     let version = schema_of(bytes)?;
-    let mut datum = &bytes[HEADER_BYTES..];
-    let event = (version.decode)(&mut datum).map_err(|error| malformed(version, error.to_string()))?;
-    if !datum.is_empty() {
-        return Err(malformed(version, format!("{} bytes are left over", datum.len())));
-    }
-    Ok(event)
+    (version.decode)(version, &bytes[HEADER_BYTES..])
 }
 
 /// The schema that a body says it was written with.
@@ -113,6 +108,16 @@ fn write(name: &'static str, body: &impl Record) -> Result<Vec<u8>, EncodeError>
         return Err(EncodeError::TooLarge { actual: bytes.len() });
     }
     Ok(bytes)
+}
+
+/// Reads a whole datum as `T`. Used by the catalogue's decoders.
+pub(crate) fn read<T: Record>(version: &SchemaVersion, datum: &[u8]) -> Result<T, DecodeError> {
+    let mut rest = datum;
+    let record = T::read(&mut rest).map_err(|error| malformed(version, error.to_string()))?;
+    if !rest.is_empty() {
+        return Err(malformed(version, format!("{} bytes are left over", rest.len())));
+    }
+    Ok(record)
 }
 
 fn malformed(version: &SchemaVersion, cause: String) -> DecodeError {
@@ -255,10 +260,10 @@ mod tests {
             let ours = encode(&event).unwrap();
             let schema = schema(schema_of(&ours).unwrap());
             let value = value(&event).resolve(&schema).unwrap();
-            let theirs = GenericDatumWriter::builder(&schema).build().unwrap().write_value_to_vec(value.clone()).unwrap();
-            prop_assert_eq!(&ours[HEADER_BYTES..], &theirs[..]);
-            let read = GenericDatumReader::builder(&schema).build().unwrap().read_value(&mut &ours[HEADER_BYTES..]).unwrap();
-            prop_assert_eq!(read, value);
+            let writer = GenericDatumWriter::builder(&schema).build().unwrap();
+            prop_assert_eq!(&ours[HEADER_BYTES..], &writer.write_value_to_vec(value.clone()).unwrap()[..]);
+            let reader = GenericDatumReader::builder(&schema).build().unwrap();
+            prop_assert_eq!(reader.read_value(&mut &ours[HEADER_BYTES..]).unwrap(), value);
         }
 
         /// What the upcasters make of an older event is what any reader of Avro makes of it with today's schema.
@@ -269,16 +274,20 @@ mod tests {
             for version in catalog().iter().filter(|version| version.name == name) {
                 let written = schema(version);
                 let old = value(&event).resolve(&written).unwrap();
-                let datum = GenericDatumWriter::builder(&written).build().unwrap().write_value_to_vec(old).unwrap();
-                let resolved = GenericDatumReader::builder(&written).reader_schema(&today).build().unwrap();
-                let resolved = resolved.read_value(&mut &datum[..]).unwrap();
+                let writer = GenericDatumWriter::builder(&written).build().unwrap();
+                let datum = writer.write_value_to_vec(old).unwrap();
+                let reader = GenericDatumReader::builder(&written).reader_schema(&today).build().unwrap();
+                let resolved = reader.read_value(&mut &datum[..]).unwrap();
                 let upcast = decode(&[&MARKER[..], &version.fingerprint, &datum].concat()).unwrap();
                 prop_assert_eq!(value(&upcast).resolve(&today).unwrap(), resolved);
             }
         }
 
         #[test]
-        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), schema in 0..catalog().len()) {
+        fn arbitrary_bytes_never_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..300),
+            schema in 0..catalog().len(),
+        ) {
             let _ = decode(&bytes);
             let framed = [&MARKER[..], &catalog()[schema].fingerprint, &bytes].concat();
             let _ = decode(&framed);
@@ -305,8 +314,8 @@ mod tests {
         let version = catalog::newest("meshlog.messages.MessageAccepted");
         // No source id, then a space of four bytes of which one is there.
         let bytes = [&MARKER[..], &version.fingerprint, &[0, 8, b'a']].concat();
-        let expected = "the body does not fit its schema meshlog.messages.MessageAccepted v1: field space: its length is \
-                        said to be 4 bytes, but 1 are left";
+        let expected = "the body does not fit its schema meshlog.messages.MessageAccepted v1: \
+                        field space: its length is said to be 4 bytes, but 1 are left";
         assert_eq!(decode(&bytes).unwrap_err().to_string(), expected);
     }
 

@@ -126,8 +126,8 @@ records! {
         pub event_id: String,
         /// The event's type; empty where its envelope could not be read.
         pub event_type: String,
-        /// `unreadable`, `permanent`, `exhausted` (retries used up), `crashed` (the program ended while it was at work),
-        /// or `waiting` (behind the event at `head_offset`).
+        /// `unreadable`, `permanent`, `exhausted` (retries used up), `crashed` (the program ended while it was at
+        /// work), or `waiting` (behind the event at `head_offset`).
         pub class: String,
         /// What the processor answered.
         pub error: String,

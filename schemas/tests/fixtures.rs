@@ -116,7 +116,7 @@ fn expected(version: &SchemaVersion) -> Event {
 }
 
 fn file(version: &SchemaVersion) -> PathBuf {
-    let name = version.name.rsplit('.').next().unwrap();
+    let name = version.name.rsplit('.').next().unwrap_or(version.name);
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/{name}.v{}.bin", version.version))
 }
 
@@ -128,7 +128,8 @@ fn is_newest(version: &SchemaVersion) -> bool {
 fn stored(version: &SchemaVersion) -> Vec<u8> {
     let file = file(version);
     if std::env::var_os("MESHLOG_NEW_FIXTURES").is_some() && is_newest(version) && !file.exists() {
-        fs::write(&file, encode(&expected(version)).unwrap()).unwrap();
+        let body = encode(&expected(version)).expect("the event can be written");
+        fs::write(&file, body).expect("the fixture can be written");
     }
     fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}; see fixtures/README.md", file.display()))
 }
