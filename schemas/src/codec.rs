@@ -132,7 +132,8 @@ mod tests {
     use super::*;
     use crate::{
         DeadLetterDiscarded, DeadLetterRedriven, EventFailed, EventId, MessageAccepted, MessageRouted,
-        RedriveRequested, SchemaRegistered, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, catalog::catalog,
+        RedriveRequested, SchemaRegistered, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, Topic,
+        catalog::catalog,
     };
 
     fn id() -> impl Strategy<Value = EventId> {
@@ -264,6 +265,22 @@ mod tests {
             prop_assert_eq!(&ours[HEADER_BYTES..], &writer.write_value_to_vec(value.clone()).unwrap()[..]);
             let reader = GenericDatumReader::builder(&schema).build().unwrap();
             prop_assert_eq!(reader.read_value(&mut &ours[HEADER_BYTES..]).unwrap(), value);
+        }
+
+        /// What is read from a damaged body, if anything, is what apache-avro reads from it.
+        #[test]
+        fn damage_is_not_read_as_something_else(event in event(), at: prop::sample::Index, byte: u8) {
+            let mut bytes = encode(&event).unwrap();
+            let datum = HEADER_BYTES + at.index(bytes.len() - HEADER_BYTES);
+            bytes[datum] = byte;
+            // An id has several forms as text, which a `Value` tells apart.
+            let has_id = matches!(event.topic(), Topic::Deliveries | Topic::Embeddings | Topic::Registry);
+            if let Ok(event) = decode(&bytes) && !has_id {
+                let schema = schema(schema_of(&bytes).unwrap());
+                let reader = GenericDatumReader::builder(&schema).build().unwrap();
+                let theirs = reader.read_value(&mut &bytes[HEADER_BYTES..]).unwrap();
+                prop_assert_eq!(value(&event).resolve(&schema).unwrap(), theirs);
+            }
         }
 
         /// What the upcasters make of an older event is what any reader of Avro makes of it with today's schema.

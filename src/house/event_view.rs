@@ -56,7 +56,7 @@ fn unreadable_view(unreadable: Unreadable) -> EventView {
 fn data(event: &Event) -> Value {
     let value = match event {
         Event::MessageAccepted(body) => {
-            serde_json::to_value(body).map(|value| with_time(value, "sent_at", body.sent_at))
+            serde_json::to_value(body).map(|value| with_time(value, "sent_at", Some(body.sent_at)))
         }
         Event::MessageRouted(body) => serde_json::to_value(body),
         Event::TextEmbedded(body) => return embedded(body),
@@ -64,7 +64,8 @@ fn data(event: &Event) -> Value {
         Event::SubscriptionRemoved(body) => serde_json::to_value(body),
         Event::SchemaRegistered(body) => serde_json::to_value(body),
         Event::EventFailed(body) => {
-            serde_json::to_value(body).map(|value| with_time(value, "failed_at", body.failed_at))
+            let failed_at = Some(body.failed_at).filter(|micros| *micros != 0);
+            serde_json::to_value(body).map(|value| with_time(value, "failed_at", failed_at))
         }
         Event::RedriveRequested(body) => serde_json::to_value(body),
         Event::DeadLetterRedriven(body) => serde_json::to_value(body),
@@ -74,9 +75,9 @@ fn data(event: &Event) -> Value {
     value.unwrap_or_default()
 }
 
-/// The body with a time as people read it.
-fn with_time(mut value: Value, field: &str, micros: i64) -> Value {
-    value[field] = json!(Timestamp::from_micros(micros));
+/// The body with a time as people read it; null where it was not written down.
+fn with_time(mut value: Value, field: &str, micros: Option<i64>) -> Value {
+    value[field] = json!(micros.map(Timestamp::from_micros));
     value
 }
 
