@@ -6,7 +6,7 @@ MESHLOG_DATA ?= meshlog-data
 export MESHLOG_DATA
 CARGO_DENY := .cache/tools/bin/cargo-deny
 
-.PHONY: up build model test format lint docs deny unit bench bench-append bench-recall check-tools
+.PHONY: up build model test format lint docs deny unit fuzz bench bench-append bench-codec bench-recall check-tools
 
 ## Build, fetch the model, and run every role on http://127.0.0.1:7700 in the foreground.
 up: build model
@@ -45,11 +45,19 @@ $(CARGO_DENY):
 unit:
 	cargo test --workspace --locked --no-fail-fast
 
+## Every fuzz target for MINUTES each; `make unit` only replays what is kept in fuzz/corpus.
+MINUTES ?= 1
+fuzz: check-tools
+	./scripts/fuzz.sh "$(MINUTES)"
+
 ## All benchmarks, each with the peer it is measured against.
-bench: bench-append bench-recall
+bench: bench-append bench-codec bench-recall
 
 bench-append: check-tools
 	cargo bench --locked --bench append
+
+bench-codec: check-tools
+	cargo bench --locked -p meshlog-schemas --bench codec
 
 ## CONVERSATIONS and QUESTIONS name a pair of files (see docs/benchmarks.md); a small invented one by default.
 CONVERSATIONS ?= examples/conversations.jsonl

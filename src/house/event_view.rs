@@ -56,21 +56,29 @@ fn unreadable_view(unreadable: Unreadable) -> EventView {
 fn data(event: &Event) -> Value {
     let value = match event {
         Event::MessageAccepted(body) => {
-            let mut value = serde_json::to_value(body);
-            if let Ok(value) = &mut value {
-                value["sent_at"] = json!(Timestamp::from_micros(body.sent_at));
-            }
-            value
+            serde_json::to_value(body).map(|value| with_time(value, "sent_at", Some(body.sent_at)))
         }
         Event::MessageRouted(body) => serde_json::to_value(body),
         Event::TextEmbedded(body) => return embedded(body),
         Event::SubscriptionAdded(body) => serde_json::to_value(body),
         Event::SubscriptionRemoved(body) => serde_json::to_value(body),
         Event::SchemaRegistered(body) => serde_json::to_value(body),
-        Event::EventFailed(body) => serde_json::to_value(body),
+        Event::EventFailed(body) => {
+            let failed_at = Some(body.failed_at).filter(|micros| *micros != 0);
+            serde_json::to_value(body).map(|value| with_time(value, "failed_at", failed_at))
+        }
+        Event::RedriveRequested(body) => serde_json::to_value(body),
+        Event::DeadLetterRedriven(body) => serde_json::to_value(body),
+        Event::DeadLetterDiscarded(body) => serde_json::to_value(body),
     };
     // Bodies are plain records of texts and numbers, which JSON can always hold.
     value.unwrap_or_default()
+}
+
+/// The body with a time as people read it; null where it was not written down.
+fn with_time(mut value: Value, field: &str, micros: Option<i64>) -> Value {
+    value[field] = json!(micros.map(Timestamp::from_micros));
+    value
 }
 
 /// Bytes as people read them: the hash in hexadecimal, the vector as numbers.

@@ -101,7 +101,7 @@ fn schemas() -> Vec<NewEvent> {
             let fingerprint = schema.fingerprint_hex();
             let id = EventId::of_source("meshlog.schemas", &fingerprint);
             let event = Event::SchemaRegistered(SchemaRegistered {
-                name: schema.name.clone(),
+                name: schema.name.to_owned(),
                 // Invariant: versions count up by one a release.
                 version: schema.version as i32,
                 fingerprint,

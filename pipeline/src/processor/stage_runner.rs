@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::{Derived, Progress, Stage, StageError, Stop};
 use crate::{
+    clock::now_micros,
     events::{Entry, EventLog, NewEvent, PublishError, StoredEvent, Unreadable, UnreadableCause},
     feed::Feed,
     log::{AppendError, LogError},
@@ -269,6 +270,8 @@ impl Worker {
             class: String::new(),
             error: String::new(),
             attempts: 0,
+            failed_at: now_micros(),
+            head_offset: -1,
         }
     }
 
