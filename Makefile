@@ -49,7 +49,7 @@ unit:
 bench: bench-append bench-recall
 
 bench-append: check-tools
-	cargo bench --locked --bench append
+	cargo bench --locked -p meshlog-pipeline --bench log -- append
 
 ## CONVERSATIONS and QUESTIONS name a pair of files (see docs/benchmarks.md); a small invented one by default.
 CONVERSATIONS ?= examples/conversations.jsonl
