@@ -11,7 +11,8 @@ use super::{
     disk::Disk,
     frames::{Walk, WalkError},
     manifest::{self, Manifest, PartitionFiles},
-    partition, recovery,
+    partition::{self, PartitionLog},
+    recovery,
     segment::Segment,
 };
 
@@ -91,9 +92,33 @@ pub(super) fn inspect(disk: &Arc<dyn Disk>, root: &Path) -> Inspection {
     for ((partition, files), end) in manifest.partitions.iter().zip(ends) {
         let found = inspect_partition(disk, root, &manifest, *partition, files, &mut inspection);
         let brought = end - files.end();
+        inspect_tail(disk, root, &manifest, *partition, files, end, &mut inspection);
         inspection.partitions.push(PartitionInspection { end, intact: found.intact + brought, ..found });
     }
     inspection
+}
+
+/// Looks for records in the segments that the journals do not know of.
+fn inspect_tail(
+    disk: &Arc<dyn Disk>,
+    root: &Path,
+    manifest: &Manifest,
+    partition: Partition,
+    files: &PartitionFiles,
+    end: Offset,
+    inspection: &mut Inspection,
+) {
+    // A partition that does not open is found below.
+    let Ok(opened) = PartitionLog::open(disk, root, manifest.log, partition, files, u64::MAX) else { return };
+    match recovery::written_end(disk, root, &opened, manifest.log) {
+        Ok(written) if written > end && manifest.is_synced => inspection.find(
+            "journal",
+            format!("{partition}: records up to offset {written} (exclusive) were acknowledged, the journal ends before {end}"),
+            "restore the journals from a backup; the records stand in the newest segment too, and are intact there",
+        ),
+        Ok(_) => {}
+        Err(error) => inspection.find(&partition.to_string(), error.to_string(), "see to the disk"),
+    }
 }
 
 fn inspect_partition(

@@ -61,6 +61,11 @@ impl Identities {
         Ok((Self { recent: Mutex::default(), flushing: Mutex::default(), index: Some(index) }, is_complete))
     }
 
+    /// Whether there is an index to be kept up to date.
+    pub(super) fn has_index(&self) -> bool {
+        self.index.is_some()
+    }
+
     /// Where the record with this identity stands.
     pub(super) fn find(&self, topic: Topic, id: EventId) -> Result<Option<Position>, String> {
         if let Some(position) = lock(&self.recent).get(&(topic, id)) {

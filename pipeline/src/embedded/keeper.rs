@@ -72,6 +72,8 @@ impl Keeper {
             if state.turn.is_none()
                 && let Some(next) = state.next.take()
             {
+                // At once: otherwise the same journal would be prepared again below the writer.
+                state.current = Some((next.sequence, next.file().clone()));
                 return Ok(Some(next));
             }
             if !must {
@@ -87,12 +89,9 @@ impl Keeper {
         }
     }
 
-    /// Hands over a journal that was left for `current`. `manifest` is true of the moment of leaving.
-    pub(super) fn begin_turn(&self, manifest: Manifest, old: Journal, current: &Journal) {
-        let mut state = self.state();
-        state.turn = Some(Turn { manifest, old });
-        state.current = Some((current.sequence, current.file().clone()));
-        drop(state);
+    /// Hands over the journal that was left. `manifest` is true of the moment of leaving.
+    pub(super) fn begin_turn(&self, manifest: Manifest, old: Journal) {
+        self.state().turn = Some(Turn { manifest, old });
         self.bell.notify_all();
     }
 

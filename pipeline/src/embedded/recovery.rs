@@ -85,6 +85,7 @@ pub(super) fn open(disk: &Arc<dyn Disk>, root: &Path, options: &EmbeddedOptions)
         }
         tracing::warn!(?damage, "the log was not synced at every commit, and goes on with what a crash has left of it");
     }
+    settle_what_was_read(&**disk, root, &found, &survey).map_err(|error| error.to_string())?;
     let is_layout_kept = partitions.len() == found.partitions.len();
     let promise_is_kept = found.is_synced == (options.durability == Durability::Always);
     let (identities, is_indexed) = open_identities(root, options, log, found.journal)?;
@@ -95,7 +96,12 @@ pub(super) fn open(disk: &Arc<dyn Disk>, root: &Path, options: &EmbeddedOptions)
         index_identities(&partitions, &identities)?;
     }
     let surplus = |first: u64| journals(&**disk, root).map(|all| all.into_iter().filter(|s| *s != first).collect());
-    if survey.groups == 0 && survey.is_clean && is_layout_kept && promise_is_kept && is_indexed {
+    if survey.groups == 0
+        && survey.is_clean
+        && is_layout_kept
+        && promise_is_kept
+        && (is_indexed || !identities.has_index())
+    {
         let journal =
             Journal::resume(&**disk, root, survey.last.0, survey.last.1).map_err(|error| error.to_string())?;
         let old = surplus(journal.sequence).map_err(|error| error.to_string())?;
@@ -113,6 +119,17 @@ pub(super) fn open(disk: &Arc<dyn Disk>, root: &Path, options: &EmbeddedOptions)
     settle(&**disk, root, &partitions, &identities, &manifest).map_err(|error| error.to_string())?;
     let old = surplus(sequence).map_err(|error| error.to_string())?;
     Ok(Recovered { log, manifest, partitions, progress, identities, journal, number: survey.number, old })
+}
+
+/// Makes durable what was read: after the sudden end of a process it may be only in the operating system's memory. What is
+/// built on it must never outlive it.
+fn settle_what_was_read(disk: &dyn Disk, root: &Path, manifest: &Manifest, survey: &Survey) -> io::Result<()> {
+    disk.sync_directory(root)?;
+    disk.sync_directory(&root.join("journal"))?;
+    for sequence in manifest.journal..=survey.last.0 {
+        disk.open(&journal::path(root, sequence))?.sync()?;
+    }
+    Ok(())
 }
 
 /// Makes everything that `manifest` names durable, then the manifest.
@@ -335,7 +352,12 @@ impl Survey {
 
 /// How far the frames in the files reach, also behind what the manifest says. Only groups that were durable in the journal
 /// are ever copied there.
-fn written_end(disk: &Arc<dyn Disk>, root: &Path, partition: &PartitionLog, log: Uuid) -> io::Result<Offset> {
+pub(super) fn written_end(
+    disk: &Arc<dyn Disk>,
+    root: &Path,
+    partition: &PartitionLog,
+    log: Uuid,
+) -> io::Result<Offset> {
     let directory = partition::directory(root, partition.partition);
     let mut end = partition.bounds().end;
     if let Some(active) = partition.active() {

@@ -96,11 +96,6 @@ pub(super) fn file_name(base: Offset) -> String {
     format!("{base:020}.segment")
 }
 
-/// The base in a segment's file name.
-pub(super) fn base_of(name: &str) -> Option<Offset> {
-    name.strip_suffix(".segment")?.parse().ok()
-}
-
 impl Segment {
     /// Makes a new segment; a file in its place, left by a crash, is overwritten.
     pub(super) fn create(

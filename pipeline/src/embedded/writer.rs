@@ -316,7 +316,7 @@ impl Writer {
         };
         let old = std::mem::replace(&mut self.journal, next);
         self.shared.identities.begin_flush();
-        self.keeper.begin_turn(self.shared.manifest(self.journal.sequence, self.number), old, &self.journal);
+        self.keeper.begin_turn(self.shared.manifest(self.journal.sequence, self.number), old);
         Ok(())
     }
 

@@ -58,10 +58,39 @@ enum Change {
     Truncate(u64),
 }
 
+/// A change of names. Each is atomic, and those of one directory become durable in their order.
+#[derive(Debug, Clone)]
+enum Naming {
+    Create(PathBuf, Inode),
+    Rename(PathBuf, PathBuf),
+    Remove(PathBuf),
+}
+
+impl Naming {
+    fn directory(&self) -> Option<&Path> {
+        let (Naming::Create(path, _) | Naming::Rename(path, _) | Naming::Remove(path)) = self;
+        path.parent()
+    }
+
+    fn apply(&self, names: &mut BTreeMap<PathBuf, Inode>) {
+        match self {
+            Naming::Create(path, inode) => drop(names.insert(path.clone(), *inode)),
+            Naming::Rename(from, to) => {
+                if let Some(inode) = names.remove(from) {
+                    names.insert(to.clone(), inode);
+                }
+            }
+            Naming::Remove(path) => drop(names.remove(path)),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 struct State {
     names: BTreeMap<PathBuf, Inode>,
     durable_names: BTreeMap<PathBuf, Inode>,
+    /// What happened to names since their directory was synced, in order.
+    pending_names: Vec<Naming>,
     directories: BTreeSet<PathBuf>,
     contents: BTreeMap<Inode, Content>,
     next_inode: Inode,
@@ -94,11 +123,6 @@ impl SimulatedDisk {
         state.faults.insert(at, fault);
     }
 
-    /// How many operations have changed the disk.
-    pub(in crate::embedded) fn operations(&self) -> u64 {
-        self.state().operations
-    }
-
     pub(in crate::embedded) fn set_space(&self, space: Option<u64>) {
         self.state().space = space;
     }
@@ -112,13 +136,14 @@ impl SimulatedDisk {
         let state = self.state();
         let mut chance = Chance(state.chance ^ state.operations);
         let mut found = State { chance: chance.next(), directories: state.directories.clone(), ..State::default() };
-        // A name that came or went since its directory was synced may have done so or not.
-        for path in state.names.keys().chain(state.durable_names.keys()).collect::<BTreeSet<_>>() {
-            let (seen, durable) = (state.names.get(path), state.durable_names.get(path));
-            let inode = if seen != durable && chance.below(2) == 0 { seen } else { durable };
-            if let Some(inode) = inode {
-                found.names.insert(path.clone(), *inode);
-            }
+        // Of what happened to the names of a directory since it was synced, the first part is there.
+        found.names = state.durable_names.clone();
+        let directories: BTreeSet<_> = state.pending_names.iter().filter_map(Naming::directory).collect();
+        for directory in directories {
+            let pending = state.pending_names.iter().filter(|naming| naming.directory() == Some(directory));
+            let pending: Vec<_> = pending.collect();
+            let kept = chance.below(pending.len() as u64 + 1) as usize;
+            pending[..kept].iter().for_each(|naming| naming.apply(&mut found.names));
         }
         for (inode, content) in &state.contents {
             let mut bytes = content.durable.clone();
@@ -170,6 +195,11 @@ impl SimulatedDisk {
 }
 
 impl State {
+    fn rename(&mut self, naming: Naming) {
+        naming.apply(&mut self.names);
+        self.pending_names.push(naming);
+    }
+
     fn used(&self) -> u64 {
         self.names.values().map(|inode| self.contents[inode].size()).sum()
     }
@@ -228,28 +258,30 @@ impl Disk for SimulatedDisk {
         let inode = state.next_inode;
         state.next_inode += 1;
         state.contents.insert(inode, Content::default());
-        state.names.insert(path.to_owned(), inode);
+        state.rename(Naming::Create(path.to_owned(), inode));
         Ok(Arc::new(SimulatedFile { disk: self.clone(), inode }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.change()?;
-        let inode = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        state.names.insert(to.to_owned(), inode);
+        state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        state.rename(Naming::Rename(from.to_owned(), to.to_owned()));
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.change()?.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
+        let mut state = self.change()?;
+        state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        state.rename(Naming::Remove(path.to_owned()));
         Ok(())
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         let mut state = self.change()?;
-        let is_here = |name: &Path| name.parent() == Some(path);
-        state.durable_names.retain(|name, _| !is_here(name));
-        let here: Vec<_> = state.names.iter().filter(|(name, _)| is_here(name)).map(|(n, i)| (n.clone(), *i)).collect();
-        state.durable_names.extend(here);
+        let pending = std::mem::take(&mut state.pending_names);
+        let (here, elsewhere) = pending.into_iter().partition::<Vec<_>, _>(|naming| naming.directory() == Some(path));
+        here.iter().for_each(|naming| naming.apply(&mut state.durable_names));
+        state.pending_names = elsewhere;
         Ok(())
     }
 }

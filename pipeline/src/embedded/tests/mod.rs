@@ -3,6 +3,10 @@ use pollster::block_on;
 use tempfile::tempdir;
 
 use super::*;
+
+mod damage;
+mod faults;
+mod power_loss;
 use crate::{conformance, record::NewRecord};
 
 fn open(path: &Path, layout: Vec<TopicLayout>) -> EmbeddedLog {
