@@ -54,7 +54,7 @@ fuzz: check-tools
 bench: bench-append bench-codec bench-recall
 
 bench-append: check-tools
-	cargo bench --locked --bench append
+	cargo bench --locked -p meshlog-pipeline --bench log -- append
 
 bench-codec: check-tools
 	cargo bench --locked -p meshlog-schemas --bench codec

@@ -19,7 +19,10 @@ mod seal;
 mod signal;
 
 pub use clock::now_micros;
-pub use embedded::{EmbeddedLog, EmbeddedOptions, MAX_BATCH_BYTES};
+pub use embedded::{
+    Durability, EmbeddedLog, EmbeddedOptions, Finding, Inspection, MAX_BATCH_BYTES, PartitionInspection, Readers,
+    Retention, TopicKeeping,
+};
 pub use events::{Entry, EventLog, NewEvent, PublishError, StoredEvent, Unreadable, UnreadableCause};
 pub use feed::{BATCH_LIMIT, Feed, FeedBatch};
 pub use log::{AppendError, Appending, Log, LogError};

@@ -39,7 +39,8 @@ use crate::{
 /// - **Bounded.** What waits to be written is bounded by count and bytes; an append beyond the bound waits for room
 ///   before it is sequenced.
 /// - **Nothing is dropped in silence.** A record that cannot be read intact is [`LogError::Corrupt`] with its position.
-///   After a failed write or fsync nothing more is acknowledged; reads go on.
+///   After a failed write or fsync nothing more is acknowledged; reads go on. A full disk only refuses: appends are taken
+///   again once there is space.
 pub trait Log: Send + Sync + 'static {
     /// The topics with their numbers of partitions.
     fn layout(&self) -> &[TopicLayout];
@@ -80,6 +81,11 @@ pub trait Log: Send + Sync + 'static {
     /// Why no more appends are taken, or `None` while they are.
     fn stopped(&self) -> Option<String>;
 
+    /// What could not be written, while appends are refused because there is no space; `None` otherwise.
+    fn full(&self) -> Option<String> {
+        None
+    }
+
     /// Acknowledges what was sequenced, then takes no more appends. Reads go on. Calling twice is safe.
     fn close(&self);
 }
@@ -94,6 +100,12 @@ pub enum AppendError {
     #[error("the log has stopped ({reason}); what was acknowledged is safe; mend the cause and start meshlog again")]
     Stopped {
         /// Why it stopped.
+        reason: String,
+    },
+    /// There is no space. Nothing was appended; once there is space again, appends are taken without a restart.
+    #[error("there is no space left ({reason}); nothing was appended; make space and send it again")]
+    Full {
+        /// What could not be written.
         reason: String,
     },
     /// The batch can never be taken.

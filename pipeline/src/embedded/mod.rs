@@ -1,42 +1,116 @@
-//! The embedded log, on fjall: durable on one machine, for one process.
+//! The embedded log: durable on one machine, for one process.
 //!
-//! Owns: the directory `log/`: one keyspace a topic for records (see `frame`), `identities`, `progress` and `meta`,
-//! the file `owner` whose lock makes this process the only one, and the file `ends`.
-//! Promises: the contract of [`Log`]; an acknowledged batch is fsynced. Producers that append at the same time share
-//! the fsync (see `writer`).
-//! Never: truncates or repairs records. Damage is reported with its position; records that the storage lost are noticed
-//! when the log is opened (see `ends`).
+//! ```text
+//! log/owner                         locked by the one process that owns the log; names it
+//! log/manifest                      what the segments were, and the first journal group behind them (see `manifest`)
+//! log/journal/SEQUENCE.journal      every commit, in order, one sync each (see `journal`)
+//! log/topics/TOPIC/PARTITION/       BASE.segment with the records, BASE.index with sparse marks (see `segment`)
+//! log/identities/                   an index of the events that are stored once (see `identities`)
+//! ```
+//! A record is written twice and never again: to the journal, which is what an acknowledgement waits for, and to its
+//! partition's segment, from which it is read. No compaction copies history, so appending costs the same however long the
+//! log is.
+//!
+//! Owns: the directory `log/`.
+//! Promises: the contract of [`Log`]; by default an acknowledged batch is synced to the disk (see [`Durability`]).
+//! Never: truncates or repairs records in silence. Damage is reported with its position; whatever was acknowledged and is
+//! gone is noticed when the log is opened (see `recovery`).
 
-mod ends;
+mod disk;
+mod doctor;
 mod frame;
+mod frames;
+mod identities;
+mod journal;
+mod keeper;
+mod manifest;
 mod owner;
+mod partition;
+mod queue;
+mod recovery;
+mod retention;
+mod segment;
 mod writer;
 
 use std::{
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
-use meshlog_schemas::{Checkpoints, Offset, Partition, Position, Topic};
+use meshlog_schemas::{Offset, Partition, Topic};
+use uuid::Uuid;
 
+pub use doctor::{Finding, Inspection, PartitionInspection};
+pub use retention::{Readers, Retention};
+
+use self::{
+    disk::{Disk, RealDisk},
+    identities::Identities,
+    keeper::Keeper,
+    manifest::Manifest,
+    partition::PartitionLog,
+    queue::{Prepared, Queue, Request},
+    writer::Writer,
+};
 use crate::{
     log::{AppendError, Appending, Log, LogError},
-    record::{Batch, Bounds, ReadLimit, Record, StoredProgress, TopicLayout},
+    record::{Batch, Bounds, ReadLimit, Receipt, Record, StoredProgress, TopicLayout, partition_of},
     room::{Capacity, Room},
     signal::Signal,
 };
 
-/// The format of the directory. Another number is refused, never guessed at.
-const FORMAT: &str = "1";
-
 /// What a batch may take at the most, in bytes.
 pub const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
+
+/// What an acknowledgement promises. Each is named where people look: in the configuration, in /v1/topics and at start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The batch was synced to the disk: it survives the loss of power.
+    #[default]
+    Always,
+    /// The batch was given to the operating system, which is asked to sync at this interval: it survives the end of the
+    /// process, however sudden; a loss of power may take what was acknowledged within the last interval, and the time that a
+    /// sync takes.
+    Interval(Duration),
+    /// The batch was given to the operating system, which writes it when it likes: it survives the end of the process; a loss
+    /// of power may take anything since the journal was last turned.
+    None,
+}
+
+impl Durability {
+    /// Its name in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Durability::Always => "always",
+            Durability::Interval(_) => "interval",
+            Durability::None => "none",
+        }
+    }
+
+    /// The promise in one sentence.
+    pub fn promise(self) -> String {
+        match self {
+            Durability::Always => {
+                "an acknowledged event was synced to the disk and survives the loss of power".to_owned()
+            }
+            Durability::Interval(interval) => format!(
+                "an acknowledged event survives the end of the process; a loss of power may take what was acknowledged \
+                 within the last {} ms and the time of a sync",
+                interval.as_millis()
+            ),
+            Durability::None => "an acknowledged event survives the end of the process; a loss of power may take \
+                                 everything that the operating system has not written yet"
+                .to_owned(),
+        }
+    }
+}
 
 /// Settings of the embedded log.
 #[derive(Debug, Clone)]
@@ -45,10 +119,18 @@ pub struct EmbeddedOptions {
     pub layout: Vec<TopicLayout>,
     /// What may wait for the writer.
     pub capacity: Capacity,
-    /// The block cache, in bytes.
-    pub cache_bytes: u64,
-    /// What a topic's newest records may take in memory before they are written out sorted, in bytes.
-    pub memtable_bytes: u64,
+    /// What an acknowledgement promises.
+    pub durability: Durability,
+    /// A segment is full at this size, in bytes.
+    pub segment_bytes: u64,
+    /// A journal is left for the next at this size, in bytes. What a start may have to bring forward is some of these.
+    pub journal_bytes: u64,
+    /// How long records are kept, for topics where they are not kept for ever.
+    pub retention: BTreeMap<Topic, Retention>,
+    /// How often it is looked whether records may go.
+    pub retention_check: Duration,
+    #[cfg(test)]
+    pub(crate) identities_in_memory: bool,
 }
 
 impl Default for EmbeddedOptions {
@@ -56,90 +138,203 @@ impl Default for EmbeddedOptions {
         Self {
             layout: crate::record::default_layout(),
             capacity: Capacity { items: 4_096, bytes: 32 * 1024 * 1024 },
-            cache_bytes: 32 * 1024 * 1024,
-            memtable_bytes: 8 * 1024 * 1024,
+            durability: Durability::Always,
+            segment_bytes: 64 * 1024 * 1024,
+            journal_bytes: 64 * 1024 * 1024,
+            retention: BTreeMap::new(),
+            retention_check: Duration::from_secs(30),
+            #[cfg(test)]
+            identities_in_memory: false,
         }
     }
+}
+
+impl EmbeddedOptions {
+    /// Segments of a topic that is bounded in size are small enough that the bound is kept closely.
+    fn segment_bytes_of(&self, topic: Topic) -> u64 {
+        let partitions = self.layout.iter().find(|layout| layout.topic == topic).map_or(1, |layout| layout.partitions);
+        let bound = self.retention.get(&topic).and_then(|retention| retention.max_bytes);
+        let step = bound.map(|bytes| (bytes / u64::from(partitions.max(1)) / 8).max(64 * 1024));
+        step.map_or(self.segment_bytes, |step| step.min(self.segment_bytes))
+    }
+}
+
+/// How the records of a topic are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TopicKeeping {
+    /// The limits.
+    pub retention: Retention,
+    /// What its records take on disk, in bytes.
+    pub bytes: u64,
+    /// The processors that keep records which the limits would let go.
+    pub held_by: Vec<String>,
 }
 
 /// A log in a directory. See [`Log`] for the contract.
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
-    queue: tokio::sync::mpsc::UnboundedSender<writer::Request>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What readers and the writer share.
+/// What readers, the writer and the keeper share.
 struct Shared {
-    path: PathBuf,
+    root: PathBuf,
+    log: Uuid,
+    disk: Arc<dyn Disk>,
+    options: EmbeddedOptions,
     layout: Vec<TopicLayout>,
-    database: Database,
-    topics: BTreeMap<Topic, TopicStore>,
-    identities: Keyspace,
-    progress: Keyspace,
+    /// By slot.
+    partitions: Vec<PartitionLog>,
+    /// The number that stands for each in checksums.
+    tags: Vec<u32>,
+    /// The slots of a topic's partitions.
+    slots: BTreeMap<Topic, Vec<u32>>,
+    appended: BTreeMap<Topic, Signal>,
+    progress: RwLock<BTreeMap<String, StoredProgress>>,
+    identities: Identities,
     room: Room,
-    /// How many groups were committed, each with one fsync.
+    queue: Queue,
+    /// How many groups were committed, each with one sync.
     commits: AtomicU64,
-    stopped: Mutex<Option<String>>,
-    // Last, so that the lock is given back after the database is closed.
-    _owner: owner::Owner,
+    condition: Mutex<Condition>,
+    readers: Mutex<Option<Arc<Readers>>>,
+    held: Mutex<BTreeMap<Topic, Vec<String>>>,
+    // Last, so that the lock is given back after all files are closed.
+    _owner: Option<owner::Owner>,
 }
 
-struct TopicStore {
-    records: Keyspace,
-    /// The high watermark of each partition; stored only once the records are durable and readable.
-    ends: Vec<AtomicU64>,
-    appended: Signal,
+#[derive(Default)]
+struct Condition {
+    stopped: Option<String>,
+    /// Whether it stopped because something failed, not because it was closed.
+    is_broken: bool,
+    full: Option<String>,
 }
 
 impl EmbeddedLog {
     /// Opens the log in `path`, or makes a new one there.
     ///
     /// # Errors
-    /// Another process owns it, the directory cannot be written, its format is another program's, or its storage is
-    /// damaged. Each error names the directory and what to do.
+    /// Another process owns it, the directory cannot be written, its format is another program's, or acknowledged records are
+    /// damaged or gone. Each error names the file and what to do.
     pub fn open(path: &Path, options: EmbeddedOptions) -> Result<Self, LogError> {
-        let shared = Arc::new(Shared::open(path, &options)?);
-        let ends = shared.settle_ends()?;
-        let (queue, requests) = tokio::sync::mpsc::unbounded_channel();
-        let writer = writer::Writer::new(shared.clone(), requests, ends);
-        let thread = std::thread::Builder::new()
-            .name("log-writer".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|error| storage("start its writer", error))?;
-        Ok(Self { shared, queue, writer: Mutex::new(Some(thread)) })
+        std::fs::create_dir_all(path).map_err(|error| LogError::Unusable {
+            path: path.to_owned(),
+            cause: format!("{error}; choose a directory that can be written with --data"),
+        })?;
+        let owner = owner::Owner::claim(path)?;
+        Self::open_on(Arc::new(RealDisk), path, options, Some(owner))
+    }
+
+    fn open_on(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        options: EmbeddedOptions,
+        owner: Option<owner::Owner>,
+    ) -> Result<Self, LogError> {
+        let recovered = recovery::open(&disk, path, &options).map_err(|cause| LogError::Unusable {
+            path: path.to_owned(),
+            cause: format!("{cause}; \"meshlog doctor --data DIR\" says what can be recovered"),
+        })?;
+        let mut slots: BTreeMap<Topic, Vec<u32>> = BTreeMap::new();
+        for (slot, partition) in (0..).zip(&recovered.partitions) {
+            slots.entry(partition.partition.topic).or_default().push(slot);
+        }
+        // Invariant: a topic has far fewer partitions than a u32 counts.
+        let layout = slots.iter().map(|(topic, slots)| TopicLayout { topic: *topic, partitions: slots.len() as u32 });
+        let shared = Arc::new(Shared {
+            root: path.to_owned(),
+            log: recovered.log,
+            disk,
+            layout: layout.collect(),
+            tags: recovered.partitions.iter().map(|partition| frame::tag(partition.partition)).collect(),
+            appended: slots.keys().map(|topic| (*topic, Signal::default())).collect(),
+            slots,
+            partitions: recovered.partitions,
+            progress: RwLock::new(recovered.progress),
+            identities: recovered.identities,
+            room: Room::new(options.capacity),
+            queue: Queue::default(),
+            commits: AtomicU64::new(0),
+            condition: Mutex::default(),
+            readers: Mutex::default(),
+            held: Mutex::default(),
+            options,
+            _owner: owner,
+        });
+        let start = |error| LogError::Storage { action: "start its threads", cause: format!("{error}") };
+        let keeper =
+            Keeper::start(shared.clone(), recovered.manifest, &recovered.journal, recovered.old).map_err(start)?;
+        let writer = Writer::new(shared.clone(), keeper, recovered.journal, recovered.number);
+        let thread = std::thread::Builder::new().name("log-writer".to_owned());
+        let thread = thread.spawn(move || writer.run()).map_err(start)?;
+        Ok(Self { shared, writer: Mutex::new(Some(thread)) })
+    }
+
+    /// Checks a log that no process owns, and says what of it can be recovered. Changes nothing.
+    ///
+    /// # Errors
+    /// A process owns it, or there is no log.
+    pub fn inspect(path: &Path) -> Result<Inspection, LogError> {
+        let _owner = owner::Owner::claim_existing(path)?;
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        Ok(doctor::inspect(&disk, path))
     }
 
     /// The directory.
     pub fn path(&self) -> &Path {
-        &self.shared.path
+        &self.shared.root
     }
 
-    /// How many groups of appends were committed since the log was opened, each with one fsync.
+    /// What an acknowledgement promises.
+    pub fn durability(&self) -> Durability {
+        self.shared.options.durability
+    }
+
+    /// How many groups of appends were committed since the log was opened, each with one sync.
     pub fn commits(&self) -> u64 {
         self.shared.commits.load(Ordering::Relaxed)
     }
 
-    /// What the log takes on disk, in bytes.
+    /// What the records take on disk, in bytes; without the journals.
     pub fn disk_bytes(&self) -> u64 {
-        self.shared.database.disk_space().unwrap_or(0)
+        self.shared.partitions.iter().map(partition_bytes).sum()
     }
 
-    async fn append_in_turn(&self, batch: Batch) -> Result<Vec<crate::Receipt>, AppendError> {
+    /// How the records of a topic are kept.
+    pub fn keeping(&self, topic: Topic) -> TopicKeeping {
+        let shared = &self.shared;
+        let slots = shared.slots.get(&topic).map(Vec::as_slice).unwrap_or_default();
+        TopicKeeping {
+            retention: shared.options.retention.get(&topic).copied().unwrap_or_default(),
+            bytes: slots.iter().map(|slot| partition_bytes(&shared.partitions[*slot as usize])).sum(),
+            held_by: lock(&shared.held).get(&topic).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Says who reads the log. Until this is said, and behind what a reader has read, retention takes nothing away.
+    pub fn set_readers(&self, readers: Arc<Readers>) {
+        *lock(&self.shared.readers) = Some(readers);
+    }
+
+    async fn append_in_turn(&self, batch: Batch) -> Result<Vec<Receipt>, AppendError> {
+        let shared = &self.shared;
         let size = batch.size();
         if size > MAX_BATCH_BYTES {
             return Err(AppendError::TooLarge { actual: size, limit: MAX_BATCH_BYTES });
         }
-        if let Some(record) = batch.records.iter().find(|record| !self.shared.topics.contains_key(&record.topic)) {
-            return Err(AppendError::NoTopic(record.topic));
-        }
-        let stopped = || self.shared.stopped_error();
-        let permit = self.shared.room.enter(size).await.ok_or_else(stopped)?;
+        let (frames, records) = shared.prepare(&batch)?;
+        let stopped = || shared.stopped_error();
+        let permit = shared.room.enter(size).await.ok_or_else(stopped)?;
         let (reply, answer) = tokio::sync::oneshot::channel();
-        let request = writer::Request { batch, permit: Some(permit), reply: Some(reply) };
-        self.queue.send(request).map_err(|_| stopped())?;
+        let request = Request { frames, records, progress: batch.progress, permit, reply };
+        shared.queue.push(request).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
+}
+
+fn partition_bytes(partition: &PartitionLog) -> u64 {
+    partition.files().segments.iter().map(|segment| segment.bytes).sum()
 }
 
 impl Log for EmbeddedLog {
@@ -152,35 +347,38 @@ impl Log for EmbeddedLog {
     }
 
     fn bounds(&self, partition: Partition) -> Result<Bounds, LogError> {
-        Ok(Bounds { start: 0, end: self.shared.end(partition)?.load(Ordering::Acquire) })
+        Ok(self.shared.partition(partition)?.bounds())
     }
 
     fn read(&self, partition: Partition, from: Offset, limit: ReadLimit) -> Result<Vec<Record>, LogError> {
-        let Bounds { start, end } = self.bounds(partition)?;
+        let log = self.shared.partition(partition)?;
+        let Bounds { start, end } = log.bounds();
         if from < start || from > end {
             return Err(LogError::OutOfRange { partition, from, start, end });
         }
-        self.shared.read(partition, from..end, limit)
+        log.read(from, end, limit)
     }
 
     fn appended(&self, topic: Topic) -> &Signal {
-        &self.shared.topics[&topic].appended
+        &self.shared.appended[&topic]
     }
 
     fn progress(&self, processor: &str) -> Result<StoredProgress, LogError> {
-        writer::stored_progress(&self.shared.progress, processor)
-            .map_err(|cause| LogError::Storage { action: "read a processor's progress", cause })
+        Ok(self.shared.progress(processor))
     }
 
     fn stopped(&self) -> Option<String> {
-        self.shared.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.stopped()
+    }
+
+    fn full(&self) -> Option<String> {
+        lock(&self.shared.condition).full.clone()
     }
 
     fn close(&self) {
-        self.shared.stop("it was closed");
-        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.shared.close();
+        let thread = lock(&self.writer).take();
         if let Some(thread) = thread {
-            let _ = self.queue.send(writer::Request::close());
             // A writer that panicked has acknowledged nothing that is not durable.
             let _ = thread.join();
         }
@@ -194,189 +392,112 @@ impl Drop for EmbeddedLog {
 }
 
 impl Shared {
-    fn open(path: &Path, options: &EmbeddedOptions) -> Result<Self, LogError> {
-        let unusable = |cause: String| LogError::Unusable { path: path.to_owned(), cause };
-        std::fs::create_dir_all(path)
-            .map_err(|error| unusable(format!("{error}; choose a directory that can be written with --data")))?;
-        let owner = owner::Owner::claim(path)?;
-        let database = Database::builder(path.join("store"))
-            .cache_size(options.cache_bytes)
-            .max_journaling_size(128 * 1024 * 1024)
-            .worker_threads(2)
-            .open()
-            .map_err(|error| match error {
-                fjall::Error::Locked => LogError::InUse { path: path.to_owned(), owner: "another process".to_owned() },
-                other => unusable(format!("{other}; run \"meshlog doctor\", or restore the directory from a backup")),
-            })?;
-        let keyspace = |name: &str, memtable: u64| {
-            database
-                .keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(memtable))
-                .map_err(|error| unusable(error.to_string()))
-        };
-        let meta = keyspace("meta", 1024 * 1024)?;
-        let layout = settle_layout(&meta, &options.layout).map_err(unusable)?;
-        let mut topics = BTreeMap::new();
-        for topic in &layout {
-            let records = keyspace(topic.topic.name(), options.memtable_bytes)?;
-            let ends = (0..topic.partitions)
-                .map(|id| find_end(&records, Partition { topic: topic.topic, id }).map(AtomicU64::new))
-                .collect::<Result<_, _>>()?;
-            topics.insert(topic.topic, TopicStore { records, ends, appended: Signal::default() });
+    /// Lays out the frames of a batch, by the producer's thread: the writer gives them only their positions.
+    fn prepare(&self, batch: &Batch) -> Result<(Vec<u8>, Vec<Prepared>), AppendError> {
+        let mut frames = Vec::with_capacity(batch.size());
+        let mut records = Vec::with_capacity(batch.records.len());
+        for record in &batch.records {
+            let slots = self.slots.get(&record.topic).ok_or(AppendError::NoTopic(record.topic))?;
+            let partition = partition_of(record.topic, &record.key, slots.len() as u32);
+            let before = frames.len();
+            frame::begin(record, &mut frames);
+            // Invariant: a batch is far below 4 GiB.
+            let length = (frames.len() - before) as u32;
+            records.push(Prepared { slot: slots[partition.id as usize], length, identity: record.identity });
         }
-        Ok(Self {
-            path: path.to_owned(),
-            layout,
-            topics,
-            identities: keyspace("identities", options.memtable_bytes)?,
-            progress: keyspace("progress", 1024 * 1024)?,
-            database,
-            room: Room::new(options.capacity),
-            commits: AtomicU64::new(0),
-            stopped: Mutex::new(None),
-            _owner: owner,
-        })
+        Ok((frames, records))
     }
 
-    /// Compares the ends found with those known from before, and takes over the file that keeps them.
-    fn settle_ends(&self) -> Result<ends::EndsFile, LogError> {
-        let unusable = |cause: String| LogError::Unusable { path: self.path.clone(), cause };
-        let (mut file, known) = ends::EndsFile::open(&self.path).map_err(|error| unusable(error.to_string()))?;
-        for (partition, known_end) in known.iter() {
-            let found = self.end(partition)?.load(Ordering::Acquire);
-            if found < known_end {
-                let file = self.path.join(ends::NAME);
-                return Err(unusable(format!(
-                    "acknowledged records are gone: {partition} ends at {found}, but {known_end} records were \
-                     acknowledged, so its storage was damaged or exchanged; restore the log from a backup, or remove {} \
-                     to go on without them",
-                    file.display()
-                )));
+    fn partition(&self, partition: Partition) -> Result<&PartitionLog, LogError> {
+        let slots = self.slots.get(&partition.topic).ok_or(LogError::NoPartition(partition))?;
+        let slot = slots.get(partition.id as usize).ok_or(LogError::NoPartition(partition))?;
+        Ok(&self.partitions[*slot as usize])
+    }
+
+    fn progress(&self, processor: &str) -> StoredProgress {
+        self.progress.read().unwrap_or_else(PoisonError::into_inner).get(processor).cloned().unwrap_or_default()
+    }
+
+    fn set_progress(&self, processor: String, kept: StoredProgress) {
+        self.progress.write().unwrap_or_else(PoisonError::into_inner).insert(processor, kept);
+    }
+
+    /// What a manifest says now. Called by the writer, between two groups.
+    fn manifest(&self, journal: u64, group: u64) -> Manifest {
+        Manifest {
+            log: self.log,
+            journal,
+            group,
+            is_synced: self.options.durability == Durability::Always,
+            partitions: self.partitions.iter().map(|partition| (partition.partition, partition.files())).collect(),
+            progress: self.progress.read().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    fn settle(&self, manifest: &Manifest) -> io::Result<()> {
+        recovery::settle(&*self.disk, &self.root, &self.partitions, &self.identities, manifest)
+    }
+
+    fn readers(&self) -> Option<Arc<Readers>> {
+        lock(&self.readers).clone()
+    }
+
+    fn set_held(&self, held: BTreeMap<Topic, Vec<String>>) {
+        *lock(&self.held) = held;
+    }
+
+    fn stopped(&self) -> Option<String> {
+        lock(&self.condition).stopped.clone()
+    }
+
+    /// Why it stopped, if something failed.
+    fn broken(&self) -> Option<String> {
+        let condition = lock(&self.condition);
+        condition.stopped.clone().filter(|_| condition.is_broken)
+    }
+
+    fn set_full(&self, reason: Option<&str>) {
+        let mut condition = lock(&self.condition);
+        if condition.full.as_deref() != reason {
+            match reason {
+                Some(reason) => tracing::error!(reason, "appends are refused until there is space again"),
+                None => tracing::info!("there is space again"),
             }
+            condition.full = reason.map(str::to_owned);
         }
-        file.write(&self.ends()).map_err(|error| unusable(error.to_string()))?;
-        Ok(file)
     }
 
-    /// The high watermarks of all partitions.
-    fn ends(&self) -> Checkpoints {
-        let partitions = self.topics.iter().flat_map(|(topic, store)| {
-            (0..).zip(&store.ends).map(|(id, end)| (Partition { topic: *topic, id }, end.load(Ordering::Acquire)))
-        });
-        partitions.collect()
-    }
-
-    fn end(&self, partition: Partition) -> Result<&AtomicU64, LogError> {
-        self.topics
-            .get(&partition.topic)
-            .and_then(|store| store.ends.get(partition.id as usize))
-            .ok_or(LogError::NoPartition(partition))
-    }
-
-    fn read(
-        &self,
-        partition: Partition,
-        offsets: std::ops::Range<Offset>,
-        limit: ReadLimit,
-    ) -> Result<Vec<Record>, LogError> {
-        let key = |offset| frame::storage_key(Position { partition, offset });
-        let mut records = Vec::new();
-        let mut bytes = 0;
-        let mut expected = offsets.start;
-        for entry in self.topics[&partition.topic].records.range(key(offsets.start)..key(offsets.end)) {
-            if records.len() >= limit.records || (bytes >= limit.bytes && !records.is_empty()) {
-                return Ok(records);
-            }
-            let position = Position { partition, offset: expected };
-            match read_entry(entry, position) {
-                Ok(record) => {
-                    bytes += record.key.len() + record.body.len();
-                    records.push(record);
-                }
-                // What came before is intact: answer it now, and the error when the reader comes back.
-                Err(_) if !records.is_empty() => return Ok(records),
-                Err(cause) => return Err(LogError::Corrupt { position, cause }),
-            }
-            expected += 1;
-        }
-        if records.len() < limit.records && expected < offsets.end && records.is_empty() {
-            let position = Position { partition, offset: expected };
-            return Err(LogError::Corrupt { position, cause: "it is missing".to_owned() });
-        }
-        Ok(records)
-    }
-
-    /// When the partition's last record was taken in; 0 where there is none, or none that can be read. A damaged last
-    /// record is reported to its readers; it does not keep the log from opening.
-    fn last_appended_at(&self, partition: Partition, end: Offset) -> i64 {
-        let last = self.read(partition, end.saturating_sub(1)..end, ReadLimit { records: 1, bytes: 0 });
-        last.ok().and_then(|records| Some(records.first()?.appended_at)).unwrap_or(0)
-    }
-
+    /// Takes no more appends, because something failed.
     fn stop(&self, reason: &str) {
-        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-        stopped.get_or_insert_with(|| reason.to_owned());
-        drop(stopped);
+        let mut condition = lock(&self.condition);
+        condition.is_broken = true;
+        if condition.stopped.is_none() {
+            tracing::error!(reason, "the log has stopped; what was acknowledged is safe");
+            condition.stopped = Some(reason.to_owned());
+        }
+        drop(condition);
+        self.close_doors();
+    }
+
+    fn close(&self) {
+        lock(&self.condition).stopped.get_or_insert_with(|| "it was closed".to_owned());
+        self.close_doors();
+    }
+
+    /// Lets nobody in any more, and wakes those who wait for records that will not come.
+    fn close_doors(&self) {
         self.room.close();
+        self.queue.close();
+        self.appended.values().for_each(Signal::ring);
     }
 
     fn stopped_error(&self) -> AppendError {
-        let reason = self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        AppendError::Stopped { reason: reason.unwrap_or_else(|| "its writer has ended".to_owned()) }
+        AppendError::Stopped { reason: self.stopped().unwrap_or_else(|| "its writer ended".to_owned()) }
     }
 }
 
-fn read_entry(entry: fjall::Guard, position: Position) -> Result<Record, String> {
-    let (key, value) = entry.into_inner().map_err(|error| format!("its block cannot be read: {error}"))?;
-    if *key != frame::storage_key(position) {
-        return Err("it is missing".to_owned());
-    }
-    frame::decode(position, &value)
-}
-
-/// The high watermark of a partition: one after its last stored offset.
-fn find_end(records: &Keyspace, partition: Partition) -> Result<Offset, LogError> {
-    let Some(last) = records.prefix(partition.id.to_be_bytes()).next_back() else {
-        return Ok(0);
-    };
-    let key = last.key().map_err(|error| storage("find the end of a partition", error))?;
-    let offset = key.get(4..12).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
-    offset.map(|offset| offset + 1).ok_or_else(|| LogError::Storage {
-        action: "find the end of a partition",
-        cause: format!("a key of {partition} has {} bytes, not 12", key.len()),
-    })
-}
-
-/// Checks the format, keeps the partition counts of topics that exist, and records those of new ones.
-fn settle_layout(meta: &Keyspace, wanted: &[TopicLayout]) -> Result<Vec<TopicLayout>, String> {
-    let get = |key: &str| -> Result<Option<String>, String> {
-        let value = meta.get(key).map_err(|error| error.to_string())?;
-        Ok(value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
-    };
-    let put = |key: &str, value: String| meta.insert(key, value).map_err(|error| error.to_string());
-    match get("format")? {
-        None => put("format", FORMAT.to_owned())?,
-        Some(format) if format == FORMAT => {}
-        Some(format) => {
-            return Err(format!("its format is {format}, this program reads {FORMAT}; use the meshlog that wrote it"));
-        }
-    }
-    let mut layout = Vec::with_capacity(wanted.len());
-    for topic in wanted {
-        let key = format!("topic/{}", topic.topic);
-        let partitions = match get(&key)? {
-            Some(kept) => kept.parse().map_err(|_| format!("the partition count of {} is damaged", topic.topic))?,
-            None => {
-                put(&key, topic.partitions.to_string())?;
-                topic.partitions
-            }
-        };
-        layout.push(TopicLayout { topic: topic.topic, partitions });
-    }
-    Ok(layout)
-}
-
-fn storage(action: &'static str, cause: impl std::fmt::Display) -> LogError {
-    LogError::Storage { action, cause: cause.to_string() }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -19,6 +19,15 @@ pub(super) struct Owner {
 impl Owner {
     /// Claims the directory for this process.
     pub(super) fn claim(directory: &Path) -> Result<Self, LogError> {
+        Self::claim_with(directory, true)
+    }
+
+    /// Claims a directory that a log is in already.
+    pub(super) fn claim_existing(directory: &Path) -> Result<Self, LogError> {
+        Self::claim_with(directory, false)
+    }
+
+    fn claim_with(directory: &Path, create: bool) -> Result<Self, LogError> {
         let unusable = |error: std::io::Error| LogError::Unusable {
             path: directory.to_owned(),
             cause: format!("{error}; choose a directory that can be written with --data"),
@@ -26,7 +35,7 @@ impl Owner {
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
-            .create(true)
+            .create(create)
             .truncate(false)
             .open(directory.join("owner"))
             .map_err(unusable)?;

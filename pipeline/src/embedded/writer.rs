@@ -1,250 +1,343 @@
 //! The writer: the one thread that gives offsets and commits.
 //!
-//! Owns: the next offset of every partition. It takes all requests that wait, commits them in one atomic batch with
-//! one fsync, and only then moves the watermarks and answers: group commit. While it waits for the disk the next group
-//! gathers, so groups grow with load and a lone producer never waits for company.
-//! Never: acknowledges before the fsync has returned, or writes again after one has failed (what the file then holds is
+//! Owns: the next offset of every partition, and the journal. It takes all batches that wait, writes them to the journal as
+//! one group with one sync, copies their frames to the segments, and only then moves the ends and answers: group commit.
+//! While it waits for the disk the next group gathers, so groups grow with load; and producers that were answered together
+//! are given a moment to come back together (never longer than a part of a sync), so that two half groups do not
+//! take turns. A lone producer never waits for company.
+//! Never: acknowledges before the sync has returned, or writes again after one has failed (what the disk then holds is
 //! unknown).
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
+    io,
     sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
-use fjall::PersistMode;
-use meshlog_schemas::{Checkpoints, EventId, Offset, Partition, Position, Topic};
-use tokio::sync::{mpsc::UnboundedReceiver, oneshot};
+use meshlog_schemas::{Offset, Position, Topic};
 
-use super::{Shared, ends::EndsFile, frame};
+use super::{
+    Durability, Shared,
+    disk::is_full,
+    frame,
+    identities::Known,
+    journal::{self, Journal, Section},
+    keeper::Keeper,
+    partition::Pending,
+    queue::Request,
+    segment,
+};
 use crate::{
     clock::now_micros,
     log::AppendError,
-    record::{Batch, NewRecord, ProcessorProgress, Receipt, StoredProgress, partition_of},
-    room::Permit,
+    record::{Receipt, StoredProgress},
 };
 
 /// A group is committed once it holds this much, so that one large group does not keep the first producer waiting.
-const GROUP_BYTES: usize = 8 * 1024 * 1024;
+const GROUP_BYTES: usize = 4 * 1024 * 1024;
+/// The journal may grow to this many times its size while the keeper is busy; then appends wait.
+const JOURNAL_STRETCH: u64 = 4;
+/// Segments are synced in steps of about this much, so that no sync of the journal waits behind a large one.
+const SEGMENT_SYNC: u64 = 1024 * 1024;
 
-/// One batch on its way to the disk.
-pub(super) struct Request {
-    pub(super) batch: Batch,
-    /// Held until the batch is answered, so that the room counts what is under way too.
-    pub(super) permit: Option<Permit>,
-    pub(super) reply: Option<oneshot::Sender<Result<Vec<Receipt>, AppendError>>>,
-}
-
-impl Request {
-    /// Asks the writer to end after what was queued before.
-    pub(super) fn close() -> Self {
-        Self { batch: Batch::default(), permit: None, reply: None }
-    }
-}
-
+/// The thread that commits.
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    requests: UnboundedReceiver<Request>,
-    ends: EndsFile,
-    next: HashMap<Partition, Offset>,
+    keeper: Arc<Keeper>,
+    journal: Journal,
+    /// The number of the next group.
+    number: u64,
+    /// Per slot: the next offset, and bytes since the last mark.
+    next: Vec<Offset>,
+    since_mark: Vec<usize>,
+    pending: Vec<Pending>,
     last_appended_at: i64,
-    /// Set by the first failed commit, for good.
-    failed: Option<String>,
+    company: Company,
 }
 
-/// What one group adds, before it is committed.
+/// What a group brings beside its records.
 #[derive(Default)]
 struct Group {
     receipts: Vec<Vec<Receipt>>,
-    identities: HashMap<(Topic, EventId), Position>,
-    progress: HashMap<String, StoredProgress>,
-    ends: HashMap<Partition, Offset>,
+    touched: BTreeSet<u32>,
+    identities: Known,
+    progress: BTreeMap<String, StoredProgress>,
+}
+
+/// Why a group was not committed.
+enum Refused {
+    /// There is no space; nothing was written, and later groups may be taken.
+    Full(String),
+    /// For good.
+    Stopped(String),
+}
+
+/// How many producers are likely to come back at once, and how long a sync takes: what group commit adapts to.
+struct Company {
+    expected: usize,
+    sync: Duration,
+}
+
+impl Company {
+    fn new() -> Self {
+        Self { expected: 1, sync: Duration::from_micros(200) }
+    }
+
+    fn observe(&mut self, answered: usize, sync: Duration) {
+        // Falls slowly and rises at once: a wait for company that does not come is short, a half group costs a sync.
+        self.expected = answered.max(self.expected - self.expected.div_ceil(8));
+        self.sync = (self.sync * 7 + sync) / 8;
+    }
+
+    /// Never longer than half a sync: waiting must cost less than what it saves.
+    fn patience(&self) -> Duration {
+        (self.sync / 2).min(Duration::from_millis(1))
+    }
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, requests: UnboundedReceiver<Request>, ends: EndsFile) -> Self {
-        let mut next = HashMap::new();
-        let mut last_appended_at = 0;
-        for topic in &shared.layout {
-            for (id, end) in (0..).zip(&shared.topics[&topic.topic].ends) {
-                let partition = Partition { topic: topic.topic, id };
-                let end = end.load(Ordering::Acquire);
-                next.insert(partition, end);
-                last_appended_at = last_appended_at.max(shared.last_appended_at(partition, end));
-            }
+    pub(super) fn new(shared: Arc<Shared>, keeper: Arc<Keeper>, journal: Journal, number: u64) -> Self {
+        let slots = shared.partitions.len();
+        let last = shared.partitions.iter().filter_map(|partition| Some(partition.active()?.extent().last_appended_at));
+        Self {
+            last_appended_at: last.max().unwrap_or(0),
+            next: shared.partitions.iter().map(|partition| partition.bounds().end).collect(),
+            since_mark: vec![segment::STRIDE; slots],
+            pending: (0..slots).map(|_| Pending::default()).collect(),
+            company: Company::new(),
+            shared,
+            keeper,
+            journal,
+            number,
         }
-        Self { shared, requests, ends, next, last_appended_at, failed: None }
     }
 
-    /// Commits group after group until asked to close.
+    /// Commits until the queue is closed and empty; then makes everything durable where it belongs.
     pub(super) fn run(mut self) {
-        let mut open = true;
-        while open && let Some(first) = self.requests.blocking_recv() {
-            let (group, goes_on) = self.gather(first);
-            open = goes_on;
-            self.commit_and_answer(group);
+        let shared = self.shared.clone();
+        let mut taken = Vec::new();
+        while shared.queue.take(&mut taken, self.company.expected, self.company.patience()) {
+            let mut waiting = taken.drain(..).peekable();
+            while waiting.peek().is_some() {
+                let mut bytes = 0;
+                let group: Vec<Request> = std::iter::from_fn(|| {
+                    let request = waiting.next_if(|next| bytes == 0 || bytes + next.frames.len() <= GROUP_BYTES)?;
+                    bytes += request.frames.len() + 1;
+                    Some(request)
+                })
+                .collect();
+                self.settle(group);
+            }
         }
-        self.requests.close();
-        while let Ok(request) = self.requests.try_recv() {
-            answer(request, Err(self.shared.stopped_error()));
+        self.finish();
+    }
+
+    /// Commits a group and answers it.
+    fn settle(&mut self, requests: Vec<Request>) {
+        // What was sequenced before the log was closed is still committed; after a failure nothing is.
+        let result = match self.shared.broken() {
+            Some(reason) => Err(Refused::Stopped(reason)),
+            None => self.commit(&requests),
+        };
+        self.pending.iter_mut().for_each(|pending| {
+            pending.frames.clear();
+            pending.marks.clear();
+            pending.records = 0;
+        });
+        match result {
+            Ok(receipts) => requests.into_iter().zip(receipts).for_each(|(request, receipts)| {
+                drop(request.permit);
+                // A producer that no longer listens has lost its receipts, not its records.
+                let _ = request.reply.send(Ok(receipts));
+            }),
+            Err(refused) => {
+                let error = match refused {
+                    Refused::Full(reason) => {
+                        self.shared.set_full(Some(&reason));
+                        AppendError::Full { reason }
+                    }
+                    Refused::Stopped(reason) => {
+                        self.shared.stop(&reason);
+                        self.shared.stopped_error()
+                    }
+                };
+                for request in requests {
+                    drop(request.permit);
+                    let _ = request.reply.send(Err(error.clone()));
+                }
+            }
         }
     }
 
-    /// All that waits now, up to the group's bound, and whether there is more to come.
-    fn gather(&mut self, first: Request) -> (Vec<Request>, bool) {
-        let mut group = Vec::new();
-        let mut bytes = 0;
-        let mut next = Some(first);
-        while let Some(request) = next {
-            if request.reply.is_none() {
-                return (group, false);
-            }
-            bytes += request.batch.size();
-            group.push(request);
-            if bytes >= GROUP_BYTES {
-                break;
-            }
-            next = self.requests.try_recv().ok();
-        }
-        (group, true)
-    }
-
-    fn commit_and_answer(&mut self, mut requests: Vec<Request>) {
-        let batches = requests.iter_mut().map(|request| std::mem::take(&mut request.batch)).collect();
-        match self.commit(batches) {
-            Ok(receipts) => {
-                requests.into_iter().zip(receipts).for_each(|(request, receipts)| answer(request, Ok(receipts)));
-            }
-            Err(reason) => {
-                tracing::error!(reason, "the log takes no more appends");
-                self.shared.stop(&reason);
-                self.failed.get_or_insert(reason);
-                requests.into_iter().for_each(|request| answer(request, Err(self.shared.stopped_error())));
-            }
-        }
-    }
-
-    fn commit(&mut self, batches: Vec<Batch>) -> Result<Vec<Vec<Receipt>>, String> {
-        if let Some(reason) = &self.failed {
-            return Err(reason.clone());
-        }
-        let mut storage = self.shared.database.batch().durability(Some(PersistMode::SyncData));
+    fn commit(&mut self, requests: &[Request]) -> Result<Vec<Vec<Receipt>>, Refused> {
+        self.turn()?;
         let mut group = Group::default();
-        for batch in batches {
-            let mut receipts = Vec::with_capacity(batch.records.len());
-            for record in batch.records {
-                receipts.push(self.place(record, &mut group, &mut storage)?);
-            }
-            if let Some(progress) = batch.progress {
-                self.advance(progress, &mut group)?;
-            }
+        let shared = self.shared.clone();
+        for request in requests {
+            let receipts = self.place(request, &mut group).map_err(Refused::Stopped)?;
             group.receipts.push(receipts);
+            if let Some(progress) = &request.progress {
+                let kept = group.progress.entry(progress.processor.clone());
+                kept.or_insert_with(|| shared.progress(&progress.processor)).merge(progress.clone());
+            }
         }
-        for (processor, checkpoints) in &group.progress {
-            let text = format!("{}\u{0}{}", checkpoints.checkpoints.to_text(), checkpoints.note);
-            storage.insert(&self.shared.progress, processor.as_str(), text);
+        if !group.touched.is_empty() || !group.progress.is_empty() {
+            self.write(&group)?;
+            self.publish(&mut group);
         }
-        storage.commit().map_err(|error| format!("a commit to its storage failed: {error}"))?;
-        self.shared.commits.fetch_add(1, Ordering::Relaxed);
-        self.publish(&group);
+        self.shared.set_full(None);
         Ok(group.receipts)
     }
 
-    /// Gives the record its position, unless one with its identity is there already.
-    fn place(
-        &mut self,
-        record: NewRecord,
-        group: &mut Group,
-        storage: &mut fjall::OwnedWriteBatch,
-    ) -> Result<Receipt, String> {
-        let topic = record.topic;
-        if let Some(id) = record.identity
-            && let Some(position) = self.find(topic, id, group)?
-        {
-            return Ok(Receipt { position, duplicate: true });
+    /// Gives the records of a batch their positions, but for those whose identity is there already.
+    fn place(&mut self, request: &Request, group: &mut Group) -> Result<Vec<Receipt>, String> {
+        let mut receipts = Vec::with_capacity(request.records.len());
+        let mut at = 0;
+        for record in &request.records {
+            let frame = &request.frames[at..at + record.length as usize];
+            at += record.length as usize;
+            let slot = record.slot as usize;
+            let partition = self.shared.partitions[slot].partition;
+            if let Some(id) = record.identity
+                && let Some(position) = self.find(partition.topic, id, group)?
+            {
+                receipts.push(Receipt { position, duplicate: true });
+                continue;
+            }
+            let pending = &mut self.pending[slot];
+            if pending.records == 0 {
+                pending.first = self.next[slot];
+                group.touched.insert(record.slot);
+            }
+            let offset = pending.first + u64::from(pending.records);
+            let place = pending.frames.len();
+            self.since_mark[slot] += frame.len();
+            if self.since_mark[slot] >= segment::STRIDE {
+                self.since_mark[slot] = 0;
+                pending.marks.push((offset, place as u64));
+            }
+            self.last_appended_at = self.last_appended_at.max(now_micros());
+            pending.frames.extend_from_slice(frame);
+            let header = &mut pending.frames[place..place + frame::HEADER];
+            frame::finish(header, self.shared.tags[slot], offset, self.last_appended_at);
+            pending.records += 1;
+            pending.appended_at = self.last_appended_at;
+            let position = Position { partition, offset };
+            if let Some(id) = record.identity {
+                group.identities.insert((partition.topic, id), position);
+            }
+            receipts.push(Receipt { position, duplicate: false });
         }
-        let store = &self.shared.topics[&topic];
-        // Invariant: a topic has far fewer partitions than a u32 counts.
-        let partition = partition_of(topic, &record.key, store.ends.len() as u32);
-        let offset = group.ends.get(&partition).copied().unwrap_or_else(|| self.next[&partition]);
-        let position = Position { partition, offset };
-        self.last_appended_at = self.last_appended_at.max(now_micros());
-        let frame = frame::encode(&record, position, self.last_appended_at);
-        storage.insert(&store.records, frame::storage_key(position), frame);
-        if let Some(id) = record.identity {
-            storage.insert(&self.shared.identities, identity_key(topic, id), frame::storage_key(position));
-            group.identities.insert((topic, id), position);
-        }
-        group.ends.insert(partition, offset + 1);
-        Ok(Receipt { position, duplicate: false })
+        Ok(receipts)
     }
 
-    fn find(&self, topic: Topic, id: EventId, group: &Group) -> Result<Option<Position>, String> {
+    fn find(&self, topic: Topic, id: meshlog_schemas::EventId, group: &Group) -> Result<Option<Position>, String> {
         if let Some(position) = group.identities.get(&(topic, id)) {
             return Ok(Some(*position));
         }
-        let stored = self
-            .shared
-            .identities
-            .get(identity_key(topic, id))
-            .map_err(|error| format!("reading an identity failed: {error}"))?;
-        let Some(stored) = stored else { return Ok(None) };
-        let (partition, offset) = stored.split_at_checked(4).ok_or("a stored identity is damaged")?;
-        let damaged = |_| "a stored identity is damaged".to_owned();
-        Ok(Some(Position {
-            partition: Partition { topic, id: u32::from_be_bytes(partition.try_into().map_err(damaged)?) },
-            offset: u64::from_be_bytes(offset.try_into().map_err(damaged)?),
-        }))
+        self.shared.identities.find(topic, id)
     }
 
-    fn advance(&self, progress: ProcessorProgress, group: &mut Group) -> Result<(), String> {
-        let kept = match group.progress.entry(progress.processor.clone()) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                let stored = stored_progress(&self.shared.progress, entry.key())?;
-                entry.insert(stored)
-            }
+    /// Makes the group durable and copies it to the segments.
+    fn write(&mut self, group: &Group) -> Result<(), Refused> {
+        let pending = |slot: &u32| &self.pending[*slot as usize];
+        let parts: Vec<(Section, &[u8])> = group
+            .touched
+            .iter()
+            .map(|slot| {
+                let Pending { frames, first, records, .. } = pending(slot);
+                let section = Section { slot: *slot, records: *records, first: *first, bytes: frames.len() as u32 };
+                (section, frames.as_slice())
+            })
+            .collect();
+        let bytes = journal::encode_group(self.shared.log, self.journal.sequence, self.number, &parts, &group.progress);
+        // Space first: once the journal holds the group, the segments must be able to take it.
+        for slot in &group.touched {
+            let partition = &self.shared.partitions[*slot as usize];
+            let room = partition.make_room(pending(slot).frames.len() as u64);
+            room.map_err(|error| refused("make room in", &partition.partition.to_string(), &error))?;
+        }
+        let journal = self.journal.path().display().to_string();
+        let begun = self.journal.reserve(bytes.len() as u64).and_then(|()| self.journal.write(&bytes));
+        begun.map_err(|error| refused("write", &journal, &error))?;
+        let stopped = |action: &str, file: &str, error: &io::Error| {
+            Refused::Stopped(format!("it could not {action} {file}: {error}"))
         };
-        kept.merge(progress);
+        if self.shared.options.durability == Durability::Always {
+            let start = Instant::now();
+            self.journal.sync().map_err(|error| stopped("sync", &journal, &error))?;
+            self.company.observe(group.receipts.len(), start.elapsed());
+        }
+        self.number += 1;
+        for slot in &group.touched {
+            let partition = &self.shared.partitions[*slot as usize];
+            // The group is durable, but cannot be read: the next start brings it to the segments.
+            let appended = partition.append(&self.pending[*slot as usize]);
+            appended.map_err(|error| stopped("write", &partition.partition.to_string(), &error))?;
+            if partition.active().is_some_and(|active| active.unsynced() >= SEGMENT_SYNC) {
+                self.keeper.sync_soon(*slot);
+            }
+        }
+        self.shared.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Moves the watermarks and wakes the readers. Only after the commit.
-    fn publish(&mut self, group: &Group) {
+    /// Moves the ends and wakes the readers. Only after the commit.
+    fn publish(&mut self, group: &mut Group) {
         let mut topics = BTreeSet::new();
-        for (&partition, &end) in &group.ends {
-            self.next.insert(partition, end);
-            self.shared.topics[&partition.topic].ends[partition.id as usize].store(end, Ordering::Release);
-            topics.insert(partition.topic);
+        self.shared.identities.add(group.identities.drain());
+        for (processor, kept) in std::mem::take(&mut group.progress) {
+            self.shared.set_progress(processor, kept);
         }
-        if !topics.is_empty()
-            && let Err(error) = self.ends.write(&self.shared.ends())
-        {
-            // The records are durable; only the check at the next start knows less.
-            tracing::warn!(%error, "the ends of the partitions could not be noted");
+        for slot in &group.touched {
+            let pending = &self.pending[*slot as usize];
+            let end = pending.first + u64::from(pending.records);
+            self.next[*slot as usize] = end;
+            let partition = &self.shared.partitions[*slot as usize];
+            partition.publish(end);
+            topics.insert(partition.partition.topic);
         }
-        topics.iter().for_each(|topic| self.shared.topics[topic].appended.ring());
+        topics.iter().for_each(|topic| self.shared.appended[topic].ring());
+    }
+
+    /// Goes on in the next journal if this one is full and the next is ready.
+    fn turn(&mut self) -> Result<(), Refused> {
+        let bytes = self.journal.bytes();
+        if bytes < self.shared.options.journal_bytes {
+            return Ok(());
+        }
+        let must = bytes >= self.shared.options.journal_bytes * JOURNAL_STRETCH;
+        let next = match self.keeper.next_journal(must) {
+            Ok(Some(next)) => next,
+            Ok(None) => return Ok(()),
+            Err(reason) if self.shared.broken().is_some() => return Err(Refused::Stopped(reason)),
+            Err(reason) => return Err(Refused::Full(reason)),
+        };
+        let old = std::mem::replace(&mut self.journal, next);
+        self.shared.identities.begin_flush();
+        self.keeper.begin_turn(self.shared.manifest(self.journal.sequence, self.number), old);
+        Ok(())
+    }
+
+    /// At the end: everything where it belongs, so that the next start has nothing to bring forward.
+    fn finish(self) {
+        self.keeper.close();
+        if self.shared.broken().is_some() {
+            return;
+        }
+        let settled = self.journal.sync().and_then(|()| {
+            self.shared.identities.begin_flush();
+            self.shared.settle(&self.shared.manifest(self.journal.sequence, self.number))
+        });
+        if let Err(error) = settled {
+            tracing::warn!(%error, "the log could not be closed tidily; its next start takes longer");
+        }
     }
 }
 
-fn identity_key(topic: Topic, id: EventId) -> Vec<u8> {
-    [id.0.as_bytes(), topic.name().as_bytes()].concat()
-}
-
-fn answer(request: Request, result: Result<Vec<Receipt>, AppendError>) {
-    if let Some(reply) = request.reply {
-        // A producer that no longer listens has lost its receipts, not its records.
-        let _ = reply.send(result);
-    }
-    drop(request.permit);
-}
-
-/// What is kept for a processor: checkpoints as text, NUL, the note.
-pub(super) fn stored_progress(keyspace: &fjall::Keyspace, processor: &str) -> Result<StoredProgress, String> {
-    let stored = keyspace.get(processor).map_err(|error| error.to_string())?;
-    let Some(stored) = stored else { return Ok(StoredProgress::default()) };
-    let text = std::str::from_utf8(&stored).ok().and_then(|text| text.split_once('\0'));
-    text.and_then(|(checkpoints, note)| {
-        Some(StoredProgress { checkpoints: Checkpoints::from_text(checkpoints)?, note: note.to_owned() })
-    })
-    .ok_or_else(|| format!("what is stored for {processor} is no checkpoint"))
+/// A failure before anything was made durable: a full disk refuses, everything else stops the log.
+fn refused(action: &str, file: &str, error: &io::Error) -> Refused {
+    let reason = format!("it could not {action} {file}: {error}");
+    if is_full(error) { Refused::Full(reason) } else { Refused::Stopped(reason) }
 }

@@ -1,0 +1,300 @@
+//! How fast is the embedded log?
+//!
+//! ```text
+//! log append  [--seconds S] [--bytes N] [--rounds R]     closed-loop producers against a plain file with fdatasync
+//! log read    [--records N] [--bytes N]                  one thread reads everything, warm
+//! log growth  [--records N] [--bytes N]                  latency of appends while the log grows to N records, and reopening
+//! ```
+//! Both sides of a comparison run in turn, on the same disk (`--directory`, the temporary one by default). The last line is
+//! one JSON object with every figure.
+
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use meshlog_pipeline::{Batch, EmbeddedLog, EmbeddedOptions, Log, NewRecord, ReadLimit};
+use meshlog_schemas::{Headers, Topic};
+
+const PRODUCERS: [usize; 3] = [1, 8, 64];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let option = |name: &str, default: u64| -> u64 {
+        let at = arguments.iter().position(|argument| argument == name);
+        at.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(default)
+    };
+    let at = arguments.iter().position(|argument| argument == "--directory").and_then(|at| arguments.get(at + 1));
+    let parent = at.map_or_else(std::env::temp_dir, PathBuf::from);
+    let directory = parent.join(format!("meshlog-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("the directory can be made");
+    let bytes = option("--bytes", 1024) as usize;
+    let figures = match arguments.first().map(String::as_str) {
+        Some("read") => read(&directory, option("--records", 1_000_000), bytes),
+        Some("growth") => growth(&directory, option("--records", 1_000_000), bytes),
+        _ => append(&directory, option("--seconds", 3), option("--rounds", 3), bytes),
+    };
+    std::fs::remove_dir_all(&directory).expect("what was made can be removed");
+    let figures: Vec<String> = figures.into_iter().map(|(name, value)| format!("\"{name}\": {value:.3}")).collect();
+    println!("{{\"figures\": {{{}}}}}", figures.join(", "));
+}
+
+type Figures = Vec<(String, f64)>;
+
+fn append(directory: &Path, seconds: u64, rounds: u64, bytes: usize) -> Figures {
+    println!(
+        "append of {bytes} bytes, acknowledged after fdatasync, closed loop, {rounds} rounds of {seconds} s, medians"
+    );
+    let mut plain = Vec::new();
+    let mut logs: Vec<Vec<Run>> = PRODUCERS.iter().map(|_| Vec::new()).collect();
+    for round in 0..rounds {
+        plain.push(plain_file(&directory.join(format!("plain-{round}")), seconds, bytes));
+        for (runs, producers) in logs.iter_mut().zip(PRODUCERS) {
+            let path = directory.join(format!("log-{round}-{producers}"));
+            runs.push(closed_loop(&path, producers, seconds, bytes));
+            std::fs::remove_dir_all(path).expect("what was made can be removed");
+        }
+    }
+    let plain = median(plain);
+    println!(
+        "{:<32} {:>10} {:>8} {:>9} {:>9} {:>9} {:>7}",
+        "", "records/s", "ratio", "p50 ms", "p99 ms", "max ms", "group"
+    );
+    println!(
+        "{:<32} {:>10.0} {:>8.2} {:>9.2} {:>9.2} {:>9.2}",
+        "plain file, write + fdatasync", plain.rate, 1.0, plain.p50, plain.p99, plain.max
+    );
+    let mut figures = vec![("plain_fdatasync_per_s".to_owned(), plain.rate)];
+    for (runs, producers) in logs.into_iter().zip(PRODUCERS) {
+        let run = median(runs);
+        let ratio = run.rate / plain.rate;
+        println!(
+            "{:<32} {:>10.0} {ratio:>8.2} {:>9.2} {:>9.2} {:>9.2} {:>7.1}",
+            format!("embedded log, {producers} producers"),
+            run.rate,
+            run.p50,
+            run.p99,
+            run.max,
+            run.group
+        );
+        figures.push((format!("append_per_s_{producers}"), run.rate));
+        figures.push((format!("append_over_fdatasync_{producers}"), ratio));
+        figures.push((format!("append_p99_ms_{producers}"), run.p99));
+    }
+    figures
+}
+
+/// Latencies in milliseconds, and records a second.
+#[derive(Debug, Clone, Copy, Default)]
+struct Run {
+    rate: f64,
+    p50: f64,
+    p99: f64,
+    max: f64,
+    /// Records per commit.
+    group: f64,
+}
+
+impl Run {
+    fn new(mut latencies: Vec<u32>, took: Duration) -> Self {
+        latencies.sort_unstable();
+        let at = |share: f64| {
+            let index = ((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1));
+            latencies.get(index).map_or(0.0, |micros| f64::from(*micros) / 1e3)
+        };
+        Self {
+            rate: latencies.len() as f64 / took.as_secs_f64(),
+            p50: at(0.5),
+            p99: at(0.99),
+            max: at(1.0),
+            group: 1.0,
+        }
+    }
+}
+
+fn median(mut runs: Vec<Run>) -> Run {
+    runs.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    runs[runs.len() / 2]
+}
+
+fn plain_file(path: &Path, seconds: u64, bytes: usize) -> Run {
+    let mut file = File::create(path).expect("the file can be made");
+    let record = vec![7; bytes];
+    let (started, mut latencies) = (Instant::now(), Vec::new());
+    while started.elapsed().as_secs() < seconds {
+        let begun = Instant::now();
+        file.write_all(&record).expect("the disk takes the record");
+        file.sync_data().expect("the disk syncs");
+        latencies.push(begun.elapsed().as_micros() as u32);
+    }
+    Run::new(latencies, started.elapsed())
+}
+
+fn record(producer: usize, count: u64, body: &bytes::Bytes) -> NewRecord {
+    NewRecord {
+        topic: Topic::Messages,
+        key: format!("key-{producer}-{}", count % 16).into(),
+        headers: Headers::default(),
+        body: body.clone(),
+        identity: None,
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let threads = std::thread::available_parallelism().map_or(2, |count| count.get());
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).build().expect("a runtime starts")
+}
+
+fn closed_loop(path: &Path, producers: usize, seconds: u64, bytes: usize) -> Run {
+    let log = Arc::new(EmbeddedLog::open(path, EmbeddedOptions::default()).expect("the log opens"));
+    let runtime = runtime();
+    let body = bytes::Bytes::from(vec![7; bytes]);
+    let started = Instant::now();
+    let tasks: Vec<_> = (0..producers)
+        .map(|producer| {
+            let (log, body) = (log.clone(), body.clone());
+            runtime.spawn(async move {
+                let mut latencies = Vec::with_capacity(100_000);
+                while started.elapsed().as_secs() < seconds {
+                    let begun = Instant::now();
+                    let record = record(producer, latencies.len() as u64, &body);
+                    log.append(Batch { records: vec![record], progress: None }).await.expect("the log takes it");
+                    latencies.push(begun.elapsed().as_micros() as u32);
+                }
+                latencies
+            })
+        })
+        .collect();
+    let latencies: Vec<u32> =
+        tasks.into_iter().flat_map(|task| runtime.block_on(task).expect("a producer ends")).collect();
+    let count = latencies.len() as f64;
+    let run = Run::new(latencies, started.elapsed());
+    Run { group: count / log.commits().max(1) as f64, ..run }
+}
+
+/// Appends `records` in batches, as fast as the log takes them.
+fn fill(log: &Arc<EmbeddedLog>, records: u64, bytes: usize) {
+    const BATCH: u64 = 500;
+    let runtime = runtime();
+    let body = bytes::Bytes::from(vec![7; bytes]);
+    let left = Arc::new(AtomicU64::new(records / BATCH));
+    let tasks: Vec<_> = (0..4)
+        .map(|producer| {
+            let (log, body, left) = (log.clone(), body.clone(), left.clone());
+            runtime.spawn(async move {
+                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+                    let records = (0..BATCH).map(|count| record(producer, count, &body)).collect();
+                    log.append(Batch { records, progress: None }).await.expect("the log takes it");
+                }
+            })
+        })
+        .collect();
+    tasks.into_iter().for_each(|task| runtime.block_on(task).expect("a producer ends"));
+}
+
+fn read(directory: &Path, records: u64, bytes: usize) -> Figures {
+    let log = Arc::new(EmbeddedLog::open(&directory.join("log"), EmbeddedOptions::default()).expect("the log opens"));
+    let started = Instant::now();
+    fill(&log, records, bytes);
+    let filled = records as f64 / started.elapsed().as_secs_f64();
+    let mut rates = Vec::new();
+    for _ in 0..3 {
+        let (started, mut count, mut sum) = (Instant::now(), 0_u64, 0_u64);
+        for id in 0..4 {
+            let partition = meshlog_schemas::Partition { topic: Topic::Messages, id };
+            let mut next = 0;
+            loop {
+                let limit = ReadLimit { records: 4_096, bytes: 1024 * 1024 };
+                let read = log.read(partition, next, limit).expect("records can be read");
+                let Some(last) = read.last() else { break };
+                next = last.position.offset + 1;
+                count += read.len() as u64;
+                sum += read.iter().map(|record| record.body.len() as u64).sum::<u64>();
+            }
+        }
+        let took = started.elapsed().as_secs_f64();
+        rates.push((count as f64 / took, sum as f64 / took / 1e6));
+    }
+    rates.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (rate, megabytes) = rates[1];
+    println!(
+        "{records} records of {bytes} bytes, one thread, warm: {rate:.0} records/s, {megabytes:.0} MB/s; appended at {filled:.0}/s in batches of 500"
+    );
+    vec![
+        (format!("read_per_s_{bytes}"), rate),
+        (format!("read_mb_per_s_{bytes}"), megabytes),
+        (format!("batch_append_per_s_{bytes}"), filled),
+    ]
+}
+
+fn growth(directory: &Path, records: u64, bytes: usize) -> Figures {
+    let path = directory.join("log");
+    let mut figures = Figures::new();
+    let mut there = 0;
+    let mut step = 1_000_000.min(records);
+    println!(
+        "{:>12} {:>12} {:>9} {:>9} {:>11} {:>12}",
+        "records", "appends/s", "p50 ms", "p99 ms", "reopened ms", "resident MB"
+    );
+    while there < records {
+        let log = Arc::new(EmbeddedLog::open(&path, EmbeddedOptions::default()).expect("the log opens"));
+        fill(&log, step - there, bytes);
+        there = step;
+        let run = probe(&log, bytes);
+        drop(log);
+        let begun = Instant::now();
+        let log = EmbeddedLog::open(&path, EmbeddedOptions::default()).expect("the log opens");
+        let opened = begun.elapsed().as_secs_f64() * 1e3;
+        drop(log);
+        println!(
+            "{there:>12} {:>12.0} {:>9.2} {:>9.2} {opened:>11.0} {:>12.0}",
+            run.rate,
+            run.p50,
+            run.p99,
+            resident_mb()
+        );
+        figures.push((format!("append_p99_ms_at_{there}"), run.p99));
+        figures.push((format!("open_ms_at_{there}"), opened));
+        step = (step * 5 / 2).min(records);
+    }
+    figures
+}
+
+/// 64 closed-loop producers for five seconds, after the disk has come to rest.
+fn probe(log: &Arc<EmbeddedLog>, bytes: usize) -> Run {
+    std::thread::sleep(Duration::from_secs(2));
+    let runtime = runtime();
+    let (body, stop) = (bytes::Bytes::from(vec![7; bytes]), Arc::new(AtomicBool::new(false)));
+    let started = Instant::now();
+    let tasks: Vec<_> = (0..64)
+        .map(|producer| {
+            let (log, body, stop) = (log.clone(), body.clone(), stop.clone());
+            runtime.spawn(async move {
+                let mut latencies = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let begun = Instant::now();
+                    let record = record(producer, latencies.len() as u64, &body);
+                    log.append(Batch { records: vec![record], progress: None }).await.expect("the log takes it");
+                    latencies.push(begun.elapsed().as_micros() as u32);
+                }
+                latencies
+            })
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(5));
+    stop.store(true, Ordering::Relaxed);
+    let latencies = tasks.into_iter().flat_map(|task| runtime.block_on(task).expect("a producer ends")).collect();
+    Run::new(latencies, started.elapsed())
+}
+
+fn resident_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+}
