@@ -5,14 +5,15 @@
 use std::{fs, path::PathBuf};
 
 use meshlog_schemas::{
-    Event, EventFailed, EventId, MessageAccepted, MessageRouted, SchemaRegistered, SchemaVersion, SubscriptionAdded,
-    SubscriptionRemoved, TextEmbedded, catalog, decode, encode, schema_of,
+    DeadLetterDiscarded, DeadLetterRedriven, Event, EventFailed, EventId, MessageAccepted, MessageRouted,
+    RedriveRequested, SchemaRegistered, SchemaVersion, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, catalog,
+    decode, encode, schema_of,
 };
 
 /// What the fixture of a schema version holds, as today's event.
 fn expected(version: &SchemaVersion) -> Event {
     let id = |number: u128| EventId(uuid::Uuid::from_u128(number));
-    match (version.name.as_str(), version.version) {
+    match (version.name, version.version) {
         ("meshlog.schemas.SchemaRegistered", 1) => Event::SchemaRegistered(SchemaRegistered {
             name: "meshlog.messages.MessageAccepted".into(),
             version: 1,
@@ -69,6 +70,46 @@ fn expected(version: &SchemaVersion) -> Event {
             class: "exhausted".into(),
             error: "the model did not answer".into(),
             attempts: 5,
+            failed_at: 0,
+            head_offset: -1,
+        }),
+        ("meshlog.deadletters.EventFailed", 2) => Event::EventFailed(EventFailed {
+            processor: "embed".into(),
+            topic: "messages".into(),
+            partition: 3,
+            offset: 40_000_000_002,
+            key: "ada/letters".into(),
+            event_id: id(10).to_string(),
+            event_type: "meshlog.message.accepted".into(),
+            class: "waiting".into(),
+            error: "messages/3/40000000000 failed before it".into(),
+            attempts: 0,
+            failed_at: 1_790_000_000_654_321,
+            head_offset: 40_000_000_000,
+        }),
+        ("meshlog.deadletters.RedriveRequested", 1) => Event::RedriveRequested(RedriveRequested {
+            processor: "embed".into(),
+            topic: "messages".into(),
+            partition: 3,
+            offset: 40_000_000_000,
+            key: "ada/letters".into(),
+        }),
+        ("meshlog.deadletters.DeadLetterRedriven", 1) => Event::DeadLetterRedriven(DeadLetterRedriven {
+            processor: "embed".into(),
+            topic: "messages".into(),
+            partition: 3,
+            offset: 40_000_000_000,
+            key: "ada/letters".into(),
+            attempts: 6,
+        }),
+        ("meshlog.deadletters.DeadLetterDiscarded", 1) => Event::DeadLetterDiscarded(DeadLetterDiscarded {
+            processor: "embed".into(),
+            topic: "messages".into(),
+            partition: 3,
+            offset: 40_000_000_000,
+            key: "ada/letters".into(),
+            author: "Ada".into(),
+            reason: "a test that nobody needs".into(),
         }),
         (name, version) => panic!("say here what the fixture of {name} v{version} holds"),
     }
