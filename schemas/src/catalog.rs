@@ -2,32 +2,34 @@
 //!
 //! Owns: the table from fingerprint to schema and decoder, and the schema that each event type is written with now.
 //! Never: forgets a version. A file in `avro/` is never changed once committed (`avro/fingerprints.txt` holds them to
-//! it); a new shape is a new file, its line here, and an upcaster in the older version's decoder.
+//! it); a new shape is a new file, its line here, and an upcaster for the version before it (see `docs/events.md`).
 
-use std::sync::LazyLock;
+use crate::{
+    Event, Topic,
+    binary::{Malformed, Record},
+    upcast,
+};
 
-use apache_avro::{Schema, rabin::Rabin, reader::datum::GenericDatumReader};
-
-use crate::{Event, Topic, codec::DecodeError};
-
-/// Turns the Avro body of one schema version into the newest event type.
-type Decode = fn(&GenericDatumReader<'static>, &mut &[u8]) -> Result<Event, DecodeError>;
+/// Reads the Avro body of one schema version as today's event, and moves the bytes past it.
+type Decode = fn(&mut &[u8]) -> Result<Event, Malformed>;
 
 /// One version of one event type's schema.
+#[derive(Debug)]
 pub struct SchemaVersion {
     /// The topic its events are written to.
     pub topic: Topic,
     /// The schema's full name.
-    pub name: String,
+    pub name: &'static str,
     /// Its version, from 1.
     pub version: u32,
     /// CRC-64-AVRO of the canonical form, as written (little-endian) in a body's header.
     pub fingerprint: [u8; 8],
     /// The schema as committed.
     pub json: &'static str,
-    /// The parsed schema.
-    pub schema: &'static Schema,
     pub(crate) decode: Decode,
+    /// The fields that are read and written, with their types.
+    #[cfg(test)]
+    fields: &'static [(&'static str, &'static str)],
 }
 
 impl SchemaVersion {
@@ -38,39 +40,40 @@ impl SchemaVersion {
 }
 
 macro_rules! version {
-    ($topic:ident, $file:literal, $version:literal, $event:ident) => {
-        (Topic::$topic, $version, include_str!(concat!("../avro/", $file)), |reader, body| {
-            Ok(Event::$event(crate::codec::read(reader, body)?))
-        })
+    ($topic:ident, $file:literal, $fingerprint:literal, $name:literal, $version:literal, $event:ident) => {
+        version!($topic, $file, $fingerprint, $name, $version, $event, crate::$event, std::convert::identity)
+    };
+    // Written in an older shape, which the upcaster brings up to the event.
+    ($topic:ident, $file:literal, $fingerprint:literal, $name:literal, $version:literal, $event:ident, $shape:path, $upcaster:path) => {
+        SchemaVersion {
+            topic: Topic::$topic,
+            name: concat!("meshlog.", $name),
+            version: $version,
+            fingerprint: u64::to_le_bytes($fingerprint),
+            json: include_str!(concat!("../avro/", $file)),
+            decode: |bytes| <$shape as Record>::read(bytes).map($upcaster).map(Event::$event),
+            #[cfg(test)]
+            fields: <$shape as Record>::FIELDS,
+        }
     };
 }
 
 /// Every committed version, oldest first within a name. The newest of a name is the one written.
-const VERSIONS: &[(Topic, u32, &str, Decode)] = &[
-    version!(Schemas, "schemas/schema-registered.v1.avsc", 1, SchemaRegistered),
-    version!(Messages, "messages/message-accepted.v1.avsc", 1, MessageAccepted),
-    version!(Deliveries, "deliveries/message-routed.v1.avsc", 1, MessageRouted),
-    version!(Embeddings, "embeddings/text-embedded.v1.avsc", 1, TextEmbedded),
-    version!(Registry, "registry/subscription-added.v1.avsc", 1, SubscriptionAdded),
-    version!(Registry, "registry/subscription-removed.v1.avsc", 1, SubscriptionRemoved),
-    version!(DeadLetters, "dead-letters/event-failed.v1.avsc", 1, EventFailed),
+#[rustfmt::skip]
+static CATALOG: [SchemaVersion; 11] = [
+    version!(Schemas, "schemas/schema-registered.v1.avsc", 0xa3b4413d66c06d4e, "schemas.SchemaRegistered", 1, SchemaRegistered),
+    version!(Messages, "messages/message-accepted.v1.avsc", 0x1c6f12ecd90d0057, "messages.MessageAccepted", 1, MessageAccepted),
+    version!(Deliveries, "deliveries/message-routed.v1.avsc", 0x6ee2842cb867dbce, "deliveries.MessageRouted", 1, MessageRouted),
+    version!(Embeddings, "embeddings/text-embedded.v1.avsc", 0xc4423f053cfab644, "embeddings.TextEmbedded", 1, TextEmbedded),
+    version!(Registry, "registry/subscription-added.v1.avsc", 0x4ea82b7cf097a118, "registry.SubscriptionAdded", 1, SubscriptionAdded),
+    version!(Registry, "registry/subscription-removed.v1.avsc", 0xab9688cc6e5a49b6, "registry.SubscriptionRemoved", 1, SubscriptionRemoved),
+    version!(DeadLetters, "dead-letters/event-failed.v1.avsc", 0x2665413322d4f5a5, "deadletters.EventFailed", 1, EventFailed,
+        upcast::EventFailedV1, upcast::event_failed_v1),
+    version!(DeadLetters, "dead-letters/event-failed.v2.avsc", 0x30bfe61867d7093f, "deadletters.EventFailed", 2, EventFailed),
+    version!(DeadLetters, "dead-letters/redrive-requested.v1.avsc", 0x5c7110abc7a423cc, "deadletters.RedriveRequested", 1, RedriveRequested),
+    version!(DeadLetters, "dead-letters/dead-letter-redriven.v1.avsc", 0x6d5379027b84669f, "deadletters.DeadLetterRedriven", 1, DeadLetterRedriven),
+    version!(DeadLetters, "dead-letters/dead-letter-discarded.v1.avsc", 0x44aa81dde3667cbd, "deadletters.DeadLetterDiscarded", 1, DeadLetterDiscarded),
 ];
-
-static CATALOG: LazyLock<Vec<SchemaVersion>> = LazyLock::new(|| {
-    VERSIONS
-        .iter()
-        .map(|&(topic, version, json, decode)| {
-            // Invariant: the files are part of the program and a test parses each of them.
-            let schema = Schema::parse_str(json).expect("a committed schema is valid");
-            let name = schema.name().expect("a committed schema is a record").to_string();
-            let mut fingerprint = [0; 8];
-            fingerprint.copy_from_slice(&schema.fingerprint::<Rabin>().bytes);
-            // The catalogue lives as long as the program.
-            let schema = &*Box::leak(Box::new(schema));
-            SchemaVersion { topic, name, version, fingerprint, json, schema, decode }
-        })
-        .collect()
-});
 
 /// Every schema version, oldest first within a name.
 pub fn catalog() -> &'static [SchemaVersion] {
@@ -92,9 +95,51 @@ pub(crate) fn newest(name: &str) -> &'static SchemaVersion {
 mod tests {
     use std::{collections::BTreeMap, fs, path::Path};
 
-    use apache_avro::schema_compatibility::SchemaCompatibility;
+    use apache_avro::{Schema, rabin::Rabin, schema_compatibility::SchemaCompatibility};
 
     use super::*;
+
+    fn parsed(version: &SchemaVersion) -> Schema {
+        Schema::parse_str(version.json).unwrap_or_else(|error| panic!("{} v{}: {error}", version.name, version.version))
+    }
+
+    /// A schema's type as the binary encoding sees it, to which logical types make no difference.
+    fn type_name(schema: &Schema) -> String {
+        match schema {
+            Schema::TimestampMicros | Schema::Long => "long".into(),
+            Schema::Int => "int".into(),
+            Schema::String => "string".into(),
+            Schema::Bytes => "bytes".into(),
+            Schema::Null => "null".into(),
+            Schema::Union(union) => union.variants().iter().map(type_name).collect::<Vec<_>>().join(" or "),
+            other => panic!("the codec cannot write {other:?} yet; see binary.rs"),
+        }
+    }
+
+    #[test]
+    fn every_version_is_read_and_written_field_by_field_as_its_schema_says() {
+        for version in catalog() {
+            let schema = parsed(version);
+            let Schema::Record(record) = &schema else { panic!("{} is no record", version.name) };
+            let declared: Vec<_> =
+                record.fields.iter().map(|field| (field.name.clone(), type_name(&field.schema))).collect();
+            let ours: Vec<_> = version.fields.iter().map(|(name, of)| (name.to_string(), of.to_string())).collect();
+            assert_eq!(ours, declared, "{} v{}", version.name, version.version);
+            assert_eq!(record.name.to_string(), version.name);
+        }
+    }
+
+    #[test]
+    fn fingerprints_are_those_of_the_schemas() {
+        let line = |fingerprint: &str, version: &SchemaVersion| format!("0x{fingerprint} {}", version.name);
+        let ours: Vec<_> = catalog().iter().map(|version| line(&version.fingerprint_hex(), version)).collect();
+        let computed = |version: &SchemaVersion| {
+            let bytes = parsed(version).fingerprint::<Rabin>().bytes;
+            format!("{:016x}", u64::from_le_bytes(*bytes.first_chunk().unwrap()))
+        };
+        let computed: Vec<_> = catalog().iter().map(|version| line(&computed(version), version)).collect();
+        assert_eq!(ours, computed);
+    }
 
     fn avro_folder() -> std::path::PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("avro")
@@ -134,12 +179,12 @@ mod tests {
     #[test]
     fn all_versions_of_a_schema_can_read_each_other() {
         let mut by_name: BTreeMap<&str, Vec<&SchemaVersion>> = BTreeMap::new();
-        catalog().iter().for_each(|version| by_name.entry(&version.name).or_default().push(version));
+        catalog().iter().for_each(|version| by_name.entry(version.name).or_default().push(version));
         for (name, versions) in by_name {
             for (index, version) in versions.iter().enumerate() {
                 assert_eq!(version.version as usize, index + 1, "{name}: versions count up from 1");
                 for other in &versions {
-                    SchemaCompatibility::can_read(version.schema, other.schema).unwrap_or_else(|error| {
+                    SchemaCompatibility::can_read(&parsed(version), &parsed(other)).unwrap_or_else(|error| {
                         panic!("{name}: v{} cannot be read as v{}: {error}", version.version, other.version)
                     });
                 }

@@ -1,15 +1,14 @@
 //! The codec: event bodies to bytes and back, in Avro's single-object encoding.
 //!
-//! Owns: the frame (`C3 01`, the writer schema's fingerprint, the datum) and the bounds on what is decoded.
+//! Owns: the frame (`C3 01`, the writer schema's fingerprint, the datum) and the bounds on what is decoded. How a datum
+//! stands in bytes is [`crate::binary`]'s, which schema a body has is [`crate::catalog`]'s.
 //! Promises: bytes from anywhere give an event or an error, never a panic; nothing larger than [`MAX_BODY_BYTES`] is
 //! allocated for them.
 //! Never: sees a sealed body; that is opened first (see the pipeline's `seal`).
 
-use apache_avro::{reader::datum::GenericDatumReader, writer::datum::GenericDatumWriter};
-use serde::{Serialize, de::DeserializeOwned};
-
 use crate::{
     Event,
+    binary::Record,
     catalog::{self, SchemaVersion},
 };
 
@@ -20,21 +19,13 @@ const MARKER: [u8; 2] = [0xC3, 0x01];
 const HEADER_BYTES: usize = 10;
 
 /// An event that cannot be written.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     /// It is larger than the log takes.
     #[error("the event's body has {actual} bytes; the most is {MAX_BODY_BYTES}")]
     TooLarge {
         /// Its size in bytes.
         actual: usize,
-    },
-    /// The value does not fit its own schema: a fault of this program.
-    #[error("the event does not fit its schema {schema}: {cause}")]
-    Schema {
-        /// The schema's full name.
-        schema: &'static str,
-        /// What the Avro library answered.
-        cause: String,
     },
 }
 
@@ -58,7 +49,7 @@ pub enum DecodeError {
     Malformed {
         /// The schema's full name and version.
         schema: String,
-        /// What the Avro library answered.
+        /// Which field, and what is wrong with it.
         cause: String,
     },
 }
@@ -66,7 +57,7 @@ pub enum DecodeError {
 /// Encodes an event with the newest schema of its type.
 ///
 /// # Errors
-/// The body would be larger than [`MAX_BODY_BYTES`], or does not fit the schema.
+/// The body would be larger than [`MAX_BODY_BYTES`].
 pub fn encode(event: &Event) -> Result<Vec<u8>, EncodeError> {
     match event {
         Event::MessageAccepted(body) => write("meshlog.messages.MessageAccepted", body),
@@ -76,6 +67,9 @@ pub fn encode(event: &Event) -> Result<Vec<u8>, EncodeError> {
         Event::SubscriptionRemoved(body) => write("meshlog.registry.SubscriptionRemoved", body),
         Event::SchemaRegistered(body) => write("meshlog.schemas.SchemaRegistered", body),
         Event::EventFailed(body) => write("meshlog.deadletters.EventFailed", body),
+        Event::RedriveRequested(body) => write("meshlog.deadletters.RedriveRequested", body),
+        Event::DeadLetterRedriven(body) => write("meshlog.deadletters.DeadLetterRedriven", body),
+        Event::DeadLetterDiscarded(body) => write("meshlog.deadletters.DeadLetterDiscarded", body),
     }
 }
 
@@ -88,11 +82,10 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         return Err(DecodeError::TooLarge { actual: bytes.len() });
     }
     let version = schema_of(bytes)?;
-    let mut body = &bytes[HEADER_BYTES..];
-    let reader = reader(version)?;
-    let event = (version.decode)(&reader, &mut body).map_err(|error| named(error, version))?;
-    if !body.is_empty() {
-        return Err(malformed(version, format!("{} bytes are left over", body.len())));
+    let mut datum = &bytes[HEADER_BYTES..];
+    let event = (version.decode)(&mut datum).map_err(|error| malformed(version, error.to_string()))?;
+    if !datum.is_empty() {
+        return Err(malformed(version, format!("{} bytes are left over", datum.len())));
     }
     Ok(event)
 }
@@ -111,31 +104,11 @@ pub fn schema_of(bytes: &[u8]) -> Result<&'static SchemaVersion, DecodeError> {
         .ok_or_else(|| DecodeError::UnknownSchema(format!("{:016x}", u64::from_le_bytes(fingerprint))))
 }
 
-fn reader(version: &'static SchemaVersion) -> Result<GenericDatumReader<'static>, DecodeError> {
-    // Set once for the process; later calls change nothing.
-    apache_avro::util::max_allocation_bytes(MAX_BODY_BYTES);
-    GenericDatumReader::builder(version.schema)
-        .human_readable(true)
-        .build()
-        .map_err(|error| malformed(version, error.to_string()))
-}
-
-/// Reads one datum as `T`. Used by the catalogue's decoders.
-pub(crate) fn read<T: DeserializeOwned>(
-    reader: &GenericDatumReader<'static>,
-    body: &mut &[u8],
-) -> Result<T, DecodeError> {
-    reader.read_deser(body).map_err(|error| DecodeError::Malformed { schema: String::new(), cause: error.to_string() })
-}
-
-fn write<T: Serialize>(name: &'static str, body: &T) -> Result<Vec<u8>, EncodeError> {
-    let version = catalog::newest(name);
-    let failed = |error: apache_avro::Error| EncodeError::Schema { schema: name, cause: error.to_string() };
-    let writer = GenericDatumWriter::builder(version.schema).human_readable(true).build().map_err(failed)?;
-    let mut bytes = Vec::with_capacity(256);
+fn write(name: &'static str, body: &impl Record) -> Result<Vec<u8>, EncodeError> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + body.most_bytes());
     bytes.extend_from_slice(&MARKER);
-    bytes.extend_from_slice(&version.fingerprint);
-    writer.write_ser(&mut bytes, body).map_err(failed)?;
+    bytes.extend_from_slice(&catalog::newest(name).fingerprint);
+    body.write(&mut bytes);
     if bytes.len() > MAX_BODY_BYTES {
         return Err(EncodeError::TooLarge { actual: bytes.len() });
     }
@@ -146,21 +119,15 @@ fn malformed(version: &SchemaVersion, cause: String) -> DecodeError {
     DecodeError::Malformed { schema: format!("{} v{}", version.name, version.version), cause }
 }
 
-fn named(error: DecodeError, version: &SchemaVersion) -> DecodeError {
-    match error {
-        DecodeError::Malformed { cause, .. } => malformed(version, cause),
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use apache_avro::{Schema, reader::datum::GenericDatumReader, writer::datum::GenericDatumWriter};
     use proptest::prelude::*;
 
     use super::*;
     use crate::{
-        EventFailed, EventId, MessageAccepted, MessageRouted, SchemaRegistered, SubscriptionAdded, SubscriptionRemoved,
-        TextEmbedded, catalog::catalog,
+        DeadLetterDiscarded, DeadLetterRedriven, EventFailed, EventId, MessageAccepted, MessageRouted,
+        RedriveRequested, SchemaRegistered, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, catalog::catalog,
     };
 
     fn id() -> impl Strategy<Value = EventId> {
@@ -172,6 +139,7 @@ mod tests {
         let bytes = || proptest::collection::vec(any::<u8>(), 0..2000);
         let optional = || proptest::option::of("\\PC{0,30}");
         let message = (optional(), (text(), text(), text()), any::<i64>(), text());
+        let address = || (text(), text(), any::<i32>(), any::<i64>(), text());
         let embedded = ((id(), text(), text(), text()), any::<[i64; 2]>(), any::<i32>(), (bytes(), bytes()));
         prop_oneof![
             message.prop_map(|(source_id, (space, thread, author), sent_at, text)| {
@@ -214,29 +182,99 @@ mod tests {
             (text(), any::<i32>(), text(), text()).prop_map(|(name, version, fingerprint, schema)| {
                 Event::SchemaRegistered(SchemaRegistered { name, version, fingerprint, schema })
             }),
-            (text(), any::<i32>(), any::<i64>(), text(), text()).prop_map(
-                |(processor, partition, offset, key, error)| {
+            (address(), optional(), text(), any::<[i64; 2]>(), any::<i32>()).prop_map(
+                |((processor, topic, partition, offset, key), id, error, [failed_at, head_offset], attempts)| {
                     Event::EventFailed(EventFailed {
                         processor,
-                        topic: "messages".into(),
+                        topic,
                         partition,
                         offset,
                         key,
-                        event_id: String::new(),
+                        event_id: id.unwrap_or_default(),
                         event_type: String::new(),
                         class: "permanent".into(),
                         error,
-                        attempts: 1,
+                        attempts,
+                        failed_at,
+                        head_offset,
                     })
                 }
             ),
+            address().prop_map(|(processor, topic, partition, offset, key)| {
+                Event::RedriveRequested(RedriveRequested { processor, topic, partition, offset, key })
+            }),
+            (address(), any::<i32>()).prop_map(|((processor, topic, partition, offset, key), attempts)| {
+                Event::DeadLetterRedriven(DeadLetterRedriven { processor, topic, partition, offset, key, attempts })
+            }),
+            (address(), text(), text()).prop_map(|((processor, topic, partition, offset, key), author, reason)| {
+                Event::DeadLetterDiscarded(DeadLetterDiscarded {
+                    processor,
+                    topic,
+                    partition,
+                    offset,
+                    key,
+                    author,
+                    reason,
+                })
+            }),
         ]
+    }
+
+    /// The event through apache-avro: as its `Value`, by the names of its fields.
+    fn value(event: &Event) -> apache_avro::types::Value {
+        // Set once for the process; later calls change nothing.
+        apache_avro::util::set_serde_human_readable(true);
+        let value = match event {
+            Event::MessageAccepted(body) => apache_avro::to_value(body),
+            Event::MessageRouted(body) => apache_avro::to_value(body),
+            Event::TextEmbedded(body) => apache_avro::to_value(body),
+            Event::SubscriptionAdded(body) => apache_avro::to_value(body),
+            Event::SubscriptionRemoved(body) => apache_avro::to_value(body),
+            Event::SchemaRegistered(body) => apache_avro::to_value(body),
+            Event::EventFailed(body) => apache_avro::to_value(body),
+            Event::RedriveRequested(body) => apache_avro::to_value(body),
+            Event::DeadLetterRedriven(body) => apache_avro::to_value(body),
+            Event::DeadLetterDiscarded(body) => apache_avro::to_value(body),
+        };
+        value.unwrap()
+    }
+
+    fn schema(version: &SchemaVersion) -> Schema {
+        Schema::parse_str(version.json).unwrap()
     }
 
     proptest! {
         #[test]
         fn events_round_trip(event in event()) {
             prop_assert_eq!(decode(&encode(&event).unwrap()), Ok(event));
+        }
+
+        /// A body of ours is what apache-avro writes, byte by byte, and apache-avro reads the same values from it.
+        #[test]
+        fn bodies_are_those_of_apache_avro(event in event()) {
+            let ours = encode(&event).unwrap();
+            let schema = schema(schema_of(&ours).unwrap());
+            let value = value(&event).resolve(&schema).unwrap();
+            let theirs = GenericDatumWriter::builder(&schema).build().unwrap().write_value_to_vec(value.clone()).unwrap();
+            prop_assert_eq!(&ours[HEADER_BYTES..], &theirs[..]);
+            let read = GenericDatumReader::builder(&schema).build().unwrap().read_value(&mut &ours[HEADER_BYTES..]).unwrap();
+            prop_assert_eq!(read, value);
+        }
+
+        /// What the upcasters make of an older event is what any reader of Avro makes of it with today's schema.
+        #[test]
+        fn upcasters_agree_with_schema_resolution(event in event()) {
+            let today = schema(schema_of(&encode(&event).unwrap()).unwrap());
+            let name = schema_of(&encode(&event).unwrap()).unwrap().name;
+            for version in catalog().iter().filter(|version| version.name == name) {
+                let written = schema(version);
+                let old = value(&event).resolve(&written).unwrap();
+                let datum = GenericDatumWriter::builder(&written).build().unwrap().write_value_to_vec(old).unwrap();
+                let resolved = GenericDatumReader::builder(&written).reader_schema(&today).build().unwrap();
+                let resolved = resolved.read_value(&mut &datum[..]).unwrap();
+                let upcast = decode(&[&MARKER[..], &version.fingerprint, &datum].concat()).unwrap();
+                prop_assert_eq!(value(&upcast).resolve(&today).unwrap(), resolved);
+            }
         }
 
         #[test]
@@ -260,6 +298,16 @@ mod tests {
         // A string said to have 2^40 bytes.
         let lie = [&MARKER[..], &version.fingerprint, &[0x80, 0x80, 0x80, 0x80, 0x80, 0x40]].concat();
         assert!(matches!(decode(&lie), Err(DecodeError::Malformed { .. })));
+    }
+
+    #[test]
+    fn a_misfit_names_the_schema_and_the_field() {
+        let version = catalog::newest("meshlog.messages.MessageAccepted");
+        // No source id, then a space of four bytes of which one is there.
+        let bytes = [&MARKER[..], &version.fingerprint, &[0, 8, b'a']].concat();
+        let expected = "the body does not fit its schema meshlog.messages.MessageAccepted v1: field space: its length is \
+                        said to be 4 bytes, but 1 are left";
+        assert_eq!(decode(&bytes).unwrap_err().to_string(), expected);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Everything here is a plain value or a plain function over values: no file, no clock (but for fresh ids), no network.
 //! Never here: how events are stored or processed; that is the pipeline's.
 
+mod binary;
 mod catalog;
 mod codec;
 mod digest;
@@ -12,14 +13,15 @@ mod headers;
 mod id;
 mod position;
 mod topic;
+mod upcast;
 
 pub use catalog::{SchemaVersion, catalog};
 pub use codec::{DecodeError, EncodeError, MAX_BODY_BYTES, decode, encode, schema_of};
 pub use digest::Digest;
 pub use envelope::{AVRO_CONTENT_TYPE, Envelope, EnvelopeError, Trust, format_micros, parse_micros};
 pub use event::{
-    Event, EventFailed, MessageAccepted, MessageRouted, SchemaRegistered, SubscriptionAdded, SubscriptionRemoved,
-    TextEmbedded,
+    DeadLetterDiscarded, DeadLetterRedriven, Event, EventFailed, MessageAccepted, MessageRouted, RedriveRequested,
+    SchemaRegistered, SubscriptionAdded, SubscriptionRemoved, TextEmbedded,
 };
 pub use headers::Headers;
 pub use id::EventId;

@@ -1,0 +1,322 @@
+//! Avro's binary encoding: how the values that events are made of stand in bytes.
+//!
+//! Owns: the encoding of every type that a field may have, and of a record, which is its fields one after the other.
+//! Promises: bytes from anywhere give a value or an error, never a panic. Nothing is allocated for a length that is not
+//! there, and nothing recurses: records are flat.
+//! Never: looks at a schema. That a record has its schema's fields, in the schema's order, is shown by the catalogue's
+//! tests; that the bytes are those of apache-avro, by the codec's.
+
+use uuid::Uuid;
+
+use crate::EventId;
+
+/// The most bytes of a number: seven bits of 64 in each.
+const NUMBER_BYTES: usize = 10;
+/// A UUID as text with hyphens.
+const ID_BYTES: usize = 36;
+
+/// A field that does not hold a value of its type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("field {field}: {fault}")]
+pub(crate) struct Malformed {
+    pub(crate) field: &'static str,
+    pub(crate) fault: Fault,
+}
+
+/// What is wrong with the bytes of one value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("the bytes end within a number")]
+    CutNumber,
+    #[error("a number has more than 64 bits")]
+    LongNumber,
+    #[error("{0} does not fit into an int of 32 bits")]
+    LargeInt(i64),
+    #[error("its length is said to be {length} bytes, but {left} are left")]
+    Length { length: i64, left: usize },
+    #[error("the text is not UTF-8")]
+    NotUtf8,
+    #[error("the text is not a UUID")]
+    NotUuid,
+    #[error("the union has no branch {0}")]
+    NoBranch(i64),
+}
+
+/// A value of one of Avro's types.
+pub(crate) trait Datum: Sized {
+    /// The type's name in a schema, without a logical type.
+    #[cfg(test)]
+    const TYPE: &'static str;
+
+    /// The most bytes that writing it takes.
+    fn most_bytes(&self) -> usize;
+
+    fn write(&self, bytes: &mut Vec<u8>);
+
+    /// Reads one value from the front of `bytes` and moves them past it.
+    fn read(bytes: &mut &[u8]) -> Result<Self, Fault>;
+}
+
+/// Named values in the order of their schema.
+pub(crate) trait Record: Sized {
+    /// Names and types of the fields.
+    #[cfg(test)]
+    const FIELDS: &'static [(&'static str, &'static str)];
+
+    /// The most bytes that writing it takes.
+    fn most_bytes(&self) -> usize;
+
+    fn write(&self, bytes: &mut Vec<u8>);
+
+    /// Reads one record from the front of `bytes` and moves them past it.
+    fn read(bytes: &mut &[u8]) -> Result<Self, Malformed>;
+}
+
+/// Makes structs [`Record`]s. Their fields stand in the order of the schema.
+macro_rules! records {
+    ($(
+        $(#[$about:meta])*
+        $visibility:vis struct $name:ident {
+            $($(#[$about_field:meta])* $field_visibility:vis $field:ident: $type:ty,)+
+        }
+    )+) => {$(
+        $(#[$about])*
+        $visibility struct $name {
+            $($(#[$about_field])* $field_visibility $field: $type,)+
+        }
+
+        impl $crate::binary::Record for $name {
+            #[cfg(test)]
+            const FIELDS: &'static [(&'static str, &'static str)] =
+                &[$((stringify!($field), <$type as $crate::binary::Datum>::TYPE)),+];
+
+            fn most_bytes(&self) -> usize {
+                0 $(+ $crate::binary::Datum::most_bytes(&self.$field))+
+            }
+
+            fn write(&self, bytes: &mut Vec<u8>) {
+                $($crate::binary::Datum::write(&self.$field, bytes);)+
+            }
+
+            fn read(bytes: &mut &[u8]) -> Result<Self, $crate::binary::Malformed> {
+                Ok(Self {
+                    $($field: <$type as $crate::binary::Datum>::read(bytes)
+                        .map_err(|fault| $crate::binary::Malformed { field: stringify!($field), fault })?,)+
+                })
+            }
+        }
+    )+};
+}
+pub(crate) use records;
+
+impl Datum for i64 {
+    #[cfg(test)]
+    const TYPE: &'static str = "long";
+
+    fn most_bytes(&self) -> usize {
+        NUMBER_BYTES
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        // Zig-zag: the sign moves to the lowest bit, so that numbers near zero are short.
+        let mut rest = ((self << 1) ^ (self >> 63)).cast_unsigned();
+        while rest >= 0x80 {
+            bytes.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        bytes.push(rest as u8);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Result<Self, Fault> {
+        let mut value = 0_u64;
+        for (index, byte) in bytes.iter().take(NUMBER_BYTES).enumerate() {
+            // Of the tenth byte only one bit is left.
+            if index == NUMBER_BYTES - 1 && *byte > 1 {
+                return Err(Fault::LongNumber);
+            }
+            value |= u64::from(byte & 0x7F) << (7 * index);
+            if byte & 0x80 == 0 {
+                *bytes = &bytes[index + 1..];
+                return Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed());
+            }
+        }
+        Err(Fault::CutNumber)
+    }
+}
+
+impl Datum for i32 {
+    #[cfg(test)]
+    const TYPE: &'static str = "int";
+
+    fn most_bytes(&self) -> usize {
+        NUMBER_BYTES
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        i64::from(*self).write(bytes);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Result<Self, Fault> {
+        let value = i64::read(bytes)?;
+        i32::try_from(value).map_err(|_| Fault::LargeInt(value))
+    }
+}
+
+impl Datum for Vec<u8> {
+    #[cfg(test)]
+    const TYPE: &'static str = "bytes";
+
+    fn most_bytes(&self) -> usize {
+        NUMBER_BYTES + self.len()
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        write_slice(self, bytes);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Result<Self, Fault> {
+        read_slice(bytes).map(<[u8]>::to_vec)
+    }
+}
+
+impl Datum for String {
+    #[cfg(test)]
+    const TYPE: &'static str = "string";
+
+    fn most_bytes(&self) -> usize {
+        NUMBER_BYTES + self.len()
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        write_slice(self.as_bytes(), bytes);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Result<Self, Fault> {
+        std::str::from_utf8(read_slice(bytes)?).map(str::to_owned).map_err(|_| Fault::NotUtf8)
+    }
+}
+
+/// As text, since Avro's schemas of ids say so: people read them in other tools.
+impl Datum for EventId {
+    #[cfg(test)]
+    const TYPE: &'static str = "string";
+
+    fn most_bytes(&self) -> usize {
+        NUMBER_BYTES + ID_BYTES
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        write_slice(self.0.hyphenated().encode_lower(&mut [0; ID_BYTES]).as_bytes(), bytes);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Result<Self, Fault> {
+        Uuid::try_parse_ascii(read_slice(bytes)?).map(Self).map_err(|_| Fault::NotUuid)
+    }
+}
+
+/// A union of null and a type, in this order.
+impl Datum for Option<String> {
+    #[cfg(test)]
+    const TYPE: &'static str = "null or string";
+
+    fn most_bytes(&self) -> usize {
+        1 + self.as_ref().map_or(0, Datum::most_bytes)
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        i64::from(self.is_some()).write(bytes);
+        if let Some(value) = self {
+            value.write(bytes);
+        }
+    }
+
+    fn read(bytes: &mut &[u8]) -> Result<Self, Fault> {
+        match i64::read(bytes)? {
+            0 => Ok(None),
+            1 => String::read(bytes).map(Some),
+            branch => Err(Fault::NoBranch(branch)),
+        }
+    }
+}
+
+fn write_slice(slice: &[u8], bytes: &mut Vec<u8>) {
+    // Invariant: nothing in memory is longer than i64::MAX.
+    (slice.len() as i64).write(bytes);
+    bytes.extend_from_slice(slice);
+}
+
+fn read_slice<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Fault> {
+    let length = i64::read(bytes)?;
+    let parts = usize::try_from(length).ok().and_then(|length| bytes.split_at_checked(length));
+    let Some((slice, rest)) = parts else {
+        return Err(Fault::Length { length, left: bytes.len() });
+    };
+    *bytes = rest;
+    Ok(slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written<T: Datum>(value: &T) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        value.write(&mut bytes);
+        assert!(bytes.len() <= value.most_bytes());
+        bytes
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_specification_shows() {
+        let examples = [(0, &[0][..]), (-1, &[1]), (1, &[2]), (-2, &[3]), (-64, &[0x7F]), (64, &[0x80, 1])];
+        for (number, bytes) in examples {
+            assert_eq!(written(&i64::from(number)), bytes);
+        }
+        assert_eq!(written(&"foo".to_owned()), [6, 0x66, 0x6F, 0x6F]);
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_round_trip(number: i64, small: i32) {
+            prop_assert_eq!(i64::read(&mut &written(&number)[..]), Ok(number));
+            prop_assert_eq!(i32::read(&mut &written(&small)[..]), Ok(small));
+        }
+    }
+
+    #[test]
+    fn the_outermost_numbers_round_trip() {
+        for number in [i64::MIN, i64::MAX, 0, -1, i64::from(i32::MIN), i64::from(i32::MAX)] {
+            assert_eq!(i64::read(&mut &written(&number)[..]), Ok(number));
+        }
+    }
+
+    #[test]
+    fn a_number_of_more_bits_than_its_type_is_refused() {
+        assert_eq!(i64::read(&mut &[0xFF; 12][..]), Err(Fault::LongNumber));
+        let mut bits_65 = [0x80; 10];
+        bits_65[9] = 2;
+        assert_eq!(i64::read(&mut &bits_65[..]), Err(Fault::LongNumber));
+        assert_eq!(i64::read(&mut &[0x80; 9][..]), Err(Fault::CutNumber));
+        let large = i64::from(i32::MAX) + 1;
+        assert_eq!(i32::read(&mut &written(&large)[..]), Err(Fault::LargeInt(large)));
+    }
+
+    #[test]
+    fn a_length_that_lies_is_named_with_what_is_there() {
+        assert_eq!(String::read(&mut &[8, b'a'][..]), Err(Fault::Length { length: 4, left: 1 }));
+        assert_eq!(String::read(&mut &[1, b'a'][..]), Err(Fault::Length { length: -1, left: 1 }));
+        let mut bytes = written(&i64::MAX);
+        bytes.push(0);
+        assert_eq!(Vec::<u8>::read(&mut &bytes[..]), Err(Fault::Length { length: i64::MAX, left: 1 }));
+    }
+
+    #[test]
+    fn text_and_unions_are_checked() {
+        assert_eq!(String::read(&mut &[2, 0xFF][..]), Err(Fault::NotUtf8));
+        assert_eq!(EventId::read(&mut &[2, b'x'][..]), Err(Fault::NotUuid));
+        assert_eq!(Option::<String>::read(&mut &[4][..]), Err(Fault::NoBranch(2)));
+        assert_eq!(Option::<String>::read(&mut &[1][..]), Err(Fault::NoBranch(-1)));
+    }
+}
