@@ -269,6 +269,8 @@ impl Worker {
             class: String::new(),
             error: String::new(),
             attempts: 0,
+            failed_at: 0,
+            head_offset: -1,
         }
     }
 
