@@ -7,7 +7,6 @@ mod doctor;
 mod error;
 mod event_view;
 pub(crate) mod offline;
-mod parked;
 mod ports;
 mod rooms;
 mod serving;

@@ -1,21 +1,17 @@
-//! Dead letters, from the topic that holds them.
+//! Dead letters, from the fold that the runners act on.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{collections::HashMap, sync::Arc};
 
 use meshlog_connectors::{
     api::{DeadLetter, DeadLetterId, DeadLetterSelection, DeadLetterView, EventView, Page, Timestamp},
     ports::{Answer, DeadLetters, PageRequest, Redrive},
     problem::{Code, Problem},
 };
-use meshlog_pipeline::{BATCH_LIMIT, Feed, LogError, NewEvent, ReadLimit};
-use meshlog_schemas::{Checkpoints, DeadLetterDiscarded, Event, EventId, Position, RedriveRequested, Topic, Trust};
+use meshlog_pipeline::{self as pipeline, LogError, NewEvent, ReadLimit};
+use meshlog_schemas::Position;
 
 use super::{blocking, problems};
-use crate::house::{
-    event_view::event_view,
-    parked::{Letter, Parked},
-    rooms::Rooms,
-};
+use crate::house::{event_view::event_view, rooms::Rooms};
 
 const SOURCE: &str = "/gateway/http";
 
@@ -24,39 +20,31 @@ const REDRIVES: usize = 1000;
 
 pub(super) struct DeadLettersPort {
     rooms: Arc<Rooms>,
-    parked: Arc<Mutex<(Feed, Parked)>>,
+    parked: Arc<pipeline::DeadLetterView>,
 }
 
 impl DeadLettersPort {
     pub(super) fn new(rooms: Arc<Rooms>) -> Self {
-        let feed = Feed::new(rooms.events.clone(), &[Topic::DeadLetters], Checkpoints::default());
-        Self { rooms, parked: Arc::new(Mutex::new((feed, Parked::default()))) }
+        let parked = Arc::new(pipeline::DeadLetterView::new(rooms.events.clone()));
+        Self { rooms, parked }
     }
 
     /// Looks at what is parked now.
     async fn look<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Rooms, &Parked) -> Result<T, Problem> + Send + 'static,
+        look: impl FnOnce(&Rooms, &pipeline::DeadLetterView) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let parked = self.parked.clone();
-        blocking(&self.rooms, move |rooms| {
-            // A fold that panicked half-way is taken up where its feed stands; events are whole.
-            let mut parked = parked.lock().unwrap_or_else(PoisonError::into_inner);
-            let (feed, parked) = &mut *parked;
-            loop {
-                let batch = feed.next(BATCH_LIMIT, None).map_err(problems::from_log)?;
-                if batch.entries.is_empty() {
-                    return look(rooms, parked);
-                }
-                batch.entries.iter().flatten().for_each(|event| parked.observe(event));
-            }
-        })
-        .await
+        blocking(&self.rooms, move |rooms| look(rooms, &parked)).await
     }
 
-    async fn append(&self, events: Vec<Event>) -> Result<Position, Problem> {
-        let new = |event| NewEvent::first(EventId::fresh(), SOURCE, Trust::Client, event);
-        let events = events.into_iter().map(new).collect();
+    /// The parked event of this id.
+    async fn one(&self, id: DeadLetterId) -> Result<Option<pipeline::DeadLetter>, Problem> {
+        let get = move |parked: &pipeline::DeadLetters| parked.get(&id.processor, id.position);
+        self.look(move |_, parked| parked.look(get).map_err(problems::from_log)).await
+    }
+
+    async fn append(&self, events: Vec<NewEvent>) -> Result<Position, Problem> {
         let receipts = self.rooms.events.append(events, None).await.map_err(problems::from_publish)?;
         let last = receipts.last().ok_or_else(|| Problem::internal("the log gave no receipt"))?;
         Ok(last.position)
@@ -65,118 +53,119 @@ impl DeadLettersPort {
 
 impl DeadLetters for DeadLettersPort {
     fn list(&self, selection: DeadLetterSelection, page: PageRequest) -> Answer<'_, Page<DeadLetter>> {
-        Box::pin(async move {
+        Box::pin(self.look(move |_, parked| {
             let from = page.cursor.as_deref().map(from_cursor).transpose()?;
-            let mut found = self
-                .look(move |_, parked| {
-                    let mut found: Vec<_> =
-                        parked.letters().map(|letter| (letter.first, view(parked, letter))).collect();
-                    found.retain(|(first, view)| from.is_none_or(|from| *first >= from) && selection.holds(view));
-                    found.sort_by_key(|(first, _)| *first);
-                    Ok(found)
-                })
-                .await?;
-            let next = found.get(page.items).map(|(first, _)| to_cursor(*first));
+            let (all, waiting) = selected(parked, &selection)?;
+            let mut found: Vec<_> =
+                all.into_iter().map(|letter| ((letter.parked.since, named(&letter)), letter)).collect();
+            found.retain(|(place, _)| from.as_ref().is_none_or(|from| place >= from));
+            found.sort_by(|(one, _), (other, _)| one.cmp(other));
+            let next = found.get(page.items).map(|((since, id), _)| format!("{since}-{id}"));
             found.truncate(page.items);
-            Ok(Page { items: found.into_iter().map(|(_, view)| view).collect(), next })
-        })
+            let items = found.iter().map(|(_, letter)| view(parked, letter, &waiting)).collect::<Result<_, _>>()?;
+            Ok(Page { items, next })
+        }))
     }
 
     fn get(&self, id: DeadLetterId) -> Answer<'_, Option<DeadLetterView>> {
         Box::pin(self.look(move |rooms, parked| {
-            let Some(letter) = parked.get(&id) else { return Ok(None) };
-            let (dead_letter, event) = (view(parked, letter), event_at(rooms, id.position)?);
+            let (all, waiting) = selected(parked, &DeadLetterSelection::default())?;
+            let Some(letter) = all.iter().find(|letter| named(letter) == id) else { return Ok(None) };
+            let (dead_letter, event) = (view(parked, letter, &waiting)?, event_at(rooms, id.position)?);
             Ok(Some(DeadLetterView { dead_letter, event }))
         }))
     }
 
     fn redrive(&self, id: DeadLetterId) -> Answer<'_, Option<Redrive>> {
         Box::pin(async move {
-            let found =
-                self.look(move |_, parked| Ok(parked.get(&id).map(|letter| head_or_request(parked, letter)))).await?;
-            match found {
-                None => Ok(None),
-                Some(Err(head)) => Ok(Some(Redrive::Waits(head))),
-                Some(Ok(request)) => Ok(Some(Redrive::Requested(self.append(vec![request]).await?))),
+            let Some(letter) = self.one(id).await? else { return Ok(None) };
+            if letter.head != letter.parked.position {
+                return Ok(Some(Redrive::Waits(DeadLetterId { processor: letter.processor, position: letter.head })));
             }
+            Ok(Some(Redrive::Requested(self.append(vec![request(&letter)]).await?)))
         })
     }
 
     fn redrive_all(&self, selection: DeadLetterSelection) -> Answer<'_, u64> {
         Box::pin(async move {
-            let requests: Vec<_> = self
-                .look(move |_, parked| {
-                    let selected = parked.letters().filter(|letter| selection.holds(&view(parked, letter)));
-                    Ok(selected.filter_map(|letter| head_or_request(parked, letter).ok()).collect())
-                })
-                .await?;
-            for chunk in requests.chunks(REDRIVES) {
-                self.append(chunk.to_vec()).await?;
+            let (letters, _) = self.look(move |_, parked| selected(parked, &selection)).await?;
+            let heads: Vec<_> = letters.iter().filter(|letter| letter.head == letter.parked.position).collect();
+            for chunk in heads.chunks(REDRIVES) {
+                self.append(chunk.iter().map(|letter| request(letter)).collect()).await?;
             }
-            Ok(requests.len() as u64)
+            Ok(heads.len() as u64)
         })
     }
 
     fn discard(&self, id: DeadLetterId, author: String, reason: String) -> Answer<'_, Option<Position>> {
         Box::pin(async move {
-            let discarded = self
-                .look(move |_, parked| {
-                    Ok(parked.get(&id).map(|letter| {
-                        let failed = &letter.failed;
-                        Event::DeadLetterDiscarded(DeadLetterDiscarded {
-                            processor: failed.processor.clone(),
-                            topic: failed.topic.clone(),
-                            partition: failed.partition,
-                            offset: failed.offset,
-                            key: failed.key.clone(),
-                            author,
-                            reason,
-                        })
-                    }))
-                })
-                .await?;
-            match discarded {
-                Some(event) => self.append(vec![event]).await.map(Some),
-                None => Ok(None),
-            }
+            let Some(letter) = self.one(id).await? else { return Ok(None) };
+            let (processor, position, key) = (&letter.processor, letter.parked.position, &letter.key);
+            let event = pipeline::dead_letter_discarded(SOURCE, processor, position, key, &author, &reason);
+            self.append(vec![event]).await.map(Some)
         })
     }
 }
 
-/// The request to redrive a dead letter, or the one that it waits behind.
-fn head_or_request(parked: &Parked, letter: &Letter) -> Result<Event, DeadLetterId> {
-    let head = parked.head(letter);
-    if head.id != letter.id {
-        return Err(head.id.clone());
+/// How many events wait behind each head.
+type Waiting = HashMap<DeadLetterId, u64>;
+
+/// What is selected of everything that is parked.
+fn selected(
+    parked: &pipeline::DeadLetterView,
+    selection: &DeadLetterSelection,
+) -> Result<(Vec<pipeline::DeadLetter>, Waiting), Problem> {
+    let all = |parked: &pipeline::DeadLetters| parked.list(selection.processor.as_deref(), None, usize::MAX);
+    let mut letters = parked.look(all).map_err(problems::from_log)?;
+    let mut waiting = Waiting::new();
+    for letter in letters.iter().filter(|letter| letter.head != letter.parked.position) {
+        let head = DeadLetterId { processor: letter.processor.clone(), position: letter.head };
+        *waiting.entry(head).or_default() += 1;
     }
-    let failed = &letter.failed;
-    Ok(Event::RedriveRequested(RedriveRequested {
-        processor: failed.processor.clone(),
-        topic: failed.topic.clone(),
-        partition: failed.partition,
-        offset: failed.offset,
-        key: failed.key.clone(),
-    }))
+    let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+    letters.retain(|letter| {
+        is(&selection.topic, letter.parked.position.partition.topic.name())
+            && is(&selection.key, &letter.key)
+            && is(&selection.class, letter.parked.class.name())
+    });
+    Ok((letters, waiting))
 }
 
-fn view(parked: &Parked, letter: &Letter) -> DeadLetter {
-    let (head, failed) = (parked.head(letter), &letter.failed);
-    let is_head = head.id == letter.id;
-    DeadLetter {
-        id: letter.id.to_string(),
-        processor: failed.processor.clone(),
-        position: letter.id.position.into(),
-        key: failed.key.clone(),
-        event_id: failed.event_id.clone(),
-        event_type: failed.event_type.clone(),
-        class: failed.class.clone(),
-        error: failed.error.clone(),
-        attempts: u32::try_from(failed.attempts).unwrap_or_default(),
+fn named(letter: &pipeline::DeadLetter) -> DeadLetterId {
+    DeadLetterId { processor: letter.processor.clone(), position: letter.parked.position }
+}
+
+fn request(letter: &pipeline::DeadLetter) -> NewEvent {
+    pipeline::redrive_requested(SOURCE, &letter.processor, letter.parked.position, &letter.key)
+}
+
+fn view(
+    parked: &pipeline::DeadLetterView,
+    letter: &pipeline::DeadLetter,
+    waiting: &Waiting,
+) -> Result<DeadLetter, Problem> {
+    let id = named(letter);
+    let said = parked.read(letter).map_err(problems::from_log)?;
+    let (event_id, event_type, error) = match said {
+        Some(said) => (said.event_id, said.event_type, said.error),
+        None => (String::new(), String::new(), "the dead letter itself cannot be read".to_owned()),
+    };
+    let state = &letter.parked;
+    Ok(DeadLetter {
+        id: id.to_string(),
+        processor: letter.processor.clone(),
+        position: state.position.into(),
+        key: letter.key.clone(),
+        event_id,
+        event_type,
+        class: state.class.name().to_owned(),
+        error,
+        attempts: state.attempts,
         // Failures of the first version were written without a time.
-        failed_at: (failed.failed_at > 0).then(|| Timestamp::from_micros(failed.failed_at)),
-        waits_behind: (!is_head).then_some(head.id.position.offset),
-        waiting: if is_head { parked.waiting(letter) } else { 0 },
-    }
+        failed_at: (state.since > 0).then(|| Timestamp::from_micros(state.since)),
+        waits_behind: (letter.head != state.position).then_some(letter.head.offset),
+        waiting: waiting.get(&id).copied().unwrap_or_default(),
+    })
 }
 
 /// The event at a position; `None` when it has been removed.
@@ -189,16 +178,8 @@ fn event_at(rooms: &Rooms, position: Position) -> Result<Option<EventView>, Prob
     }
 }
 
-/// A cursor as text: the place of the first report of a dead letter, which stands on one topic.
-fn to_cursor(first: Position) -> String {
-    format!("{}-{}", first.partition.id, first.offset)
-}
-
-fn from_cursor(cursor: &str) -> Result<Position, Problem> {
-    let parsed = cursor.split_once('-').and_then(|(id, offset)| {
-        let partition = meshlog_schemas::Partition { topic: Topic::DeadLetters, id: id.parse().ok()? };
-        Some(Position { partition, offset: offset.parse().ok()? })
-    });
+fn from_cursor(cursor: &str) -> Result<(i64, DeadLetterId), Problem> {
+    let parsed = cursor.split_once('-').and_then(|(since, id)| Some((since.parse().ok()?, id.parse().ok()?)));
     parsed.ok_or_else(|| {
         Problem::new(Code::BadCursor, "the cursor was not given out by this list", "begin again without a cursor")
     })
