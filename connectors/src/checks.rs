@@ -3,10 +3,15 @@
 //! Owns: the limits on what clients may send, and the problems that name them.
 //! Never: looks at the log or at a store.
 
+use meshlog_schemas::Topic;
+
 use crate::{
-    api::{NewMessage, NewSubscription, RebuildRequest, RecallRequest, VerifyRequest},
-    ports::CheckedMessage,
-    problem::{Code, Problem},
+    api::{
+        DeadLetterSelection, DiscardRequest, FAILURE_CLASSES, NewMessage, NewSubscription, RebuildRequest,
+        RecallRequest, VerifyRequest,
+    },
+    ports::{CheckedMessage, EventFilter},
+    problem::{Code, Problem, quote},
 };
 
 /// The largest text of a message, in bytes of UTF-8.
@@ -19,6 +24,8 @@ pub const QUERY_LIMIT: usize = 16 * 1024;
 pub const RECALL_LIMIT: u32 = 200;
 /// The most names one condition of a recall may list.
 pub const CONDITION_LIMIT: usize = 100;
+/// The longest reason for a discard, in bytes of UTF-8.
+pub const REASON_LIMIT: usize = 4096;
 
 /// Lets a message through to the log, or says what is wrong with it.
 ///
@@ -58,22 +65,53 @@ pub fn recall(request: &RecallRequest) -> Result<(), Problem> {
     }
     range("limit", request.limit.into(), 1, RECALL_LIMIT.into())?;
     for (field, names) in [("spaces", &request.spaces), ("threads", &request.threads), ("authors", &request.authors)] {
-        if names.len() > CONDITION_LIMIT {
-            let detail = format!("{field} lists {} names; at most {CONDITION_LIMIT} are allowed", names.len());
-            return Err(Problem::new(
-                Code::InvalidField,
-                detail,
-                "ask in several requests, or leave the condition out",
-            )
-            .with("field", field)
-            .with("limit", CONDITION_LIMIT)
-            .with("actual", names.len()));
-        }
-        for (index, entry) in names.iter().enumerate() {
-            name(&format!("{field}[{index}]"), entry)?;
-        }
+        condition(field, names)?;
     }
     Ok(())
+}
+
+/// Lets the conditions of a reader of events through, or says what is wrong with them (`invalid_field`).
+pub fn events(filter: &EventFilter) -> Result<(), Problem> {
+    condition("space", &filter.spaces)?;
+    condition("type", &filter.types)?;
+    optional_name("thread", filter.thread.as_deref())
+}
+
+/// Lets a selection of dead letters through, or says what is wrong with it (`invalid_field`, `unknown_topic`).
+pub fn dead_letters(selection: &DeadLetterSelection) -> Result<(), Problem> {
+    optional_name("processor", selection.processor.as_deref())?;
+    if let Some(name) = &selection.topic {
+        topic(name)?;
+    }
+    let Some(class) = selection.class.as_deref().filter(|class| !FAILURE_CLASSES.contains(class)) else {
+        return Ok(());
+    };
+    let detail = format!("class is \"{}\", which is no class of dead letters", quote(class));
+    Err(Problem::new(Code::InvalidField, detail, format!("send one of {}", FAILURE_CLASSES.join(", ")))
+        .with("field", "class")
+        .with("allowed", FAILURE_CLASSES.as_slice()))
+}
+
+/// Lets the decision to discard a dead letter through, or says what is wrong with it (`invalid_field`).
+pub fn discard(request: &DiscardRequest) -> Result<(), Problem> {
+    name("author", &request.author)?;
+    if request.reason.trim().is_empty() {
+        return Err(blank("reason"));
+    }
+    if request.reason.len() > REASON_LIMIT {
+        return Err(too_long("reason", REASON_LIMIT, request.reason.len()));
+    }
+    Ok(())
+}
+
+/// The topic of this name (`unknown_topic`).
+pub fn topic(name: &str) -> Result<Topic, Problem> {
+    name.parse().map_err(|_| {
+        let names = Topic::ALL.map(Topic::name);
+        let detail = format!("there is no topic \"{}\"", quote(name));
+        Problem::new(Code::UnknownTopic, detail, format!("use one of {}", names.join(", ")))
+            .with("allowed", names.as_slice())
+    })
 }
 
 /// Lets a subscription through, or says what is wrong with it (`invalid_field`).
@@ -121,6 +159,17 @@ pub fn range(field: &str, value: u64, least: u64, most: u64) -> Result<(), Probl
         .with("minimum", least)
         .with("limit", most)
         .with("actual", value))
+}
+
+fn condition(field: &str, names: &[String]) -> Result<(), Problem> {
+    if names.len() > CONDITION_LIMIT {
+        let detail = format!("{field} lists {} names; at most {CONDITION_LIMIT} are allowed", names.len());
+        return Err(Problem::new(Code::InvalidField, detail, "ask in several requests, or leave the condition out")
+            .with("field", field)
+            .with("limit", CONDITION_LIMIT)
+            .with("actual", names.len()));
+    }
+    names.iter().enumerate().try_for_each(|(index, entry)| name(&format!("{field}[{index}]"), entry))
 }
 
 fn optional_name(field: &str, value: Option<&str>) -> Result<(), Problem> {

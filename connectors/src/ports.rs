@@ -8,12 +8,13 @@
 use std::{pin::Pin, sync::Arc, time::Instant};
 
 use futures_util::Stream;
-use meshlog_schemas::{Checkpoints, Position};
+use meshlog_schemas::{Checkpoints, Offset, Partition, Position};
 
 use crate::{
     api::{
-        EventView, Message, NewSubscription, Page, ProcessorsView, ProjectionsView, Readiness, RebuildView,
-        RecallRequest, RecallResponse, Role, Subscription, Thread, Timestamp, TopicsView, VerifyReport, WaitLevel,
+        DeadLetter, DeadLetterId, DeadLetterSelection, DeadLetterView, EventView, Message, NewSubscription, Page,
+        ProcessorsView, ProjectionsView, Readiness, RebuildView, RecallRequest, RecallResponse, Role, Subscription,
+        Thread, Timestamp, TopicsView, VerifyReport, WaitLevel,
     },
     problem::{Code, Problem},
 };
@@ -21,8 +22,9 @@ use crate::{
 /// What a port answers, once it has.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send + 'a>>;
 
-/// Events as they are appended. It ends only when the log stops, or after an error.
-pub type Tail = Pin<Box<dyn Stream<Item = Result<EventView, Problem>> + Send>>;
+/// Batches of events as they are appended. It reads only when it is asked for the next batch, and holds no more than one.
+/// It ends only when the log stops, or after an error.
+pub type Tail = Pin<Box<dyn Stream<Item = Result<EventBatch, Problem>> + Send>>;
 
 /// Every port a gateway needs.
 #[derive(Clone)]
@@ -39,6 +41,8 @@ pub struct Ports {
     pub operations: Arc<dyn Operations>,
     /// Keeps who is to be told of what.
     pub subscriptions: Arc<dyn Subscriptions>,
+    /// Shows what could not be processed, and settles it.
+    pub dead_letters: Arc<dyn DeadLetters>,
 }
 
 /// Takes messages in.
@@ -73,13 +77,16 @@ pub trait Recall: Send + Sync {
     fn recall(&self, request: RecallRequest) -> Answer<'_, RecallResponse>;
 }
 
-/// Reads the log. Only the partitions that `from` names are read, each from its offset on.
+/// Reads the log. Only the partitions that `from` names are read, each from its offset on. Where that has been removed by
+/// retention, reading goes on at the first event that is kept, and the batch names the gap.
 pub trait Events: Send + Sync {
-    /// Events in the order of partition, then offset, as many as the limit allows and at least one if there is any.
-    fn read(&self, from: Checkpoints, limit: ReadLimit) -> Answer<'_, Vec<EventView>>;
+    /// Events that pass the filter, in the order of partition, then offset: as many as the limit allows and at least one
+    /// if there is any. Where looking for it would take too long, the batch may have none; its `next` says where to go on.
+    fn read(&self, from: Checkpoints, filter: EventFilter, limit: ReadLimit) -> Answer<'_, EventBatch>;
 
-    /// Events that are there, then events as they are appended; in the order of offsets within each partition.
-    fn tail(&self, from: Checkpoints) -> Answer<'_, Tail>;
+    /// Events that are there, then events as they are appended; in the order of offsets within each partition. A batch is
+    /// also given, without events, now and then when there are only events that do not pass the filter.
+    fn tail(&self, from: Checkpoints, filter: EventFilter) -> Answer<'_, Tail>;
 }
 
 /// Shows and steers processors and projections.
@@ -125,6 +132,35 @@ pub trait Subscriptions: Send + Sync {
 
     /// Removes a subscription and answers it; `None` when there is none of this id.
     fn remove(&self, id: String) -> Answer<'_, Option<Subscription>>;
+}
+
+/// Shows what could not be processed, and settles it.
+pub trait DeadLetters: Send + Sync {
+    /// The dead letters that nobody has settled yet, the oldest first.
+    fn list(&self, selection: DeadLetterSelection, page: PageRequest) -> Answer<'_, Page<DeadLetter>>;
+
+    /// A dead letter with its event; `None` when there is none, or when it has been settled.
+    fn get(&self, id: DeadLetterId) -> Answer<'_, Option<DeadLetterView>>;
+
+    /// Asks the processor to try the event again, and then those that wait behind it. `None` when there is no such dead
+    /// letter. Asking twice is safe.
+    fn redrive(&self, id: DeadLetterId) -> Answer<'_, Option<Redrive>>;
+
+    /// Asks for all that are selected and do not wait behind another, and answers how many these are.
+    fn redrive_all(&self, selection: DeadLetterSelection) -> Answer<'_, u64>;
+
+    /// Lets the processor go on without the event, and answers where this decision stands in the log. `None` when there is
+    /// no such dead letter.
+    fn discard(&self, id: DeadLetterId, author: String, reason: String) -> Answer<'_, Option<Position>>;
+}
+
+/// What became of the wish to redrive a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Redrive {
+    /// The request is durable, here.
+    Requested(Position),
+    /// The dead letter waits behind this one, which has to be settled first.
+    Waits(DeadLetterId),
 }
 
 /// A message that may be taken in: its fields have been checked, its defaults filled.
@@ -175,6 +211,54 @@ pub struct PageRequest {
     pub bytes: usize,
     /// The `next` of the piece before; `None` for the first. One that this list did not give out is [`Code::BadCursor`].
     pub cursor: Option<String>,
+}
+
+/// Which events to read; a condition that is empty holds for each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Only events of one of these spaces. The envelope tells; the body need not be read.
+    pub spaces: Vec<String>,
+    /// Only events of this thread.
+    pub thread: Option<String>,
+    /// Only events of one of these types.
+    pub types: Vec<String>,
+}
+
+impl EventFilter {
+    /// Whether an event with this envelope may pass. Its thread is not looked at.
+    pub fn admits(&self, space: Option<&str>, kind: &str) -> bool {
+        let of_space = || space.is_some_and(|space| self.spaces.iter().any(|wanted| wanted == space));
+        (self.spaces.is_empty() || of_space())
+            && (self.types.is_empty() || self.types.iter().any(|wanted| wanted == kind))
+    }
+
+    /// Whether the event passes.
+    pub fn passes(&self, event: &EventView) -> bool {
+        let of_thread = |wanted: &String| event.data["thread"].as_str() == Some(wanted);
+        self.admits(event.space.as_deref(), &event.kind) && self.thread.as_ref().is_none_or(of_thread)
+    }
+}
+
+/// What one reading of the log brought.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EventBatch {
+    /// Events that were to be read and have been removed.
+    pub gaps: Vec<Gap>,
+    /// The events that pass the filter, in the order of partition, then offset.
+    pub events: Vec<EventView>,
+    /// Where to go on: everything before has been read, whether it passed or not.
+    pub next: Checkpoints,
+}
+
+/// Events that were removed by retention before a reader came to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The partition.
+    pub partition: Partition,
+    /// The offset that was to be read next.
+    pub from: Offset,
+    /// The first offset that is kept.
+    pub start: Offset,
 }
 
 /// How much of the log to read at once.

@@ -106,12 +106,20 @@ codes! {
     UnknownRebuild = "unknown_rebuild", NOT_FOUND, "There is no such rebuild";
     /// No such subscription.
     UnknownSubscription = "unknown_subscription", NOT_FOUND, "There is no such subscription";
+    /// No such dead letter.
+    UnknownDeadLetter = "unknown_dead_letter", NOT_FOUND, "There is no such dead letter";
+    /// The dead letter waits behind another of its key, which has to be settled first.
+    DeadLetterWaits = "dead_letter_waits", CONFLICT, "The dead letter waits behind another";
+    /// Events between where the reader was and where the partition begins now have been removed by its retention.
+    EventsRemoved = "events_removed", GONE, "Events have been removed by retention";
     /// The projection is being rebuilt already.
     RebuildRunning = "rebuild_running", CONFLICT, "A rebuild is running";
     /// More work is under way than is allowed.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, "The server is busy";
     /// The log has no room left.
     LogFull = "log_full", SERVICE_UNAVAILABLE, "The log has no room left";
+    /// The disk below the log has no room left. The log takes events again once there is some.
+    StorageFull = "storage_full", INSUFFICIENT_STORAGE, "The disk is full";
     /// The log no longer takes events.
     LogStopped = "log_stopped", SERVICE_UNAVAILABLE, "The log has stopped";
     /// The server is being shut down.
@@ -201,6 +209,17 @@ impl Problem {
     }
 }
 
+/// The longest piece of a client's value that is repeated in a problem, in characters.
+const QUOTE_LIMIT: usize = 64;
+
+/// The text, or its beginning if it is long.
+pub(crate) fn quote(text: &str) -> String {
+    match text.char_indices().nth(QUOTE_LIMIT) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}...", &text[..end]),
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} ({})", self.details.detail, self.details.code)
@@ -244,9 +263,11 @@ mod tests {
 
     #[test]
     fn a_wait_before_the_next_try_is_a_header_too() {
-        let response = Problem::new(Code::LogFull, "no room", "free some").retry_after(7).into_response();
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(response.headers()[header::RETRY_AFTER], "7");
-        assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM_JSON);
+        for (code, status) in [(Code::LogFull, 503), (Code::StorageFull, 507)] {
+            let response = Problem::new(code, "no room", "free some").retry_after(7).into_response();
+            assert_eq!(response.status().as_u16(), status);
+            assert_eq!(response.headers()[header::RETRY_AFTER], "7");
+            assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM_JSON);
+        }
     }
 }

@@ -162,7 +162,7 @@ impl EventLog {
     /// As [`Log::read`]. An event that cannot be read is an entry, not an error.
     pub fn read(&self, partition: Partition, from: Offset, limit: ReadLimit) -> Result<Vec<Entry>, LogError> {
         let records = self.log.read(partition, from, limit)?;
-        Ok(records.into_iter().map(|record| self.to_entry(record)).collect())
+        Ok(records.into_iter().map(|record| self.entry(record)).collect())
     }
 
     /// All partitions of a topic.
@@ -187,7 +187,9 @@ impl EventLog {
         })
     }
 
-    fn to_entry(&self, record: Record) -> Entry {
+    /// Opens a record of this log. Who reads much and needs little reads records ([`Log::read`]), looks at their headers,
+    /// and opens only those it wants.
+    pub fn entry(&self, record: Record) -> Entry {
         let key = String::from_utf8_lossy(&record.key).into_owned();
         let (position, appended_at) = (record.position, record.appended_at);
         let unreadable = |key, envelope, cause| Box::new(Unreadable { position, appended_at, key, envelope, cause });

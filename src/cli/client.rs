@@ -100,6 +100,13 @@ impl Client {
         self.document(path, request.send_json(body))
     }
 
+    /// Sends a request without a body to a path, and answers the JSON document that comes back.
+    pub(super) fn post_bare<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let request = self.agent.post(self.address(path, &[]));
+        let response = request.config().timeout_global(Some(REQUEST_LIMIT)).build().send_empty();
+        self.document(path, response)
+    }
+
     /// Sends messages as JSON lines.
     pub(super) fn send_lines(&self, query: &[(&str, String)], lines: &[u8]) -> Result<MessagesAccepted, Failure> {
         let path = "/v1/messages";

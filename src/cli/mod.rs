@@ -6,6 +6,7 @@
 //! Never: opens the log or a store. That is done by the server, or by `house` on a stopped data directory.
 
 mod client;
+mod dead_letters;
 mod doctor;
 mod evaluate;
 mod failure;
@@ -14,6 +15,7 @@ mod model;
 mod output;
 mod patience;
 mod percent;
+mod processors;
 mod progress;
 mod recall;
 mod replay;
@@ -89,10 +91,14 @@ enum Command {
     Recall(recall::RecallArguments),
     /// List the threads of a space, or the messages of a thread
     Threads(threads::ThreadsArguments),
-    /// Follow a topic as events are appended
+    /// Follow topics as events are appended
     Tail(tail::TailArguments),
     /// Show topics, processors and projections, and how far each has come
     Topics(topics::TopicsArguments),
+    /// Show how each stage and projection fares: lag, rate, dead letters, last error
+    Processors(processors::ProcessorsArguments),
+    /// Show events that could not be processed, and redrive or discard them
+    DeadLetters(dead_letters::DeadLettersArguments),
     /// Rebuild projections from the log, and verify them against it
     Replay(replay::ReplayArguments),
     /// Look for what is wrong, and say what to do about it
@@ -159,6 +165,8 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Outcome, Failure>
         Command::Threads(arguments) => threads::run(context, arguments),
         Command::Tail(arguments) => tail::run(context, arguments),
         Command::Topics(arguments) => topics::run(context, arguments),
+        Command::Processors(arguments) => processors::run(context, arguments),
+        Command::DeadLetters(arguments) => dead_letters::run(context, arguments),
         Command::Replay(arguments) => replay::run(context, arguments),
         Command::Doctor(arguments) => doctor::run(context, arguments),
         Command::Evaluate(arguments) => evaluate::run(context, arguments),

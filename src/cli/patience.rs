@@ -16,6 +16,8 @@ pub(super) const LIMIT: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The statuses of a server that may take the same request later: busy or starting, and with a full disk.
+const BUSY: [u16; 2] = [503, 507];
 /// The fact of a problem with which a server asks for a pause, in seconds.
 const RETRY_AFTER: &str = "retry_after_seconds";
 
@@ -48,7 +50,7 @@ impl Patience {
     fn pause(&self, failure: &Failure, waited: Duration) -> Option<Duration> {
         let asked = match failure {
             Failure::Unreachable { .. } => None,
-            Failure::Refused(problem) if problem.status == 503 => {
+            Failure::Refused(problem) if BUSY.contains(&problem.status) => {
                 problem.facts.get(RETRY_AFTER).and_then(serde_json::Value::as_u64).map(Duration::from_secs)
             }
             _ => return None,
@@ -91,6 +93,7 @@ mod tests {
         check(refused(busy.clone().retry_after(7)), 0, 0, Some(7000));
         check(refused(busy.clone().retry_after(90)), 0, 0, None);
         check(refused(busy), 1, 0, Some(400));
+        check(refused(Problem::new(Code::StorageFull, "no room", "free some").retry_after(5)), 0, 0, Some(5000));
     }
 
     #[test]

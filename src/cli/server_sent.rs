@@ -7,15 +7,15 @@ use std::io::{self, BufRead};
 /// The longest line of a stream, in bytes; a message of the largest size fits many times.
 const LINE_LIMIT: usize = 64 * 1024 * 1024;
 
-/// One event of a stream.
+/// One event of a stream, or an id between events.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Frame {
     /// What to come back with after a lost connection.
     pub(super) id: Option<String>,
     /// Its type, `message` when none is named.
     pub(super) event: String,
-    /// What it carries.
-    pub(super) data: String,
+    /// What it carries; `None` when only an id came, which a client remembers and shows nothing for.
+    pub(super) data: Option<String>,
 }
 
 /// Reads up to the end of the next event; `None` when the stream ends before it.
@@ -24,29 +24,28 @@ pub(super) struct Frame {
 /// When the connection fails, or sends something that is no event stream.
 pub(super) fn next(stream: &mut impl BufRead) -> io::Result<Option<Frame>> {
     let mut frame = Frame::default();
-    let mut data: Option<String> = None;
     while let Some(line) = line(stream)? {
         if line.is_empty() {
-            let Some(text) = data.take() else {
+            if frame.data.is_none() && frame.id.is_none() {
                 frame = Frame::default();
                 continue;
-            };
+            }
             if frame.event.is_empty() {
                 frame.event = "message".to_owned();
             }
-            return Ok(Some(Frame { data: text, ..frame }));
+            return Ok(Some(frame));
         }
         let (field, value) = line.split_once(':').unwrap_or((&line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
             "id" => frame.id = Some(value.to_owned()),
             "event" => frame.event = value.to_owned(),
-            "data" => match &mut data {
+            "data" => match &mut frame.data {
                 Some(text) => {
                     text.push('\n');
                     text.push_str(value);
                 }
-                None => data = Some(value.to_owned()),
+                None => frame.data = Some(value.to_owned()),
             },
             // Comments, which keep the connection alive, and fields of later times.
             _ => {}
@@ -79,7 +78,7 @@ mod tests {
     }
 
     fn frame(id: Option<&str>, event: &str, data: &str) -> Frame {
-        Frame { id: id.map(str::to_owned), event: event.to_owned(), data: data.to_owned() }
+        Frame { id: id.map(str::to_owned), event: event.to_owned(), data: Some(data.to_owned()) }
     }
 
     #[test]
@@ -89,6 +88,12 @@ mod tests {
             frames(stream),
             [frame(Some("messages/0/3;0=4"), "a.b", "{\"x\":1}"), frame(None, "message", "one\ntwo")]
         );
+    }
+
+    #[test]
+    fn an_id_without_data_is_told() {
+        let id = Frame { id: Some("0=4".to_owned()), event: "message".to_owned(), data: None };
+        assert_eq!(frames(": nothing shown\nid: 0=4\n\nevent: a\n\ndata: x\n\n"), [id, frame(None, "message", "x")]);
     }
 
     #[test]

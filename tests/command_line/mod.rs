@@ -1,5 +1,6 @@
 //! The command line as scripts and people meet it: the real binary against a small server made for the test.
 
+mod dead_letters;
 mod evaluate;
 mod import;
 mod outcomes;

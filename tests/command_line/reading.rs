@@ -118,6 +118,39 @@ fn topics_processors_and_projections_are_shown_as_tables_or_as_one_document() {
 }
 
 #[test]
+fn processors_are_shown_with_lag_rate_and_dead_letters() {
+    let server = overview(0);
+    let shown = stdout(&run(&server.url, ["processors"]));
+    let row = shown.lines().nth(1).unwrap_or_default().split_whitespace().collect::<Vec<_>>();
+    // What an older server does not say is nothing.
+    assert_eq!(row, ["embed", "stage", "running", "3", "1.2", "0.0", "0", "-"]);
+    let document = parsed(&stdout(&run(&server.url, ["processors", "--json"])));
+    assert_eq!(document["processors"][0]["parked"], 0);
+}
+
+#[test]
+fn topics_say_how_long_events_are_kept_and_what_an_acknowledgement_promises() {
+    let server = Server::start(|request| match request.path.as_str() {
+        "/v1/topics" => {
+            Reply::ok(json!({"topics": [{"name": "messages", "partitions": [{"partition": 0, "start": 4, "end": 7}],
+            "retention": {"max_age_seconds": 86400, "max_bytes": null, "held_by": ["text"], "bytes": 1234567}}],
+            "durability": {"mode": "interval", "promise": "the last second may be lost"},
+            "log": {"state": "full", "reason": "the disk is full"}}))
+        }
+        "/v1/processors" => Reply::ok(json!({"processors": []})),
+        _ => Reply::ok(json!({"projections": []})),
+    });
+    let shown = stdout(&run(&server.url, ["topics"]));
+    for line in [
+        "messages  0          4      7    1.2 MB  1 d; more for text",
+        "log: full: the disk is full",
+        "durability interval: the last second may be lost",
+    ] {
+        assert!(shown.contains(line), "{line}:\n{shown}");
+    }
+}
+
+#[test]
 fn a_reader_that_stops_reading_ends_the_command_quietly() {
     // Far more than a pipe holds, so that writing must fail.
     let server = overview(20_000);

@@ -72,3 +72,31 @@ fn with_json_each_event_is_one_object_on_a_line() {
     let events: Vec<_> = shown.lines().map(parsed).collect();
     assert_eq!(events, [event(5), event(6)]);
 }
+
+#[test]
+fn an_id_between_events_is_remembered_and_a_gap_is_told() {
+    let mut streams = 0;
+    let server = Server::start(move |_| {
+        streams += 1;
+        let problem = |code: &str, detail: &str| {
+            let problem =
+                json!({"type": "x", "title": "x", "status": 410, "code": code, "detail": detail, "help": "x"});
+            format!("event: problem\ndata: {problem}\n\n")
+        };
+        match streams {
+            1 => Reply::Stream(frame(5) + "id: 0=90,1=9\n\n"),
+            2 => {
+                Reply::Stream(format!("id: 0=95,1=9\n{}", problem("events_removed", "90 to 95 are gone")) + &frame(95))
+            }
+            _ => Reply::Stream(problem("internal", "the log failed")),
+        }
+    });
+    let output = run(&server.url, ["tail", "--from", "5", "--space", "home", "--space", "work", "--thread", "a b"]);
+    assert_eq!((code(&output), stdout(&output).lines().count()), (1, 2), "{output:?}");
+    assert!(stderr(&output).contains("note: 90 to 95 are gone"), "{output:?}");
+    let requests = server.requests();
+    let asked = "/v1/events?topic=messages&from=5&space=home&space=work&thread=a%20b";
+    assert!(requests.iter().all(|request| request.path == asked), "{requests:?}");
+    let ids: Vec<_> = requests.iter().map(|request| request.headers.get("last-event-id").map(String::as_str)).collect();
+    assert_eq!(ids, [None, Some("0=90,1=9"), Some("messages/0/95;0=96,1=9")]);
+}

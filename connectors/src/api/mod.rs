@@ -3,6 +3,7 @@
 //! Owns: the names, defaults and meanings of fields; the OpenAPI document is generated from these types.
 //! Never: holds behaviour. Requests are refused in [`crate::checks`].
 
+mod dead_letter;
 mod event;
 mod message;
 mod page;
@@ -19,11 +20,15 @@ mod topic;
 mod verification;
 mod wait;
 
+pub use dead_letter::{
+    DeadLetter, DeadLetterId, DeadLetterRequest, DeadLetterSelection, DeadLetterView, DiscardRequest, FAILURE_CLASSES,
+    InvalidDeadLetterId, RedrivesRequested,
+};
 pub use event::EventView;
 pub use message::{Accepted, LineError, Message, MessageAccepted, MessagesAccepted, NewMessage, Receipt, Role};
 pub use page::Page;
 pub use position::PositionView;
-pub use processor::{CheckpointView, ProcessorView, ProcessorsView};
+pub use processor::{CheckpointView, PartitionProgress, ProcessorView, ProcessorsView};
 pub use projection::{ProjectionView, ProjectionsView};
 pub use readiness::Readiness;
 pub use rebuild::{RebuildRequest, RebuildView, RebuildsView};
@@ -31,7 +36,7 @@ pub use recall::{RecallRequest, RecallResponse, RecallResult, mark_matches};
 pub use subscription::{NewSubscription, Subscription};
 pub use thread::Thread;
 pub use timestamp::{InvalidTimestamp, Timestamp};
-pub use topic::{PartitionView, TopicView, TopicsView};
+pub use topic::{DurabilityView, LogView, PartitionView, RetentionView, TopicView, TopicsView};
 pub use verification::{Verification, VerifyReport, VerifyRequest};
 pub use wait::{UnknownWaitLevel, WaitLevel};
 

@@ -3,11 +3,13 @@
 //! Owns: the problems of form (not UTF-8, not JSON, unknown, missing, doubled or mistyped fields).
 //! Never: judges values; see [`crate::checks`].
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
-use super::tree::{Fault, Tree, quote};
-use crate::problem::{Code, Problem};
+use super::tree::{Fault, Tree};
+use crate::problem::{Code, Problem, quote};
 
 /// Reads one JSON object.
 ///
@@ -19,12 +21,20 @@ pub(super) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     typed(tree)
 }
 
-/// Gives the pairs of a query string a type.
+/// Gives the pairs of a query string a type. A name that comes several times is a list.
 ///
 /// # Errors
 /// A problem of form with its field.
 pub(super) fn query<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, Problem> {
-    typed(Tree::Object(pairs.into_iter().map(|(name, value)| (name, Tree::Word(value))).collect()))
+    let mut fields: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in pairs {
+        fields.entry(name).or_default().push(value);
+    }
+    let tree = |mut values: Vec<String>| match values.len() {
+        1 => Tree::Word(values.remove(0)),
+        _ => Tree::Words(values),
+    };
+    typed(Tree::Object(fields.into_iter().map(|(name, values)| (name, tree(values))).collect()))
 }
 
 /// The sender's own id of a message that could be read only in part.
@@ -73,10 +83,8 @@ fn of_fault(path: &Path, fault: Fault) -> Problem {
             let detail = format!("the field \"{field}\" is missing");
             Problem::new(Code::MissingField, detail, format!("send {field}")).with("field", field)
         }
-        Fault::DuplicateField(field) => {
-            let detail = format!("the field \"{field}\" is given twice");
-            Problem::new(Code::DuplicateField, detail, format!("send {field} once")).with("field", field)
-        }
+        Fault::DuplicateField(field) => duplicate(field),
+        Fault::Repeated => duplicate(&name(path)),
         Fault::WrongType { found, expected } => of_value(Code::WrongType, path, &found, &expected),
         Fault::OutOfRange { found, expected } => of_value(Code::OutOfRange, path, &found, &expected),
         Fault::Invalid { found, expected } => of_value(Code::InvalidField, path, &found, &expected),
@@ -91,6 +99,11 @@ fn of_fault(path: &Path, fault: Fault) -> Problem {
                 .with("field", field)
         }
     }
+}
+
+fn duplicate(field: &str) -> Problem {
+    let detail = format!("the field \"{field}\" is given twice");
+    Problem::new(Code::DuplicateField, detail, format!("send {field} once")).with("field", field)
 }
 
 fn of_value(code: Code, path: &Path, found: &str, expected: &str) -> Problem {

@@ -20,13 +20,14 @@ use tower::ServiceExt;
 use super::router;
 use crate::{
     api::{
-        CheckpointView, EventView, Message, NewSubscription, Page, PartitionView, ProcessorView, ProcessorsView,
-        ProjectionView, ProjectionsView, Readiness, RebuildView, RecallRequest, RecallResponse, RecallResult,
+        CheckpointView, DeadLetter, DeadLetterId, DeadLetterSelection, DeadLetterView, DurabilityView, EventView,
+        LogView, Message, NewSubscription, Page, PartitionView, ProcessorView, ProcessorsView, ProjectionView,
+        ProjectionsView, Readiness, RebuildView, RecallRequest, RecallResponse, RecallResult, RetentionView,
         Subscription, Thread, Timestamp, TopicView, TopicsView, Verification, VerifyReport, WaitLevel, mark_matches,
     },
     ports::{
-        Answer, CheckedMessage, Conversations, Digests, Events, Ingest, Operations, PageRequest, Ports, ReadLimit,
-        Recall, Refusal, Stored, Subscriptions, Tail,
+        Answer, CheckedMessage, Conversations, DeadLetters, Digests, EventBatch, EventFilter, Events, Gap, Ingest,
+        Operations, PageRequest, Ports, ReadLimit, Recall, Redrive, Refusal, Stored, Subscriptions, Tail,
     },
     problem::{Code, Problem},
 };
@@ -52,6 +53,10 @@ struct State {
     rebuilds: Vec<RebuildView>,
     subscriptions: Vec<Subscription>,
     unready: Vec<String>,
+    /// The first offset of each partition that has not been removed.
+    starts: [u64; 2],
+    dead_letters: Vec<DeadLetter>,
+    requests: u64,
 }
 
 impl Fake {
@@ -68,6 +73,7 @@ impl Fake {
             events: self.clone(),
             operations: self.clone(),
             subscriptions: self.clone(),
+            dead_letters: self.clone(),
         }
     }
 
@@ -103,11 +109,47 @@ impl Fake {
         self.state().messages.iter().map(|message| message.text.clone()).collect()
     }
 
+    /// Removes the events of a partition before an offset.
+    pub(super) fn remove_before(&self, partition: usize, offset: u64) {
+        self.state().starts[partition] = offset;
+    }
+
+    /// Sets the message at this place aside as a dead letter.
+    pub(super) fn park(&self, processor: &str, partition: u32, offset: u64, class: &str, waits_behind: Option<u64>) {
+        let mut state = self.state();
+        let event = state.partition(partition).nth(offset as usize).expect("the event is there");
+        if let Some(head) = waits_behind {
+            let head = state.dead_letters.iter_mut().find(|known| known.position.offset == head);
+            head.expect("the head failed first").waiting += 1;
+        }
+        let place = Position { partition: Partition { topic: Topic::Messages, id: partition }, offset };
+        let id = DeadLetterId { processor: processor.to_owned(), position: place };
+        state.dead_letters.push(DeadLetter {
+            id: id.to_string(),
+            processor: id.processor,
+            position: place.into(),
+            key: event.key,
+            event_id: event.id,
+            event_type: event.kind,
+            class: class.to_owned(),
+            error: "no".to_owned(),
+            attempts: 1,
+            failed_at: Some(Timestamp::from_micros(NOON)),
+            waits_behind,
+            waiting: 0,
+        });
+    }
+
     /// Appends a message without going through the gateway.
     pub(super) fn append(&self, thread: &str, text: &str) -> Position {
+        self.append_to("main", thread, text)
+    }
+
+    /// Appends a message to a space.
+    pub(super) fn append_to(&self, space: &str, thread: &str, text: &str) -> Position {
         let message = CheckedMessage {
             source_id: None,
-            space: "main".to_owned(),
+            space: space.to_owned(),
             thread: thread.to_owned(),
             author: "Ada".to_owned(),
             role: Default::default(),
@@ -151,15 +193,29 @@ impl Fake {
 }
 
 impl State {
-    fn events(&self, from: &Checkpoints) -> Vec<EventView> {
-        let wanted: BTreeMap<_, _> = from.iter().collect();
-        let messages = self.messages.iter().filter(|message| {
-            let position = position(message);
-            wanted.get(&position.partition).is_some_and(|next| position.offset >= *next)
-        });
-        let mut events: Vec<_> = messages.map(event).collect();
-        events.sort_by_key(|event| (event.position.partition, event.position.offset));
-        events
+    fn partition(&self, id: u32) -> impl Iterator<Item = EventView> {
+        self.messages.iter().filter(move |message| message.position.partition == id).map(event)
+    }
+
+    fn read(&self, from: &Checkpoints, filter: &EventFilter, events: usize) -> EventBatch {
+        let mut batch = EventBatch { next: from.clone(), ..EventBatch::default() };
+        for (partition, from) in from.iter() {
+            let start = self.starts[partition.id as usize];
+            if from < start {
+                batch.gaps.push(Gap { partition, from, start });
+                batch.next.advance(partition, start);
+            }
+            for event in self.partition(partition.id).skip(from.max(start) as usize) {
+                if batch.events.len() == events {
+                    return batch;
+                }
+                batch.next.advance(partition, event.position.offset + 1);
+                if filter.passes(&event) {
+                    batch.events.push(event);
+                }
+            }
+        }
+        batch
     }
 
     fn end(&self, partition: u32) -> u64 {
@@ -185,7 +241,7 @@ fn event(message: &Message) -> EventView {
         correlation_id: None,
         traceparent: None,
         trust: None,
-        data: serde_json::json!({ "text": message.text }),
+        data: serde_json::json!({ "text": message.text, "thread": message.thread_id }),
         unreadable: None,
         appended_at: Timestamp::from_micros(NOON),
     }
@@ -283,33 +339,29 @@ impl Recall for Fake {
 }
 
 impl Events for Fake {
-    fn read(&self, from: Checkpoints, limit: ReadLimit) -> Answer<'_, Vec<EventView>> {
-        let mut events = self.state().events(&from);
-        events.truncate(limit.events);
-        answer(Ok(events))
+    fn read(&self, from: Checkpoints, filter: EventFilter, limit: ReadLimit) -> Answer<'_, EventBatch> {
+        answer(Ok(self.state().read(&from, &filter, limit.events)))
     }
 
-    fn tail(&self, from: Checkpoints) -> Answer<'_, Tail> {
+    /// Batches of two events, so that tests meet the seams.
+    fn tail(&self, from: Checkpoints, filter: EventFilter) -> Answer<'_, Tail> {
         let state = Arc::clone(&self.state);
         let appended = self.appended.subscribe();
         let next = move |(mut from, mut appended): (Option<Checkpoints>, watch::Receiver<usize>)| {
-            let state = Arc::clone(&state);
+            let (state, filter) = (Arc::clone(&state), filter.clone());
             async move {
-                let mut places = from.take()?;
+                let places = from.take()?;
                 loop {
-                    let found = state.lock().expect("no test panics with the state").events(&places).into_iter().next();
-                    match found {
-                        Some(event) if event.data["text"] == "break the log" => {
-                            let problem = Problem::new(Code::LogStopped, "the log has stopped", "start it");
-                            return Some((Err(problem), (None, appended)));
-                        }
-                        Some(event) => {
-                            let partition = Partition { topic: Topic::Messages, id: event.position.partition };
-                            places.advance(partition, event.position.offset + 1);
-                            return Some((Ok(event), (Some(places), appended)));
-                        }
-                        None => appended.changed().await.ok()?,
+                    let batch = state.lock().expect("no test panics with the state").read(&places, &filter, 2);
+                    if batch.events.iter().any(|event| event.data["text"] == "break the log") {
+                        let problem = Problem::new(Code::LogStopped, "the log has stopped", "start it");
+                        return Some((Err(problem), (None, appended)));
                     }
+                    if batch.next != places {
+                        let next = batch.next.clone();
+                        return Some((Ok(batch), (Some(next), appended)));
+                    }
+                    appended.changed().await.ok()?;
                 }
             }
         };
@@ -320,9 +372,16 @@ impl Events for Fake {
 impl Operations for Fake {
     fn topics(&self) -> Answer<'_, TopicsView> {
         let state = self.state();
-        let partitions = [0, 1].map(|partition| PartitionView { partition, start: 0, end: state.end(partition) });
-        let messages = TopicView { name: "messages".to_owned(), partitions: partitions.into() };
-        answer(Ok(TopicsView { topics: vec![messages] }))
+        let partitions = [0, 1].map(|partition| {
+            let start = state.starts[partition as usize];
+            PartitionView { partition, start, end: state.end(partition) }
+        });
+        let retention = RetentionView { max_age_seconds: Some(3600), ..RetentionView::default() };
+        let messages = TopicView { name: "messages".to_owned(), partitions: partitions.into(), retention };
+        let promise = "an acknowledged write survives the loss of power".to_owned();
+        let durability = Some(DurabilityView { mode: "always".to_owned(), promise });
+        let log = Some(LogView { state: "writing".to_owned(), reason: None });
+        answer(Ok(TopicsView { topics: vec![messages], durability, log }))
     }
 
     fn processors(&self) -> Answer<'_, ProcessorsView> {
@@ -332,11 +391,9 @@ impl Operations for Fake {
             state: "running".to_owned(),
             inputs: vec!["messages".to_owned()],
             checkpoint: vec![CheckpointView { topic: "messages".to_owned(), partition: 0, next: 3 }],
-            lag_events: 0,
-            lag_seconds: 0.0,
-            last_error: None,
             processed: 3,
-            skipped: 0,
+            rate: 0.5,
+            ..ProcessorView::default()
         };
         answer(Ok(ProcessorsView { processors: vec![processor] }))
     }
@@ -423,6 +480,58 @@ impl Subscriptions for Fake {
         let mut state = self.state();
         let found = state.subscriptions.iter().position(|subscription| subscription.id == id);
         answer(Ok(found.map(|index| state.subscriptions.remove(index))))
+    }
+}
+
+impl Fake {
+    /// The next position on the topic of dead letters, where a request stands.
+    fn request(&self) -> Position {
+        let mut state = self.state();
+        state.requests += 1;
+        Position { partition: Partition { topic: Topic::DeadLetters, id: 0 }, offset: state.requests - 1 }
+    }
+
+    fn parked(&self, id: &DeadLetterId) -> Option<DeadLetter> {
+        self.state().dead_letters.iter().find(|known| known.id == id.to_string()).cloned()
+    }
+}
+
+impl DeadLetters for Fake {
+    fn list(&self, selection: DeadLetterSelection, request: PageRequest) -> Answer<'_, Page<DeadLetter>> {
+        let state = self.state();
+        let selected = state.dead_letters.iter().filter(|known| selection.holds(known));
+        answer(page(selected.cloned().collect(), &request))
+    }
+
+    fn get(&self, id: DeadLetterId) -> Answer<'_, Option<DeadLetterView>> {
+        let found = self.parked(&id).map(|dead_letter| {
+            let Position { partition, offset } = id.position;
+            let event = self.state().partition(partition.id).nth(offset as usize);
+            DeadLetterView { dead_letter, event }
+        });
+        answer(Ok(found))
+    }
+
+    fn redrive(&self, id: DeadLetterId) -> Answer<'_, Option<Redrive>> {
+        let found = self.parked(&id).map(|dead_letter| match dead_letter.waits_behind {
+            None => Redrive::Requested(self.request()),
+            Some(offset) => Redrive::Waits(DeadLetterId { position: Position { offset, ..id.position }, ..id }),
+        });
+        answer(Ok(found))
+    }
+
+    fn redrive_all(&self, selection: DeadLetterSelection) -> Answer<'_, u64> {
+        let state = self.state();
+        let heads = state.dead_letters.iter().filter(|known| known.waits_behind.is_none() && selection.holds(known));
+        answer(Ok(heads.count() as u64))
+    }
+
+    fn discard(&self, id: DeadLetterId, _author: String, _reason: String) -> Answer<'_, Option<Position>> {
+        let found = self.parked(&id).map(|dead_letter| {
+            self.state().dead_letters.retain(|known| known.id != dead_letter.id);
+            self.request()
+        });
+        answer(Ok(found))
     }
 }
 

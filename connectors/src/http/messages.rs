@@ -108,7 +108,7 @@ impl WriteQuery {
         let Some(name) = self.wait else { return Ok(None) };
         let level = name.parse().map_err(|_| {
             let names = WaitLevel::ALL.map(WaitLevel::name);
-            let detail = format!("there is no wait level \"{}\"", super::tree::quote(&name));
+            let detail = format!("there is no wait level \"{}\"", crate::problem::quote(&name));
             Problem::new(Code::UnknownWaitLevel, detail, format!("wait for one of {}", names.join(", ")))
                 .with("field", "wait")
                 .with("allowed", names.as_slice())

@@ -5,6 +5,7 @@
 //! request is bounded, and a client that sends faster than the log takes is not read from.
 //! Never: knows where an answer comes from. It asks the [`Ports`].
 
+mod dead_letters;
 mod decode;
 mod events;
 mod extract;
@@ -20,6 +21,7 @@ mod openapi;
 mod operations;
 mod rebuilds;
 mod recall;
+mod stall;
 mod subscriptions;
 mod threads;
 mod tree;
@@ -31,7 +33,6 @@ use axum::{
     extract::{MatchedPath, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    serve::ListenerExt,
 };
 use futures_util::FutureExt;
 use tokio::{net::TcpListener, sync::watch, time::Instant};
@@ -39,13 +40,16 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     ports::Ports,
-    problem::{Code, Problem},
+    problem::{Code, Problem, quote},
 };
 
 pub use openapi::document;
+use stall::Unstalled;
 
 /// How long the requests under way may take to finish after the shutdown begins.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+/// How long a client may take nothing of an answer that is there for it.
+const STALL_LIMIT: Duration = Duration::from_secs(60);
 
 /// What every handler shares.
 #[derive(Clone)]
@@ -75,7 +79,8 @@ pub fn router(ports: Ports) -> Router {
 }
 
 /// Serves the gateway until `shutdown` completes. Then no connection is accepted any more, event streams and waits end,
-/// and requests under way are finished, for 30 seconds at most.
+/// and requests under way are finished, for 30 seconds at most. A client that takes nothing of its answer for a minute is
+/// cut off at any time.
 ///
 /// # Errors
 /// When the listener fails for good; failures of single connections are not errors.
@@ -84,15 +89,18 @@ pub async fn serve(
     ports: Ports,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    serve_patiently(listener, ports, shutdown, STALL_LIMIT).await
+}
+
+async fn serve_patiently(
+    listener: TcpListener,
+    ports: Ports,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    stall_limit: Duration,
+) -> io::Result<()> {
     let (announce, mut closing) = watch::channel(false);
     let router = assemble(ports, closing.clone());
-    // Without this the last small packet of an answer may wait for the client's acknowledgement.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps its packets back");
-        }
-    });
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+    let server = axum::serve(Unstalled::new(listener, stall_limit), router).with_graceful_shutdown(async move {
         shutdown.await;
         announce.send_replace(true);
     });
@@ -135,6 +143,11 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(operations::verify))
         .routes(routes!(subscriptions::add, subscriptions::list))
         .routes(routes!(subscriptions::remove))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::redrive_all))
+        .routes(routes!(dead_letters::show))
+        .routes(routes!(dead_letters::redrive))
+        .routes(routes!(dead_letters::discard))
 }
 
 fn assemble(ports: Ports, closing: watch::Receiver<bool>) -> Router {
@@ -164,12 +177,12 @@ async fn observe(State(gateway): State<Gateway>, request: Request, next: Next) -
 }
 
 async fn unknown_route(request: Request) -> Problem {
-    let detail = format!("there is no route {}", tree::quote(request.uri().path()));
+    let detail = format!("there is no route {}", quote(request.uri().path()));
     Problem::new(Code::UnknownRoute, detail, "GET /openapi.json lists every route")
 }
 
 async fn method_not_allowed(request: Request) -> Problem {
-    let detail = format!("{} does not allow {}", tree::quote(request.uri().path()), request.method());
+    let detail = format!("{} does not allow {}", quote(request.uri().path()), request.method());
     Problem::new(Code::MethodNotAllowed, detail, "the Allow header names the methods that the route allows")
 }
 
@@ -304,6 +317,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_client_that_takes_nothing_is_cut_off_and_its_stream_is_given_up() {
+        let fake = Fake::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        let limit = Duration::from_millis(50);
+        let server = tokio::spawn(serve_patiently(listener, fake.ports(), std::future::pending(), limit));
+        let text = "x".repeat(1024 * 1024);
+        // More than the buffers of both ends hold.
+        for _ in 0..64 {
+            fake.append("t", &text);
+        }
+        let head = "GET /v1/events?topic=messages&from=start HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n";
+        let mut stalled = request(address, head).await;
+        until(&mut stalled, "data: ").await;
+        loop {
+            let asked = "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+            if rest(request(address, asked).await).await.contains("\nmeshlog_http_tails 0\n") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        server.abort();
+    }
+
+    #[tokio::test]
     async fn waits_end_when_the_server_stops_and_the_write_is_acknowledged() {
         let fake = Fake::new();
         let (address, stop, server) = start(&fake).await;
@@ -333,13 +371,15 @@ mod tests {
     }
 
     /// The routes that take a body, with the media types they read.
-    const POSTS: [(&str, &str); 6] = [
+    const POSTS: [(&str, &str); 8] = [
         ("/v1/messages", "application/json"),
         ("/v1/messages", "application/x-ndjson"),
         ("/v1/recall", "application/json"),
         ("/v1/rebuilds", "application/json"),
         ("/v1/verifications", "application/json"),
         ("/v1/subscriptions", "application/json"),
+        ("/v1/dead-letters/redrive", "application/json"),
+        ("/v1/dead-letters/route~messages~0~0/discard", "application/json"),
     ];
 
     /// Bytes of every kind, and JSON that is nearly what the routes want.
@@ -356,6 +396,8 @@ mod tests {
             "limit",
             "projection",
             "subscriber",
+            "processor",
+            "reason",
             "moon",
         ]);
         let value = prop_oneof![
@@ -385,7 +427,8 @@ mod tests {
         let problem = reply.problem();
         // The fakes refuse what does not exist; everything else was refused by the gateway.
         prop_assert!(
-            problem.status() != StatusCode::NOT_FOUND || problem.code() == "unknown_projection",
+            problem.status() != StatusCode::NOT_FOUND
+                || ["unknown_projection", "unknown_topic"].contains(&problem.code()),
             "{problem:?}"
         );
         Ok(())
@@ -406,7 +449,7 @@ mod tests {
         #[test]
         fn whatever_the_query_the_answer_is_a_success_or_a_problem(query in "[ -~&&[^#<>\"`{}|\\\\^ ]]{0,60}") {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
-            for uri in ["/v1/threads", "/v1/events", "/v1/projections", "/v1/subscriptions"] {
+            for uri in ["/v1/threads", "/v1/events", "/v1/projections", "/v1/subscriptions", "/v1/dead-letters"] {
                 let reply = runtime.block_on(ask(Fake::new().router(), plain("GET", &format!("{uri}?{query}"))));
                 answered_well(&reply)?;
             }

@@ -145,6 +145,11 @@ mod tests {
             "post /v1/subscriptions",
             "get /v1/subscriptions",
             "delete /v1/subscriptions/{id}",
+            "get /v1/dead-letters",
+            "get /v1/dead-letters/{id}",
+            "post /v1/dead-letters/{id}/redrive",
+            "post /v1/dead-letters/{id}/discard",
+            "post /v1/dead-letters/redrive",
         ];
         assert_eq!(listed, expected.map(str::to_owned).into());
     }

@@ -26,7 +26,8 @@ pub(super) struct ProjectionsQuery {
     digest: bool,
 }
 
-/// The topics of the log with the offsets their partitions hold.
+/// The topics of the log with the offsets their partitions hold, how long their events are kept, and what the
+/// acknowledgement of a write promises.
 #[utoipa::path(
     get,
     path = "/v1/topics",
@@ -92,7 +93,17 @@ mod tests {
         fake.append("t", "hello");
         let partitions = json!([{"partition": 0, "start": 0, "end": 1}, {"partition": 1, "start": 0, "end": 0}]);
         let topics = ask(fake.router(), plain("GET", "/v1/topics")).await.json();
-        assert_eq!(topics, json!({"topics": [{"name": "messages", "partitions": partitions}]}));
+        assert_eq!(topics["topics"][0]["name"], "messages");
+        assert_eq!(topics["topics"][0]["partitions"], partitions);
+    }
+
+    #[tokio::test]
+    async fn topics_say_how_long_events_are_kept_and_what_an_acknowledgement_promises() {
+        let topics = ask(Fake::new().router(), plain("GET", "/v1/topics")).await.json();
+        let retention = json!({"max_age_seconds": 3600, "max_bytes": null, "held_by": [], "bytes": 0});
+        assert_eq!(topics["topics"][0]["retention"], retention);
+        assert_eq!(topics["durability"]["mode"], "always");
+        assert_eq!(topics["log"], json!({"state": "writing", "reason": null}));
     }
 
     #[tokio::test]

@@ -11,6 +11,8 @@ use serde::{
     forward_to_deserialize_any,
 };
 
+use crate::problem::quote;
+
 /// A value without a type.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Tree {
@@ -22,6 +24,8 @@ pub(super) enum Tree {
     Text(String),
     /// A text of a query string, which stands for a number or a boolean too where one is asked for.
     Word(String),
+    /// The texts of a parameter that a query string has several times; each stands for itself in a list.
+    Words(Vec<String>),
     List(Vec<Tree>),
     /// Fields in the order of the document; a name may occur twice.
     Object(Vec<(String, Tree)>),
@@ -36,6 +40,9 @@ pub(super) enum Fault {
     MissingField(&'static str),
     #[error("duplicate field {0}")]
     DuplicateField(&'static str),
+    /// A query string has several values where one is asked for.
+    #[error("several values")]
+    Repeated,
     #[error("found {found}, expected {expected}")]
     WrongType { found: String, expected: String },
     #[error("found {found}, expected {expected}")]
@@ -79,9 +86,6 @@ impl de::Error for Fault {
     }
 }
 
-/// The longest piece of a client's value that is repeated in a problem, in characters.
-const QUOTE_LIMIT: usize = 64;
-
 fn describe(found: de::Unexpected<'_>) -> String {
     match found {
         de::Unexpected::Bool(value) => format!("the boolean {value}"),
@@ -93,14 +97,6 @@ fn describe(found: de::Unexpected<'_>) -> String {
         de::Unexpected::Seq => "a list".to_owned(),
         de::Unexpected::Map => "an object".to_owned(),
         other => other.to_string(),
-    }
-}
-
-/// The text, or its beginning if it is long.
-pub(super) fn quote(text: &str) -> String {
-    match text.char_indices().nth(QUOTE_LIMIT) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}...", &text[..end]),
     }
 }
 
@@ -179,6 +175,7 @@ impl<'de> Deserializer<'de> for Tree {
             Tree::Signed(value) => visitor.visit_i64(value),
             Tree::Float(value) => visitor.visit_f64(value),
             Tree::Text(value) | Tree::Word(value) => visitor.visit_string(value),
+            Tree::Words(_) => Err(Fault::Repeated),
             Tree::List(items) => visitor.visit_seq(SeqDeserializer::new(items.into_iter())),
             Tree::Object(entries) => visitor.visit_map(MapDeserializer::new(entries.into_iter())),
         }
@@ -201,8 +198,18 @@ impl<'de> Deserializer<'de> for Tree {
             Tree::Text(value) | Tree::Word(value) => {
                 IntoDeserializer::<Fault>::into_deserializer(value).deserialize_enum(name, variants, visitor)
             }
+            Tree::Words(_) => Err(Fault::Repeated),
             other => Err(de::Error::invalid_type(other.unexpected(), &"a text")),
         }
+    }
+
+    fn deserialize_seq<V: de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let words = match self {
+            Tree::Word(word) => vec![word],
+            Tree::Words(words) => words,
+            other => return other.deserialize_any(visitor),
+        };
+        visitor.visit_seq(SeqDeserializer::new(words.into_iter().map(Tree::Word)))
     }
 
     fn deserialize_u32<V: de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -222,7 +229,7 @@ impl<'de> Deserializer<'de> for Tree {
     }
 
     forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u128 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct seq tuple
+        i8 i16 i32 i64 i128 u8 u16 u128 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct tuple
         tuple_struct map struct identifier ignored_any
     }
 }
@@ -236,7 +243,7 @@ impl Tree {
             Tree::Signed(value) => de::Unexpected::Signed(*value),
             Tree::Float(value) => de::Unexpected::Float(*value),
             Tree::Text(value) | Tree::Word(value) => de::Unexpected::Str(value),
-            Tree::List(_) => de::Unexpected::Seq,
+            Tree::Words(_) | Tree::List(_) => de::Unexpected::Seq,
             Tree::Object(_) => de::Unexpected::Map,
         }
     }

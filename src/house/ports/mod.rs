@@ -3,6 +3,7 @@
 //! Each file implements one port of [`meshlog_connectors::ports`]. Work that blocks runs on tokio's blocking pool.
 
 mod conversations;
+mod dead_letters;
 mod events;
 mod ingest;
 mod metrics;
@@ -31,6 +32,7 @@ pub(super) fn ports(rooms: &Arc<Rooms>) -> Ports {
         events: Arc::new(events::EventsPort::new(rooms.clone())),
         operations: Arc::new(operations::OperationsPort::new(rooms.clone())),
         subscriptions: Arc::new(subscriptions::SubscriptionsPort::new(rooms.clone())),
+        dead_letters: Arc::new(dead_letters::DeadLettersPort::new(rooms.clone())),
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use meshlog_connectors::{
     api::{
-        CheckpointView, PartitionView, ProcessorView, ProcessorsView, ProjectionView, ProjectionsView, Readiness,
-        RebuildView, TopicView, TopicsView, Verification, VerifyReport,
+        CheckpointView, DurabilityView, LogView, PartitionView, ProcessorView, ProcessorsView, ProjectionView,
+        ProjectionsView, Readiness, RebuildView, RetentionView, TopicView, TopicsView, Verification, VerifyReport,
     },
     ports::{Answer, Digests, Operations},
     problem::Problem,
@@ -97,9 +97,22 @@ fn topics(rooms: &Rooms) -> Result<TopicsView, Problem> {
             let bounds = rooms.events.log().bounds(partition).map_err(problems::from_log)?;
             Ok(PartitionView { partition: partition.id, start: bounds.start, end: bounds.end })
         });
-        Ok(TopicView { name: topic.name().to_owned(), partitions: partitions.collect::<Result<_, Problem>>()? })
+        let partitions = partitions.collect::<Result<_, Problem>>()?;
+        Ok(TopicView { name: topic.name().to_owned(), partitions, retention: RetentionView::default() })
     };
-    Ok(TopicsView { topics: Topic::ALL.into_iter().map(topic).collect::<Result<_, _>>()? })
+    let topics = Topic::ALL.into_iter().map(topic).collect::<Result<_, _>>()?;
+    Ok(TopicsView { topics, durability: Some(durability()), log: Some(log_view(rooms)) })
+}
+
+fn durability() -> DurabilityView {
+    let promise = "what is acknowledged is on the disk and survives the loss of power";
+    DurabilityView { mode: "always".to_owned(), promise: promise.to_owned() }
+}
+
+fn log_view(rooms: &Rooms) -> LogView {
+    let reason = rooms.events.log().stopped();
+    let state = if reason.is_some() { "stopped" } else { "writing" };
+    LogView { state: state.to_owned(), reason }
 }
 
 fn processors(rooms: &Rooms) -> Result<ProcessorsView, Problem> {
@@ -129,6 +142,7 @@ fn processor(name: &str, kind: &str, inputs: &[Topic], status: Status, lag: u64,
         last_error: status.last_error,
         processed: status.processed,
         skipped: status.skipped,
+        ..ProcessorView::default()
     }
 }
 
