@@ -52,7 +52,13 @@ impl Keeper {
         let state = State { current: Some((current.sequence, current.file().clone())), ..State::default() };
         let keeper = Arc::new(Self { state: Mutex::new(state), bell: Condvar::new() });
         let work = Work { keeper: keeper.clone(), shared, manifest, old, retention_at: Instant::now() };
-        let thread = std::thread::Builder::new().name("log-keeper".to_owned()).spawn(move || work.run())?;
+        let thread = std::thread::Builder::new().name("log-keeper".to_owned()).spawn(move || {
+            let (shared, keeper) = (work.shared.clone(), work.keeper.clone());
+            shared.guard("keeper", || work.run());
+            // The writer may wait for a journal that will not come.
+            keeper.state().is_closed = true;
+            keeper.bell.notify_all();
+        })?;
         keeper.state().thread = Some(thread);
         Ok(keeper)
     }

@@ -267,7 +267,9 @@ impl EmbeddedLog {
             Keeper::start(shared.clone(), recovered.manifest, &recovered.journal, recovered.old).map_err(start)?;
         let writer = Writer::new(shared.clone(), keeper, recovered.journal, recovered.number);
         let thread = std::thread::Builder::new().name("log-writer".to_owned());
-        let thread = thread.spawn(move || writer.run()).map_err(start)?;
+        let guarded = shared.clone();
+        let run = move || guarded.guard("writer", || writer.run());
+        let thread = thread.spawn(run).map_err(start)?;
         Ok(Self { shared, writer: Mutex::new(Some(thread)) })
     }
 
@@ -464,6 +466,15 @@ impl Shared {
                 None => tracing::info!("there is space again"),
             }
             condition.full = reason.map(str::to_owned);
+        }
+    }
+
+    /// Runs one of the log's threads. If it panics the log stops, and nobody waits for it in vain.
+    fn guard(&self, name: &str, run: impl FnOnce()) {
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
+            self.stop(&format!("its {name} broke off, which is a bug"));
+            // Their producers are told by the loss of the reply.
+            drop(self.queue.abandon());
         }
     }
 

@@ -104,6 +104,11 @@ impl Queue {
         self.bell.notify_all();
     }
 
+    /// Takes what waits away from a writer that is no more.
+    pub(super) fn abandon(&self) -> Vec<Request> {
+        std::mem::take(&mut self.state().waiting)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,7 +2,7 @@
 //!
 //! Owns: the system calls, and a failpoint at each that changes something: `KIND.OPERATION`, where KIND is `journal`,
 //! `segment`, `index`, `manifest` or `directory`, and OPERATION `create`, `write`, `reserve`, `sync`, `truncate`, `rename`
-//! or `remove`. Failpoints exist only in builds with the feature `failpoints`; the environment variable `FAILPOINTS` or
+//! or `remove`. Failpoints exist only in tests and in builds with the feature `failpoints`; `FAILPOINTS` in the environment or
 //! `fail::cfg` sets them: `journal.sync=return(error)` fails, `return(full)` finds the disk full, `return(abort)` kills the
 //! process at this point, `panic` and `sleep(milliseconds)` do what they say, `3*off->...` lets three pass before.
 //! Never: retries. What a failure means is decided above.
@@ -130,7 +130,7 @@ fn kind(path: &Path) -> &'static str {
     }
 }
 
-#[cfg(feature = "failpoints")]
+#[cfg(any(test, feature = "failpoints"))]
 fn failpoint(kind: &str, operation: &str) -> io::Result<()> {
     let name = format!("{kind}.{operation}");
     fail::fail_point!(&name, |action| match action.as_deref() {
@@ -141,7 +141,7 @@ fn failpoint(kind: &str, operation: &str) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(not(feature = "failpoints"))]
+#[cfg(not(any(test, feature = "failpoints")))]
 #[inline]
 fn failpoint(_kind: &str, _operation: &str) -> io::Result<()> {
     Ok(())

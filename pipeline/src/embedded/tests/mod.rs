@@ -6,6 +6,7 @@ use super::*;
 
 mod damage;
 mod faults;
+mod killed;
 mod power_loss;
 use crate::{conformance, record::NewRecord};
 
@@ -106,24 +107,4 @@ fn what_was_sequenced_before_closing_is_acknowledged() {
     let log = open(directory.path(), vec![TopicLayout { topic: Topic::Messages, partitions: 1 }]);
     let stored = log.bounds(Partition { topic: Topic::Messages, id: 0 }).unwrap().end;
     assert!(stored >= acknowledged as u64, "{acknowledged} were acknowledged, {stored} are stored");
-}
-
-fn find_files(root: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap()) {
-        if entry.file_type().unwrap().is_dir() {
-            files.extend(find_files(&entry.path()));
-        } else {
-            files.push(entry.path());
-        }
-    }
-    files
-}
-
-fn copy_files(from: &Path, to: &Path) {
-    for file in find_files(from) {
-        let target = to.join(file.strip_prefix(from).unwrap());
-        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
-        std::fs::copy(file, target).unwrap();
-    }
 }
