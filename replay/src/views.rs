@@ -111,6 +111,11 @@ impl Views {
         self.shared.views.iter().map(|view| self.shared.status(view)).collect()
     }
 
+    /// Every projection with the topics it reads and how far it has come.
+    pub fn inputs(&self) -> Vec<(&'static str, Vec<Topic>, &Progress)> {
+        self.shared.views.iter().map(|view| (view.spec.name, view.inputs.clone(), &*view.progress)).collect()
+    }
+
     /// How far a projection has come, to wait for.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod doctor;
 mod evaluate;
 mod failure;
 mod import;
+mod keep;
 mod model;
 mod output;
 mod patience;

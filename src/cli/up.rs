@@ -1,10 +1,11 @@
 //! Up: running the server in this process.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
+use meshlog_pipeline::Durability;
 use tracing_subscriber::EnvFilter;
 
-use super::{EXIT_CODES, Failure, Outcome, model::ModelArguments};
+use super::{EXIT_CODES, Failure, Outcome, keep::KeepRule, model::ModelArguments};
 use crate::house;
 
 /// Where the level of logging is set.
@@ -34,6 +35,20 @@ pub(super) struct UpArguments {
     #[command(flatten)]
     model: ModelArguments,
 
+    /// When a write is acknowledged: once the disk has it (always), or once the system has it, which is asked to write it out
+    /// at an interval (interval) or when it likes (none). Only the first survives a loss of power
+    #[arg(long, env = "MESHLOG_FSYNC", value_enum, default_value = "always", value_name = "WHEN")]
+    fsync: Fsync,
+
+    /// The interval of --fsync interval, in milliseconds
+    #[arg(long, env = "MESHLOG_FSYNC_INTERVAL_MS", default_value_t = 100, value_name = "NUMBER",
+        value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    fsync_interval_ms: u64,
+
+    /// How long the events of a topic are kept: by age (30m, 12h, 30d), by size (500MB, 20GB), or both. Without it, for ever
+    #[arg(long, env = "MESHLOG_RETENTION", value_delimiter = ';', value_name = "TOPIC=LIMIT[,LIMIT]")]
+    retention: Vec<KeepRule>,
+
     /// What is added to the score of an assistant's message in recall; below zero, what people said goes first
     #[arg(
         long,
@@ -45,16 +60,30 @@ pub(super) struct UpArguments {
     assistant_prior: f32,
 }
 
+/// When a write is acknowledged.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Fsync {
+    Always,
+    Interval,
+    None,
+}
+
 /// Runs the server until it is told to stop.
 pub(super) fn run(arguments: UpArguments) -> Result<Outcome, Failure> {
-    let UpArguments { data, listen, model, assistant_prior } = arguments;
+    let UpArguments { data, listen, model, fsync, fsync_interval_ms, retention, assistant_prior } = arguments;
     if !assistant_prior.is_finite() {
         let what = format!("the assistant prior is {assistant_prior}, which is no number to add to a score");
         return Err(Failure::local(what, "set --assistant-prior to a number such as -0.4"));
     }
     log_to_standard_error();
     let model = model.directory(&data);
-    house::up(house::UpOptions { data, listen, model, assistant_prior })?;
+    let durability = match fsync {
+        Fsync::Always => Durability::Always,
+        Fsync::Interval => Durability::Interval(Duration::from_millis(fsync_interval_ms)),
+        Fsync::None => Durability::None,
+    };
+    let retention = retention.into_iter().map(|rule| (rule.topic, rule.retention)).collect();
+    house::up(house::UpOptions { data, listen, model, durability, retention, assistant_prior })?;
     Ok(Outcome::Done)
 }
 

@@ -1,12 +1,12 @@
 //! The doctor: what is wrong with the data directory of a server that does not run.
 //!
 //! Owns: reading every record of the log and saying what it found.
-//! Never: changes a record or a view. It opens the log as its one owner, which lets the storage below finish what a
-//! crash left half-way: copy the directory first where it may be evidence.
+//! Never: changes a record or a view. The inspection of the files changes nothing at all; only when it finds nothing wrong
+//! is the log opened, to see whether every event can be read.
 
 use std::{path::Path, sync::Arc};
 
-use meshlog_pipeline::{ClearSealer, EmbeddedLog, EmbeddedOptions, EventLog, Log as _, LogError, ReadLimit};
+use meshlog_pipeline::{Bounds, ClearSealer, EmbeddedLog, EmbeddedOptions, EventLog, Log as _, LogError, ReadLimit};
 use meshlog_processors::embedding::SentenceModel;
 use meshlog_schemas::{Partition, Topic};
 
@@ -42,6 +42,10 @@ pub(crate) fn doctor(data: &Path, model: &Path) -> Result<DoctorReport, HouseErr
     let mut report = DoctorReport::default();
     if !data.join("log").is_dir() {
         report.add("error", "log", format!("{} holds no log", data.display()), "name the data directory with --data");
+        return Ok(report);
+    }
+    if report.inspect(&data.join("log"))? {
+        // To open a damaged log would be to begin to repair it.
         return Ok(report);
     }
     let log = Arc::new(EmbeddedLog::open(&data.join("log"), EmbeddedOptions::default())?);
@@ -85,11 +89,41 @@ impl DoctorReport {
         self.findings.push(Finding { level, subject: subject.to_owned(), detail, help: Some(help.to_owned()) });
     }
 
+    /// Reads every byte of the log's files, and says whether something is wrong.
+    fn inspect(&mut self, log: &Path) -> Result<bool, HouseError> {
+        let inspection = EmbeddedLog::inspect(log)?;
+        for finding in &inspection.findings {
+            self.add("error", &format!("log/{}", finding.file), finding.problem.clone(), &finding.remedy);
+        }
+        if inspection.findings.is_empty() {
+            let groups = inspection.journal_groups;
+            self.ok(
+                "log",
+                format!(
+                    "every file is whole; {groups} groups of the journal are still to be brought to their segments"
+                ),
+            );
+            return Ok(false);
+        }
+        for partition in inspection.partitions.iter().filter(|partition| partition.end > partition.start) {
+            let (start, end, intact) = (partition.start, partition.end, partition.intact);
+            let detail =
+                format!("{intact} of {} records can be recovered (offsets {start} to {end}, exclusive)", end - start);
+            self.findings.push(Finding {
+                level: if partition.damaged.is_empty() { "ok" } else { "warning" },
+                subject: partition.partition.to_string(),
+                detail,
+                help: None,
+            });
+        }
+        Ok(true)
+    }
+
     /// Reads every record; goes on behind one that is damaged.
     fn read_partition(&mut self, events: &EventLog, partition: Partition) -> Result<(), HouseError> {
         let subject = partition.to_string();
-        let end = events.log().bounds(partition)?.end;
-        let (mut next, mut damaged, mut unreadable) = (0, 0_u64, 0_u64);
+        let Bounds { start, end } = events.log().bounds(partition)?;
+        let (mut next, mut damaged, mut unreadable) = (start, 0_u64, 0_u64);
         while next < end {
             match events.read(partition, next, STEP) {
                 Ok(entries) => {
@@ -115,7 +149,7 @@ impl DoctorReport {
             }
         }
         if damaged == 0 && unreadable == 0 {
-            self.ok(&subject, format!("{end} records, every checksum holds"));
+            self.ok(&subject, format!("{} records, every checksum holds", end - start));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use meshlog_connectors::api::Verification;
+use meshlog_pipeline::EmbeddedOptions;
 use meshlog_processors::recall::Weights;
 use meshlog_replay::{Phase, ReplayError};
 
@@ -15,7 +16,7 @@ pub(crate) use super::doctor::{DoctorReport, doctor};
 /// # Errors
 /// The directory is in use or cannot be opened, or a rebuild failed.
 pub(crate) fn rebuild(data: &Path, projection: Option<&str>, model: &Path) -> Result<(), HouseError> {
-    let rooms = Rooms::open(data, model, Weights::default())?;
+    let rooms = Rooms::open(data, model, Weights::default(), EmbeddedOptions::default())?;
     for name in names(&rooms, projection)? {
         let id = rooms.views.start_rebuild(&name)?.id;
         let ended = loop {
@@ -40,7 +41,7 @@ pub(crate) fn rebuild(data: &Path, projection: Option<&str>, model: &Path) -> Re
 /// # Errors
 /// The directory is in use or cannot be opened, or a store cannot be read.
 pub(crate) fn verify(data: &Path, projection: Option<&str>, model: &Path) -> Result<Vec<Verification>, HouseError> {
-    let rooms = Rooms::open(data, model, Weights::default())?;
+    let rooms = Rooms::open(data, model, Weights::default(), EmbeddedOptions::default())?;
     let names = names(&rooms, projection)?;
     let verdicts: Result<Vec<_>, _> = names.iter().map(|name| rooms.views.verify(name, &|| false)).collect();
     rooms.close();

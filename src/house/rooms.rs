@@ -15,7 +15,7 @@ use meshlog_processors::{
     route::{Router, SubscriptionView},
 };
 use meshlog_replay::Views;
-use meshlog_schemas::{Event, EventId, SchemaRegistered, Topic, Trust, catalog};
+use meshlog_schemas::{Checkpoints, Event, EventId, SchemaRegistered, Topic, Trust, catalog};
 use pollster::block_on;
 
 use super::{
@@ -48,8 +48,8 @@ pub(super) struct StageView {
 
 impl Rooms {
     /// Opens the log in `data`, then views and stages.
-    pub(super) fn open(data: &Path, model: &Path, weights: Weights) -> Result<Self, HouseError> {
-        let embedded = Arc::new(EmbeddedLog::open(&data.join("log"), EmbeddedOptions::default())?);
+    pub(super) fn open(data: &Path, model: &Path, weights: Weights, log: EmbeddedOptions) -> Result<Self, HouseError> {
+        let embedded = Arc::new(EmbeddedLog::open(&data.join("log"), log)?);
         let events = EventLog::new(embedded.clone(), Arc::new(ClearSealer));
         let encoder: Arc<dyn Encoder> = Arc::new(CachedEncoder::new(SentenceModel::open(model)?, CACHED_VECTORS));
         block_on(events.append(schemas(), None))?;
@@ -81,6 +81,29 @@ impl Rooms {
             runners: Mutex::new(runners),
             events,
         })
+    }
+
+    /// Lets the log's retention take away what every stage and view has read. Before this is called it takes nothing.
+    pub(super) fn allow_retention(self: &Arc<Self>) {
+        // Weak: the log is part of the rooms, and must not keep them.
+        let rooms = Arc::downgrade(self);
+        self.embedded.set_readers(Arc::new(move || {
+            rooms
+                .upgrade()
+                .map_or_else(|| vec![("shutdown".to_owned(), Checkpoints::default())], |rooms| rooms.readers())
+        }));
+    }
+
+    /// How far every stage and view has read, with every partition that it reads.
+    fn readers(&self) -> Vec<(String, Checkpoints)> {
+        let reader = |name: &str, inputs: &[Topic], progress: &Progress| {
+            let read = progress.status().checkpoints;
+            let partitions = inputs.iter().flat_map(|topic| self.events.partitions(*topic));
+            (name.to_owned(), partitions.map(|partition| (partition, read.next(partition))).collect())
+        };
+        let stages = self.stages.iter().map(|stage| reader(&stage.name, &[stage.input], &stage.progress));
+        let views = self.views.inputs().into_iter().map(|(name, inputs, progress)| reader(name, &inputs, progress));
+        stages.chain(views).collect()
     }
 
     /// Finishes what is under way in every room and closes the log. What was acknowledged is durable already; this

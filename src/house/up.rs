@@ -1,9 +1,11 @@
 //! `meshlog up`: every role in one process on the embedded log.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
 
 use meshlog_connectors::http;
+use meshlog_pipeline::{Durability, EmbeddedOptions, Retention};
 use meshlog_processors::recall::Weights;
+use meshlog_schemas::Topic;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -20,6 +22,10 @@ pub(crate) struct UpOptions {
     pub(crate) listen: SocketAddr,
     /// The directory of the embedding model.
     pub(crate) model: PathBuf,
+    /// What an acknowledgement promises.
+    pub(crate) durability: Durability,
+    /// How long the events of a topic are kept, where not for ever.
+    pub(crate) retention: BTreeMap<Topic, Retention>,
     /// Added to the score of an assistant's message in recall; see [`Weights::assistant`].
     pub(crate) assistant_prior: f32,
 }
@@ -48,9 +54,15 @@ pub(crate) fn up(options: UpOptions) -> Result<(), HouseError> {
             ..Weights::default()
         };
         let (data, model) = (options.data.clone(), options.model.clone());
-        let rooms = tokio::task::spawn_blocking(move || Rooms::open(&data, &model, weights).map(Arc::new))
+        let log = EmbeddedOptions {
+            durability: options.durability,
+            retention: options.retention.clone(),
+            ..EmbeddedOptions::default()
+        };
+        let rooms = tokio::task::spawn_blocking(move || Rooms::open(&data, &model, weights, log).map(Arc::new))
             .await
             .map_err(|error| HouseError::System(std::io::Error::other(error)))??;
+        rooms.allow_retention();
         let shutdown = shutdown_signal().map_err(HouseError::System)?;
         announce(address, &options, started);
         http::serve(listener, ports::ports(&rooms), shutdown).await.map_err(HouseError::System)?;
@@ -74,6 +86,9 @@ fn shutdown_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'stati
 fn announce(address: SocketAddr, options: &UpOptions, started: Instant) {
     println!("meshlog is listening on http://{address} (ready in {} ms)", started.elapsed().as_millis());
     println!("data: {}   model: {}", options.data.display(), options.model.display());
+    if options.durability != Durability::Always {
+        println!("durability {}: {}", options.durability.name(), options.durability.promise());
+    }
     println!("try, in another terminal:");
     println!("  meshlog import examples/conversations.jsonl --wait");
     println!("  meshlog recall \"how much did the roofer want?\"");

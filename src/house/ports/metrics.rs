@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use meshlog_connectors::api::{ProcessorsView, TopicsView};
+use meshlog_connectors::api::{ProcessorView, ProcessorsView, TopicsView};
 
 use crate::house::rooms::Rooms;
 
@@ -24,7 +24,7 @@ pub(super) fn render(rooms: &Rooms, topics: &TopicsView, processors: &Processors
         })
     });
     family("meshlog_log_end_offset", "gauge", "The high watermark of a partition.", ends.collect());
-    let labelled = |value: fn(&meshlog_connectors::api::ProcessorView) -> f64| {
+    let labelled = |value: fn(&ProcessorView) -> f64| {
         let sample = |processor| (labels(processor), value(processor));
         processors.processors.iter().map(sample).collect::<Vec<_>>()
     };
@@ -37,8 +37,38 @@ pub(super) fn render(rooms: &Rooms, topics: &TopicsView, processors: &Processors
     let skipped = "Events that a processor has gone on without since it was started.";
     family("meshlog_processor_skipped_total", "counter", skipped, labelled(|processor| processor.skipped as f64));
     let up = "Whether a processor runs without a failure.";
-    let is_up = |processor: &meshlog_connectors::api::ProcessorView| f64::from(u8::from(processor.state == "running"));
+    let is_up = |processor: &ProcessorView| f64::from(u8::from(processor.state == "running"));
     family("meshlog_processor_up", "gauge", up, labelled(is_up));
+    let rate = "Events a second over the last ten seconds.";
+    family("meshlog_processor_events_per_second", "gauge", rate, labelled(|processor| processor.rate));
+    let parked = "Dead letters that nobody has redriven or discarded yet, with those that wait behind them.";
+    family("meshlog_processor_parked_events", "gauge", parked, labelled(|processor| processor.parked as f64));
+    let age = "The age of the oldest of them.";
+    family(
+        "meshlog_processor_oldest_parked_seconds",
+        "gauge",
+        age,
+        labelled(|processor| processor.oldest_parked_seconds),
+    );
+    let retrying = "Events that failed and are tried again.";
+    family("meshlog_processor_retrying_events", "gauge", retrying, labelled(|processor| processor.retrying as f64));
+    let restarts = "How often the worker broke off and was started again.";
+    family("meshlog_processor_restarts_total", "counter", restarts, labelled(|processor| processor.restarts as f64));
+    let held = "What the events that were read and are not settled take in memory.";
+    family("meshlog_processor_in_flight_bytes", "gauge", held, labelled(|processor| processor.in_flight_bytes as f64));
+    let stalled = "Partitions with unread events where the processor does not get on.";
+    let count =
+        |processor: &ProcessorView| processor.partitions.iter().filter(|partition| partition.stalled).count() as f64;
+    family("meshlog_processor_stalled_partitions", "gauge", stalled, labelled(count));
+    let state = |wanted: &str| {
+        let is_so = topics.log.as_ref().is_some_and(|log| log.state == wanted);
+        (format!("{{state=\"{wanted}\"}}"), f64::from(u8::from(is_so)))
+    };
+    let states = ["writing", "full", "stopped"].map(state).to_vec();
+    family("meshlog_log_state", "gauge", "1 for the state that the log is in.", states);
+    let bytes =
+        topics.topics.iter().map(|topic| (format!("{{topic=\"{}\"}}", topic.name), topic.retention.bytes as f64));
+    family("meshlog_topic_bytes", "gauge", "What the records of a topic take on disk.", bytes.collect());
     let commits = vec![(String::new(), rooms.embedded.commits() as f64)];
     family("meshlog_log_commits_total", "counter", "Groups of appends committed, each with one fsync.", commits);
     let disk = vec![(String::new(), rooms.embedded.disk_bytes() as f64)];
@@ -50,7 +80,7 @@ pub(super) fn render(rooms: &Rooms, topics: &TopicsView, processors: &Processors
     text
 }
 
-fn labels(processor: &meshlog_connectors::api::ProcessorView) -> String {
+fn labels(processor: &ProcessorView) -> String {
     format!("{{processor=\"{}\",kind=\"{}\"}}", processor.name.replace(['"', '\\'], "_"), processor.kind)
 }
 

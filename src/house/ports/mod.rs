@@ -10,6 +10,7 @@ mod metrics;
 mod operations;
 mod problems;
 mod recall;
+mod status;
 mod subscriptions;
 
 use std::sync::Arc;

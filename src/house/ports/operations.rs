@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use meshlog_connectors::{
     api::{
-        CheckpointView, DurabilityView, LogView, PartitionView, ProcessorView, ProcessorsView, ProjectionView,
-        ProjectionsView, Readiness, RebuildView, RetentionView, TopicView, TopicsView, Verification, VerifyReport,
+        ProcessorsView, ProjectionView, ProjectionsView, Readiness, RebuildView, TopicsView, Verification, VerifyReport,
     },
     ports::{Answer, Digests, Operations},
     problem::Problem,
 };
-use meshlog_pipeline::{Condition, Feed, Status, now_micros};
+use meshlog_pipeline::Condition;
 use meshlog_replay::{RebuildStatus, Verdict, ViewStatus};
-use meshlog_schemas::{Checkpoints, Topic};
 
-use super::{blocking, metrics, problems};
+use super::{
+    blocking, metrics, problems,
+    status::{processors, seconds, topics},
+};
 use crate::house::rooms::Rooms;
 
 pub(super) struct OperationsPort(Arc<Rooms>);
@@ -78,6 +79,7 @@ impl Operations for OperationsPort {
         Box::pin(blocking(&self.0, |rooms| {
             let mut reasons: Vec<String> = Vec::new();
             reasons.extend(rooms.events.log().stopped().map(|reason| format!("the log has stopped: {reason}")));
+            reasons.extend(rooms.events.log().full().map(|reason| format!("the disk is full: {reason}")));
             let failing = processors(rooms)?.processors.into_iter().filter(|processor| processor.state == "retrying");
             reasons.extend(failing.map(|processor| {
                 format!("{} is failing: {}", processor.name, processor.last_error.unwrap_or_default())
@@ -89,70 +91,6 @@ impl Operations for OperationsPort {
     fn metrics(&self) -> Answer<'_, String> {
         Box::pin(blocking(&self.0, |rooms| Ok(metrics::render(rooms, &topics(rooms)?, &processors(rooms)?))))
     }
-}
-
-fn topics(rooms: &Rooms) -> Result<TopicsView, Problem> {
-    let topic = |topic: Topic| -> Result<TopicView, Problem> {
-        let partitions = rooms.events.partitions(topic).into_iter().map(|partition| {
-            let bounds = rooms.events.log().bounds(partition).map_err(problems::from_log)?;
-            Ok(PartitionView { partition: partition.id, start: bounds.start, end: bounds.end })
-        });
-        let partitions = partitions.collect::<Result<_, Problem>>()?;
-        Ok(TopicView { name: topic.name().to_owned(), partitions, retention: RetentionView::default() })
-    };
-    let topics = Topic::ALL.into_iter().map(topic).collect::<Result<_, _>>()?;
-    Ok(TopicsView { topics, durability: Some(durability()), log: Some(log_view(rooms)) })
-}
-
-fn durability() -> DurabilityView {
-    let promise = "what is acknowledged is on the disk and survives the loss of power";
-    DurabilityView { mode: "always".to_owned(), promise: promise.to_owned() }
-}
-
-fn log_view(rooms: &Rooms) -> LogView {
-    let reason = rooms.events.log().stopped();
-    let state = if reason.is_some() { "stopped" } else { "writing" };
-    LogView { state: state.to_owned(), reason }
-}
-
-fn processors(rooms: &Rooms) -> Result<ProcessorsView, Problem> {
-    let mut processors = Vec::new();
-    for stage in &rooms.stages {
-        let status = stage.progress.status();
-        let (lag, age) =
-            Feed::lag(&rooms.events, &[stage.input], &status.checkpoints, now_micros()).map_err(problems::from_log)?;
-        processors.push(processor(&stage.name, "stage", &[stage.input], status, lag, age));
-    }
-    for view in rooms.views.statuses().map_err(problems::from_replay)? {
-        let ViewStatus { name, inputs, status, lag_events, lag_micros, .. } = view;
-        processors.push(processor(name, "projection", &inputs, status, lag_events, lag_micros));
-    }
-    Ok(ProcessorsView { processors })
-}
-
-fn processor(name: &str, kind: &str, inputs: &[Topic], status: Status, lag: u64, age: i64) -> ProcessorView {
-    ProcessorView {
-        name: name.to_owned(),
-        kind: kind.to_owned(),
-        state: status.condition.name().to_owned(),
-        inputs: inputs.iter().map(|topic| topic.name().to_owned()).collect(),
-        checkpoint: checkpoint(&status.checkpoints),
-        lag_events: lag,
-        lag_seconds: seconds(age),
-        last_error: status.last_error,
-        processed: status.processed,
-        skipped: status.skipped,
-        ..ProcessorView::default()
-    }
-}
-
-fn checkpoint(checkpoints: &Checkpoints) -> Vec<CheckpointView> {
-    let view = |(partition, next): (meshlog_schemas::Partition, u64)| CheckpointView {
-        topic: partition.topic.name().to_owned(),
-        partition: partition.id,
-        next,
-    };
-    checkpoints.iter().map(view).collect()
 }
 
 fn projections(rooms: &Rooms, digests: Digests) -> Result<ProjectionsView, Problem> {
@@ -205,9 +143,4 @@ pub(in crate::house) fn verification(verdict: Verdict) -> Verification {
         live: verdict.live.to_string(),
         rebuilt: verdict.rebuilt.to_string(),
     }
-}
-
-fn seconds(micros: i64) -> f64 {
-    // A clock that was set back makes no event younger than now.
-    micros.max(0) as f64 / 1e6
 }

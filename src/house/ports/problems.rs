@@ -16,6 +16,12 @@ pub(super) fn from_publish(error: PublishError) -> Problem {
             "what was acknowledged is safe; send this again once meshlog has been started anew",
         )
         .retry_after(RESTART_SECONDS),
+        PublishError::Append(AppendError::Full { reason }) => Problem::new(
+            Code::StorageFull,
+            format!("there is no space for more events: {reason}"),
+            "make space on the disk of the data directory and send this again; meshlog need not be started anew",
+        )
+        .retry_after(RESTART_SECONDS),
         other => Problem::internal(other.to_string()),
     }
 }

@@ -1,0 +1,116 @@
+//! How the log and the processors fare, as the gateway shows it.
+
+use meshlog_connectors::api::{
+    CheckpointView, DurabilityView, LogView, PartitionProgress, PartitionView, ProcessorView, ProcessorsView,
+    RetentionView, Timestamp, TopicView, TopicsView,
+};
+use meshlog_connectors::problem::Problem;
+use meshlog_pipeline::{Health, Log as _, PartitionHealth, Progress, STALL_AFTER, Status, TopicKeeping, now_micros};
+use meshlog_schemas::{Checkpoints, Topic};
+
+use super::problems;
+use crate::house::rooms::Rooms;
+
+pub(super) fn topics(rooms: &Rooms) -> Result<TopicsView, Problem> {
+    let topic = |topic: Topic| -> Result<TopicView, Problem> {
+        let partitions = rooms.events.partitions(topic).into_iter().map(|partition| {
+            let bounds = rooms.events.log().bounds(partition).map_err(problems::from_log)?;
+            Ok(PartitionView { partition: partition.id, start: bounds.start, end: bounds.end })
+        });
+        let partitions = partitions.collect::<Result<_, Problem>>()?;
+        let retention = retention(rooms.embedded.keeping(topic));
+        Ok(TopicView { name: topic.name().to_owned(), partitions, retention })
+    };
+    let topics = Topic::ALL.into_iter().map(topic).collect::<Result<_, _>>()?;
+    let durability = rooms.embedded.durability();
+    let durability = DurabilityView { mode: durability.name().to_owned(), promise: durability.promise() };
+    Ok(TopicsView { topics, durability: Some(durability), log: Some(log(rooms)) })
+}
+
+fn retention(keeping: TopicKeeping) -> RetentionView {
+    RetentionView {
+        max_age_seconds: keeping.retention.max_age.map(|age| age.as_secs()),
+        max_bytes: keeping.retention.max_bytes,
+        held_by: keeping.held_by,
+        bytes: keeping.bytes,
+    }
+}
+
+fn log(rooms: &Rooms) -> LogView {
+    let (stopped, full) = (rooms.embedded.stopped(), rooms.embedded.full());
+    let state = match (&stopped, &full) {
+        (Some(_), _) => "stopped",
+        (None, Some(_)) => "full",
+        (None, None) => "writing",
+    };
+    LogView { state: state.to_owned(), reason: stopped.or(full) }
+}
+
+pub(super) fn processors(rooms: &Rooms) -> Result<ProcessorsView, Problem> {
+    let stages = rooms.stages.iter().map(|stage| (&*stage.name, "stage", vec![stage.input], &*stage.progress));
+    let views = rooms.views.inputs().into_iter().map(|(name, inputs, progress)| (name, "projection", inputs, progress));
+    let processors =
+        stages.chain(views).map(|(name, kind, inputs, progress)| processor(rooms, name, kind, &inputs, progress));
+    Ok(ProcessorsView { processors: processors.collect::<Result<_, _>>()? })
+}
+
+fn processor(
+    rooms: &Rooms,
+    name: &str,
+    kind: &str,
+    inputs: &[Topic],
+    progress: &Progress,
+) -> Result<ProcessorView, Problem> {
+    let now = now_micros();
+    let health: Health = progress.health(&rooms.events, inputs, now, STALL_AFTER).map_err(problems::from_log)?;
+    let status: Status = progress.status();
+    Ok(ProcessorView {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        state: status.condition.name().to_owned(),
+        inputs: inputs.iter().map(|topic| topic.name().to_owned()).collect(),
+        checkpoint: checkpoint(&status.checkpoints),
+        lag_events: health.lag_events(),
+        lag_seconds: seconds(health.lag_micros()),
+        last_error: status.last_error,
+        processed: status.processed,
+        skipped: status.skipped,
+        rate: health.rate,
+        parked: status.parked,
+        oldest_parked_seconds: status.oldest_parked_at.map_or(0.0, |at| seconds(now.saturating_sub(at))),
+        retrying: status.retrying,
+        restarts: status.restarts,
+        in_flight_events: status.held.now.events as u64,
+        in_flight_bytes: status.held.now.bytes as u64,
+        in_flight_bytes_limit: status.held.most.bytes as u64,
+        last_error_at: status.last_error_at.map(Timestamp::from_micros),
+        partitions: health.partitions.iter().map(partition).collect(),
+    })
+}
+
+fn partition(health: &PartitionHealth) -> PartitionProgress {
+    PartitionProgress {
+        topic: health.partition.topic.name().to_owned(),
+        partition: health.partition.id,
+        next: health.checkpoint,
+        end: health.end,
+        lag_events: health.lag_events,
+        lag_seconds: seconds(health.lag_micros),
+        stalled: health.is_stalled,
+    }
+}
+
+fn checkpoint(checkpoints: &Checkpoints) -> Vec<CheckpointView> {
+    let view = |(partition, next): (meshlog_schemas::Partition, u64)| CheckpointView {
+        topic: partition.topic.name().to_owned(),
+        partition: partition.id,
+        next,
+    };
+    checkpoints.iter().map(view).collect()
+}
+
+/// Microseconds as seconds.
+pub(super) fn seconds(micros: i64) -> f64 {
+    // A clock that was set back makes no event younger than now.
+    micros.max(0) as f64 / 1e6
+}
