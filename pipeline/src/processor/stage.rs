@@ -8,11 +8,15 @@ use crate::events::StoredEvent;
 ///
 /// Contract:
 /// - **Stateless**, but for tables: topics that the stage is shown in full, from the start, before it processes
-///   anything that was appended after them. What it keeps of them is memory that can be had again.
+///   anything that was appended after them. What it keeps of them is memory that can be had again, behind a lock.
 /// - **At least once in, once out.** The runtime stores the derived events and the checkpoint in one atomic batch. Ids
 ///   are derived from (cause, stage, index), so that even an engine that repeats an input repeats no id.
-/// - **In order.** Events of one ordering key are processed in their order on the log.
-pub trait Stage: Send + 'static {
+/// - **In order within a key.** Events of one ordering key are processed in their order on the log, one run of them at
+///   a time. Events of different keys are processed in any order, by [`Stage::lanes`] threads beside each other.
+/// - **Sequenced failures.** Behind an event that could not be processed, later events of its key wait until it is
+///   redriven or discarded; other keys go on.
+/// - **Contained.** A panic counts as a failure of the event. What the stage keeps must be whole after it.
+pub trait Stage: Send + Sync + 'static {
     /// The stage's name: its progress is kept under it, and derived ids contain it. Another name starts from the
     /// beginning of the log, so a stage whose results depend on a model names the model.
     fn name(&self) -> &str;
@@ -25,14 +29,37 @@ pub trait Stage: Send + 'static {
         &[]
     }
 
-    /// Shows an event of a table, in order; from the start of the topic at every start.
-    fn observe(&mut self, _event: &StoredEvent) {}
+    /// How many threads may process events of different keys beside each other.
+    fn lanes(&self) -> usize {
+        1
+    }
 
-    /// Processes events that follow each other (several at once because models work best so).
+    /// How urgent an event is among those that wait.
+    fn priority(&self, _event: &StoredEvent) -> Priority {
+        Priority::Normal
+    }
+
+    /// Shows an event of a table, in order; from the start of the topic at every start.
+    fn observe(&self, _event: &StoredEvent) {}
+
+    /// Processes events, several at once because models work best so. Those of one key follow each other on the log.
     ///
     /// # Errors
     /// The runtime then hands the events in one at a time, to find the one at fault; see [`StageError`].
-    fn process(&mut self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError>;
+    fn process(&self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError>;
+}
+
+/// How urgent an event is. Among keys that wait the highest goes first, by their first event; the lowest is never
+/// starved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Before all others.
+    High,
+    /// As it comes.
+    #[default]
+    Normal,
+    /// When there is nothing else, and now and then.
+    Low,
 }
 
 /// An event that a stage derived.
