@@ -6,6 +6,7 @@
 mod progress;
 mod projection;
 mod projection_runner;
+mod schedule;
 mod stage;
 mod stage_runner;
 mod stop;
@@ -13,7 +14,7 @@ mod stop;
 pub use progress::{Condition, Progress, Status};
 pub use projection::{Projection, ProjectionError};
 pub use projection_runner::{ProjectionRunner, apply_batch};
-pub use stage::{Derived, Stage, StageError};
+pub use stage::{Derived, Priority, Stage, StageError};
 pub use stage_runner::StageRunner;
 pub use stop::Stop;
 

@@ -270,7 +270,7 @@ impl Worker {
             class: String::new(),
             error: String::new(),
             attempts: 0,
-            failed_at: now_micros(),
+            failed_at: 0,
             head_offset: -1,
         }
     }

@@ -61,8 +61,8 @@ fn wait(progress: &Progress, target: &Checkpoints) {
 /// Routes every message to "r"; "poison" fails for good, "flaky" fails twice.
 #[derive(Default)]
 struct Echo {
-    failures: u32,
-    subscribers: Vec<String>,
+    failures: AtomicU32,
+    subscribers: Mutex<Vec<String>>,
 }
 
 impl Stage for Echo {
@@ -78,21 +78,22 @@ impl Stage for Echo {
         &[Topic::Registry]
     }
 
-    fn observe(&mut self, event: &StoredEvent) {
+    fn observe(&self, event: &StoredEvent) {
         if let Event::SubscriptionAdded(body) = &event.event {
-            self.subscribers.push(body.subscriber.clone());
+            self.subscribers.lock().unwrap().push(body.subscriber.clone());
         }
     }
 
-    fn process(&mut self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {
+    fn process(&self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {
         if events.iter().any(|event| text(event) == "poison") {
             return Err(StageError::Permanent("it is poison".into()));
         }
-        if events.iter().any(|event| text(event) == "flaky") && self.failures < 3 {
-            self.failures += 1;
+        if events.iter().any(|event| text(event) == "flaky") && self.failures.load(Ordering::Relaxed) < 3 {
+            self.failures.fetch_add(1, Ordering::Relaxed);
             return Err(StageError::Retriable("not now".into()));
         }
-        let recipient = self.subscribers.first().map_or("r", |first| first);
+        let subscribers = self.subscribers.lock().unwrap();
+        let recipient = subscribers.first().map_or("r", |first| first);
         let routed = |event: &StoredEvent| {
             Event::MessageRouted(MessageRouted {
                 message_id: event.envelope.id,

@@ -102,7 +102,10 @@ pub(crate) enum Start {
         ends: Checkpoints,
     },
     /// The worker was restarted within the process, so no handler took it down.
-    Worker,
+    Worker {
+        /// What [`Schedule::careful`] said when the process started.
+        careful: Checkpoints,
+    },
 }
 
 /// An entry as read.
@@ -259,14 +262,15 @@ impl Schedule {
         let mut suspects: BTreeSet<Position> =
             note.tries.iter().filter(|(_, tries)| tries.started > 0).map(|(position, _)| *position).collect();
         let mut doomed = BTreeSet::new();
-        let mut careful = Checkpoints::default();
-        if let (true, Start::Process { ends }) = (note.running, &start) {
-            let limit = |(partition, window): (&Partition, &Window)| {
-                (*partition, ends.next(*partition).min(window.low + settings.span))
-            };
-            careful = windows.iter().map(limit).collect();
-            doomed.extend(suspects.extract_if(.., |position| note.tries[position].started >= settings.most_starts));
-        }
+        let careful = match start {
+            Start::Process { ends } if note.running => {
+                doomed.extend(suspects.extract_if(.., |position| note.tries[position].started >= settings.most_starts));
+                let limit = |window: &Window, end: Offset| end.min(window.low + settings.span);
+                windows.iter().map(|(partition, window)| (*partition, limit(window, ends.next(*partition)))).collect()
+            }
+            Start::Process { .. } => Checkpoints::default(),
+            Start::Worker { careful } => careful,
+        };
         let count = windows.len().max(1);
         let share = Load { events: (settings.window.events / count).max(1), bytes: settings.window.bytes / count };
         Self {
@@ -359,8 +363,16 @@ impl Schedule {
         while let Some(work) = self.pick(now) {
             self.grant(work);
         }
-        let is_durable = self.granted.front().is_some_and(|(version, _)| *version <= self.durable);
-        is_durable.then(|| self.granted.pop_front().map(|(_, work)| work)).flatten()
+        while self.granted.front().is_some_and(|(version, _)| *version <= self.durable) {
+            let (_, work) = self.granted.pop_front()?;
+            let is_gone = |task: &Task| task.is_parked && self.parking.get(&task.key, task.position).is_none();
+            if !work.tasks.iter().any(is_gone) {
+                return Some(work);
+            }
+            // It was discarded before it began. A parked event is always work of its own.
+            self.finish(work, Ok(()), now);
+        }
+        None
     }
 
     fn grant(&mut self, mut work: Work) {
@@ -677,10 +689,17 @@ impl Schedule {
             }
             self.settle(&outcome.key);
         }
+    }
+
+    /// Whether events that may have been at work when the process ended are not done yet.
+    fn is_careful(&self) -> bool {
         let is_past = |(partition, limit)| self.windows.get(&partition).is_none_or(|window| window.low >= limit);
-        if self.careful.iter().all(is_past) {
-            self.careful = Checkpoints::default();
-        }
+        !self.careful.iter().all(is_past)
+    }
+
+    /// Below which offsets starts are written down.
+    pub(crate) fn careful(&self) -> &Checkpoints {
+        &self.careful
     }
 
     /// The log does not take the commit under way. Together with others an outcome is tried by itself; alone, the
@@ -742,9 +761,13 @@ impl Schedule {
         }
     }
 
-    /// Everything that was at work is finished: the last commit says that the end was in order.
+    /// Everything that was at work is finished: the last commit says that the end was in order. Not while the events
+    /// of an end that was not are still watched.
     pub(crate) fn end(&mut self) {
         debug_assert!(self.is_quiet() && self.is_ending, "something is still at work");
+        if self.is_careful() {
+            return;
+        }
         if self.running_since.take().is_some() {
             self.version += 1;
         }
