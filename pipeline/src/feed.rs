@@ -106,7 +106,7 @@ impl Feed {
 }
 
 /// About how much memory an entry takes beside its fixed part, in bytes.
-fn weight(entry: &Entry) -> usize {
+pub(crate) fn weight(entry: &Entry) -> usize {
     use meshlog_schemas::Event;
     match entry {
         Ok(stored) => match &stored.event {

@@ -25,8 +25,10 @@ pub use feed::{BATCH_LIMIT, Feed, FeedBatch};
 pub use log::{AppendError, Appending, Log, LogError};
 pub use memory::MemoryLog;
 pub use processor::{
-    Condition, Derived, Progress, Projection, ProjectionError, ProjectionRunner, Stage, StageError, StageRunner,
-    Status, Stop, apply_batch,
+    Backoff, Bounded, Condition, DeadLetter, DeadLetterView, DeadLetters, Derived, FailureClass, Health, Load, Parked,
+    ParkedCount, PartitionHealth, Priority, Progress, Projection, ProjectionError, ProjectionRunner, STALL_AFTER,
+    Settings as StageSettings, Stage, StageError, StageRunner, Status, Stop, apply_batch, dead_letter_discarded,
+    redrive_requested,
 };
 pub use record::{
     Batch, Bounds, NewRecord, ProcessorProgress, ReadLimit, Receipt, Record, StoredProgress, TopicLayout,

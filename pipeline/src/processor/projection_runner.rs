@@ -110,14 +110,14 @@ impl Worker {
             let before = feed.checkpoints().clone();
             let batch = feed.next(BATCH_LIMIT, None).map_err(|error| ProjectionError(error.to_string()))?;
             if batch.entries.is_empty() {
-                self.stop.sleep_while_idle(&signals, || self.is_at_end(&before));
+                self.stop.sleep_while_idle(&signals, None, || self.is_at_end(&before));
                 continue;
             }
             let entries = batch.entries.len() as u64;
             let checkpoints = batch.checkpoints.clone();
             let skipped = apply_batch(&*self.projection, batch)?;
             if skipped > 0 {
-                self.progress.noted(format!("{skipped} events could not be read and were left out"));
+                self.progress.noted(format!("{skipped} events could not be read and were left out"), None);
             }
             self.progress.advanced(&checkpoints, entries - skipped, skipped);
             *pause = FIRST_PAUSE;

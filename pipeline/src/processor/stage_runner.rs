@@ -1,8 +1,10 @@
-//! The stage runner: hands a stage its events and appends what it derives.
+//! The stage runner: keeps a stage at work.
 //!
-//! Owns: the thread of one stage, its retries and its dead letters. Derived events and the checkpoint are one atomic
-//! append, so a crash repeats work but never an event.
-//! Never: loses an event in silence. One that cannot be processed becomes a dead letter, and the stage goes on.
+//! Owns: the threads of one stage, and that they begin again from what is durable whenever they break off. Derived
+//! events, dead letters, checkpoint and note are one atomic append, so a crash repeats work but never an event.
+//! Never: loses an event in silence, and never gives up: it tries again, visibly, until it is stopped.
+//!
+//! Three layers: [`super::schedule`] decides, [`super::coordinator`] carries out, [`super::lanes`] call the stage.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -11,24 +13,16 @@ use std::{
     time::Duration,
 };
 
-use meshlog_schemas::{Checkpoints, Envelope, Event, EventFailed, EventId, Trust};
-use pollster::block_on;
-use uuid::Uuid;
+use meshlog_schemas::Checkpoints;
 
-use super::{Derived, Progress, Stage, StageError, Stop};
-use crate::{
-    clock::now_micros,
-    events::{Entry, EventLog, NewEvent, PublishError, StoredEvent, Unreadable, UnreadableCause},
-    feed::Feed,
-    log::{AppendError, LogError},
-    record::{ProcessorProgress, ReadLimit},
+use super::{
+    Progress, Settings, Stage, Stop,
+    coordinator::{Coordinator, Interruption, Surroundings},
+    lanes::{Closing, Desk, message},
+    schedule::{Note, Schedule, Start},
 };
+use crate::{clock::now_micros, events::EventLog, feed::Feed, log::LogError};
 
-/// What a stage is handed at once. Small, so that results do not come late and a process that is killed again and again
-/// still gets on; large enough that a model works at full speed.
-const STAGE_LIMIT: ReadLimit = ReadLimit { records: 32, bytes: 1024 * 1024 };
-/// How often an event is tried before it is dead-lettered.
-const MOST_ATTEMPTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -45,19 +39,30 @@ impl StageRunner {
     /// # Errors
     /// Its progress cannot be read, or no thread can be had.
     pub fn start(events: EventLog, stage: Box<dyn Stage>) -> Result<Self, LogError> {
+        Self::start_with(events, stage, Settings::default())
+    }
+
+    /// As [`StageRunner::start`], with other bounds.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_with(events: EventLog, stage: Box<dyn Stage>, settings: Settings) -> Result<Self, LogError> {
         let progress = Arc::new(Progress::default());
         progress.begin(events.log().progress(stage.name())?.checkpoints);
         let stop = Arc::new(Stop::default());
-        let name = format!("stage-{}", stage.name().split('@').next().unwrap_or_default());
+        let lanes = if settings.lanes > 0 { settings.lanes } else { stage.lanes().max(1) };
         let worker = Worker {
+            short_name: stage.name().split('@').next().unwrap_or_default().to_owned(),
             tables: Feed::new(events.clone(), stage.tables(), Checkpoints::default()),
             events,
             stage,
+            settings: Settings { lanes, ..settings },
             progress: progress.clone(),
             stop: stop.clone(),
+            careful: None,
         };
         let thread = std::thread::Builder::new()
-            .name(name)
+            .name(format!("stage-{}", worker.short_name))
             .spawn(move || worker.run())
             .map_err(|error| LogError::Storage { action: "start a stage", cause: error.to_string() })?;
         Ok(Self { progress, stop, thread: Some(thread) })
@@ -68,7 +73,7 @@ impl StageRunner {
         &self.progress
     }
 
-    /// Finishes the batch under way and ends. Safe to call twice.
+    /// Finishes what is at work and ends. Safe to call twice.
     pub fn stop(&mut self) {
         self.stop.ask();
         if let Some(thread) = self.thread.take() {
@@ -84,42 +89,26 @@ impl Drop for StageRunner {
     }
 }
 
-/// Why the worker must begin again from what is durable.
-#[derive(Debug, thiserror::Error)]
-enum Interruption {
-    #[error(transparent)]
-    Log(#[from] LogError),
-    #[error(transparent)]
-    Publish(#[from] PublishError),
-    #[error("the stage broke off; this is a bug")]
-    Broken,
-}
-
-impl Interruption {
-    /// Whether the log will never take what was derived, so that trying again cannot help.
-    fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Interruption::Publish(PublishError::Encode(_) | PublishError::Append(AppendError::TooLarge { .. }))
-        )
-    }
-}
-
 struct Worker {
     events: EventLog,
     stage: Box<dyn Stage>,
+    short_name: String,
+    settings: Settings,
     tables: Feed,
     progress: Arc<Progress>,
     stop: Arc<Stop>,
+    /// Which events the schedule watched when the process started; `None` before the first life.
+    careful: Option<Checkpoints>,
 }
 
 impl Worker {
     fn run(mut self) {
         let mut pause = FIRST_PAUSE;
         while !self.stop.is_asked() {
-            let step = AssertUnwindSafe(|| self.run_until_interrupted(&mut pause));
-            if let Err(error) = catch_unwind(step).unwrap_or(Err(Interruption::Broken)) {
-                tracing::warn!(stage = self.stage.name(), %error, "a step failed and is tried again");
+            let life = AssertUnwindSafe(|| self.live(&mut pause));
+            let broken = |panic: Box<dyn std::any::Any + Send>| Err(Interruption::Broken(message(&*panic).to_owned()));
+            if let Err(error) = catch_unwind(life).unwrap_or_else(broken) {
+                tracing::warn!(stage = self.stage.name(), %error, "the stage broke off and begins again");
                 self.progress.failed(error.to_string());
                 self.stop.sleep(pause);
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -128,172 +117,41 @@ impl Worker {
         self.progress.stopped();
     }
 
-    fn run_until_interrupted(&mut self, pause: &mut Duration) -> Result<(), Interruption> {
+    /// Works from what is durable until it is asked to stop or something fails.
+    fn live(&mut self, pause: &mut Duration) -> Result<(), Interruption> {
+        let schedule = self.schedule()?;
+        let desk = Desk::default();
+        let (stage, settings) = (&*self.stage, self.settings);
+        std::thread::scope(|scope| {
+            let _closing = Closing(&desk);
+            for lane in 0..settings.lanes {
+                std::thread::Builder::new()
+                    .name(format!("stage-{}-{lane}", self.short_name))
+                    .spawn_scoped(scope, || desk.run(stage))
+                    .map_err(|error| LogError::Storage { action: "start a lane", cause: error.to_string() })?;
+            }
+            let (events, progress, stop) = (&self.events, &*self.progress, &*self.stop);
+            let around = Surroundings { events, stage, settings, progress, stop, desk: &desk };
+            Coordinator::new(around, schedule, &mut self.tables).run(|| *pause = FIRST_PAUSE)
+        })
+    }
+
+    fn schedule(&mut self) -> Result<Schedule, Interruption> {
         let input = self.stage.input();
-        let events = self.events.clone();
-        let at = events.log().progress(self.stage.name())?.checkpoints;
-        let mut feed = Feed::new(events.clone(), &[input], at);
-        while !self.stop.is_asked() {
-            let before = feed.checkpoints().clone();
-            let batch = feed.next(STAGE_LIMIT, None)?;
-            if batch.entries.is_empty() {
-                self.stop.sleep_while_idle(&[events.log().appended(input)], || {
-                    events.partitions(input).iter().all(|&partition| {
-                        events.log().bounds(partition).is_ok_and(|bounds| bounds.end <= before.next(partition))
-                    })
-                });
-                continue;
-            }
-            // After the input was read, so that a table entry acknowledged before an input is seen before it.
-            self.catch_up_tables()?;
-            self.process(batch.entries, batch.checkpoints)?;
-            *pause = FIRST_PAUSE;
-        }
-        Ok(())
-    }
-
-    fn catch_up_tables(&mut self) -> Result<(), LogError> {
-        loop {
-            let batch = self.tables.next(STAGE_LIMIT, None)?;
-            if batch.entries.is_empty() {
-                return Ok(());
-            }
-            batch.entries.iter().flatten().for_each(|event| self.stage.observe(event));
-        }
-    }
-
-    /// All at once if that works; otherwise one at a time, to find the event at fault.
-    fn process(&mut self, entries: Vec<Entry>, checkpoints: Checkpoints) -> Result<(), Interruption> {
-        if entries.iter().all(Result::is_ok) {
-            let batch: Vec<StoredEvent> = entries.iter().flatten().cloned().collect();
-            if let Ok(derived) = self.stage.process(&batch) {
-                let new = self.stamp(&batch, derived);
-                let committed = self.commit(new, checkpoints, batch.len() as u64, 0);
-                // Too much for the log at once may be taken one at a time.
-                if !committed.as_ref().is_err_and(Interruption::is_final) {
-                    return committed;
-                }
-            }
-        }
-        for entry in entries {
-            if self.stop.is_asked() {
-                return Ok(());
-            }
-            match entry {
-                Ok(event) => self.process_alone(event)?,
-                Err(unreadable) => self.leave_out(&unreadable)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn process_alone(&mut self, event: StoredEvent) -> Result<(), Interruption> {
-        let after = Checkpoints::from_iter([(event.position.partition, event.position.offset + 1)]);
-        let mut pause = FIRST_PAUSE;
-        for attempt in 1..=MOST_ATTEMPTS {
-            let error = match self.stage.process(std::slice::from_ref(&event)) {
-                Ok(derived) => {
-                    let new = self.stamp(std::slice::from_ref(&event), derived);
-                    match self.commit(new, after.clone(), 1, 0) {
-                        Err(interruption) if interruption.is_final() => StageError::Permanent(interruption.to_string()),
-                        committed => return committed,
-                    }
-                }
-                Err(error) => error,
-            };
-            tracing::warn!(stage = self.stage.name(), position = %event.position, attempt, %error, "an event failed");
-            self.progress.failed(format!("{}: {error}", event.position));
-            let class = match error {
-                StageError::Permanent(_) => "permanent",
-                StageError::Retriable(_) if attempt == MOST_ATTEMPTS => "exhausted",
-                StageError::Retriable(_) => {
-                    self.stop.sleep(pause);
-                    if self.stop.is_asked() {
-                        return Ok(());
-                    }
-                    pause *= 2;
-                    continue;
-                }
-            };
-            let failed = EventFailed {
-                event_id: event.envelope.id.to_string(),
-                event_type: event.envelope.kind.clone(),
-                class: class.to_owned(),
-                error: error.to_string(),
-                attempts: i32::try_from(attempt).unwrap_or(i32::MAX),
-                ..self.failed_at(event.position, &event.key)
-            };
-            let letter =
-                NewEvent::derived(&event.envelope, self.stage.name(), "dead-letter", Event::EventFailed(failed));
-            return self.commit(vec![letter], after, 0, 1);
-        }
-        Ok(())
-    }
-
-    /// Goes on without an event that cannot be read. One that was erased on purpose is no failure.
-    fn leave_out(&mut self, unreadable: &Unreadable) -> Result<(), Interruption> {
-        let after = Checkpoints::from_iter([(unreadable.position.partition, unreadable.position.offset + 1)]);
-        if unreadable.cause == UnreadableCause::Erased {
-            return self.commit(Vec::new(), after, 0, 1);
-        }
-        self.progress.noted(format!("{}: {}", unreadable.position, unreadable.cause));
-        let kind = unreadable.envelope.as_ref().map(|envelope| envelope.kind.clone());
-        let failed = EventFailed {
-            event_id: unreadable.envelope.as_ref().map(|envelope| envelope.id.to_string()).unwrap_or_default(),
-            event_type: kind.unwrap_or_default(),
-            class: "unreadable".to_owned(),
-            error: unreadable.cause.to_string(),
-            attempts: 1,
-            ..self.failed_at(unreadable.position, &unreadable.key)
-        };
-        let index = format!("dead-letter/{}", unreadable.position);
-        let event = Event::EventFailed(failed);
-        let letter = match &unreadable.envelope {
-            Some(envelope) => NewEvent::derived(envelope, self.stage.name(), &index, event),
+        let stored = self.events.log().progress(self.stage.name())?;
+        let note = Note::from_text(&stored.note, input)?;
+        let partitions = self.events.partitions(input);
+        let start = match &self.careful {
+            Some(careful) => Start::Worker { careful: careful.clone() },
             None => {
-                let id = EventId::derived(EventId(Uuid::nil()), self.stage.name(), &index);
-                NewEvent::first(id, &format!("/stage/{}", self.stage.name()), Trust::External, event)
+                let end = |&partition| Ok((partition, self.events.log().bounds(partition)?.end));
+                Start::Process { ends: partitions.iter().map(end).collect::<Result<_, LogError>>()? }
             }
         };
-        self.commit(vec![letter], after, 0, 1)
-    }
-
-    fn failed_at(&self, position: meshlog_schemas::Position, key: &str) -> EventFailed {
-        EventFailed {
-            processor: self.stage.name().to_owned(),
-            topic: position.partition.topic.name().to_owned(),
-            partition: i32::try_from(position.partition.id).unwrap_or(i32::MAX),
-            offset: i64::try_from(position.offset).unwrap_or(i64::MAX),
-            key: key.to_owned(),
-            event_id: String::new(),
-            event_type: String::new(),
-            class: String::new(),
-            error: String::new(),
-            attempts: 0,
-            failed_at: 0,
-            head_offset: -1,
-        }
-    }
-
-    fn stamp(&self, batch: &[StoredEvent], derived: Vec<Derived>) -> Vec<NewEvent> {
-        let cause = |derived: &Derived| -> &Envelope { &batch[derived.cause].envelope };
-        derived
-            .into_iter()
-            .map(|derived| NewEvent::derived(cause(&derived), self.stage.name(), &derived.index, derived.event))
-            .collect()
-    }
-
-    fn commit(
-        &self,
-        new: Vec<NewEvent>,
-        checkpoints: Checkpoints,
-        processed: u64,
-        skipped: u64,
-    ) -> Result<(), Interruption> {
-        let progress =
-            ProcessorProgress { processor: self.stage.name().to_owned(), checkpoints: checkpoints.clone(), note: None };
-        block_on(self.events.append(new, Some(progress)))?;
-        self.progress.advanced(&checkpoints, processed, skipped);
-        Ok(())
+        // The seed only spreads retries.
+        let seed = now_micros().unsigned_abs();
+        let schedule = Schedule::new(self.settings, seed, &partitions, &stored.checkpoints, note, start);
+        self.careful.get_or_insert_with(|| schedule.careful().clone());
+        Ok(schedule)
     }
 }

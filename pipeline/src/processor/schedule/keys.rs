@@ -100,7 +100,11 @@ impl KeyState {
     }
 
     fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.unseen == 0 && self.redriving.is_none() && self.place.is_none() && self.nap.is_none()
+        self.queue.is_empty()
+            && self.unseen == 0
+            && self.redriving.is_none()
+            && self.place.is_none()
+            && self.nap.is_none()
     }
 }
 

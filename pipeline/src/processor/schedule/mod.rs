@@ -40,15 +40,15 @@ pub use self::{
     parking::{FailureClass, Parked},
     window::Load,
 };
-pub(crate) use self::{
-    note::{Note, NoteError, Tries},
-    parking::{Change, ChangeKind, Parking},
-    ranges::Ranges,
-};
 use self::{
     keys::{Keys, Retry, Slot},
     ready::Ready,
     window::Window,
+};
+pub(crate) use self::{
+    note::{Note, NoteError, Tries},
+    parking::{Change, ChangeKind, Parking},
+    ranges::Ranges,
 };
 use super::Priority;
 use crate::record::ReadLimit;
@@ -93,6 +93,14 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// What may be at work in all lanes together.
+    pub(crate) fn most_at_work(&self) -> Load {
+        let lanes = self.lanes.max(1);
+        Load { events: self.at_work.events * lanes, bytes: self.at_work.bytes * lanes }
+    }
+}
+
 /// How a schedule comes to begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Start {
@@ -126,6 +134,17 @@ pub(crate) enum Content {
     Unreadable(String),
     /// It was erased on purpose, which is no failure.
     Erased,
+}
+
+/// What became of an entry that was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offered {
+    /// It is held until an outcome names it.
+    Held,
+    /// There is nothing to do for it.
+    Passed,
+    /// There is no room for it now, nor for any behind it.
+    Full,
 }
 
 /// One event to process.
@@ -292,7 +311,8 @@ impl Schedule {
             granted: VecDeque::new(),
             version: 0,
             durable: 0,
-            running_since: None,
+            // It stands there already if the last end was not in order.
+            running_since: note.running.then_some(0),
             is_ending: false,
             at_work: Load::default(),
             works: 0,
@@ -305,30 +325,31 @@ impl Schedule {
     pub(crate) fn wanted(&self) -> Vec<(Partition, Offset, ReadLimit)> {
         let wanted = |(partition, window): (&Partition, &Window)| {
             let span = (window.low + self.settings.span).saturating_sub(window.next);
-            let records = self.share.events.saturating_sub(window.held.events).min(usize::try_from(span).unwrap_or(usize::MAX));
+            let records =
+                self.share.events.saturating_sub(window.held.events).min(usize::try_from(span).unwrap_or(usize::MAX));
             let bytes = self.share.bytes.saturating_sub(window.held.bytes);
             (records > 0 && bytes > 0).then_some((*partition, window.next, ReadLimit { records, bytes }))
         };
         self.windows.iter().filter_map(wanted).collect()
     }
 
-    /// Takes in the next entry of a partition. `false`: there is no room for it now.
-    pub(crate) fn offer(&mut self, arrival: Arrival) -> bool {
+    /// Takes in the next entry of a partition.
+    pub(crate) fn offer(&mut self, arrival: Arrival) -> Offered {
         let Arrival { position, key, priority, bytes, content } = arrival;
-        let Some(window) = self.windows.get_mut(&position.partition) else { return false };
+        let Some(window) = self.windows.get_mut(&position.partition) else { return Offered::Full };
         let is_done = window.done.contains(position.offset);
         if position.offset != window.next || (!is_done && !window.held.has_room(bytes, self.share)) {
-            return false;
+            return Offered::Full;
         }
         window.next += 1;
         if is_done {
-            return true;
+            return Offered::Passed;
         }
         window.held.add(bytes);
         self.arrivals += 1;
         if content == Content::Erased {
             self.outcomes.push_back(Outcome { position, key, end: End::Skipped, bytes });
-            return true;
+            return Offered::Passed;
         }
         let error = match content {
             Content::Unreadable(error) => Some(error),
@@ -337,7 +358,7 @@ impl Schedule {
         let slot = Slot { position, priority, arrival: self.arrivals, bytes, is_alone: false, error };
         self.keys.entry(&key).queue.push_back(slot);
         self.settle(&key);
-        true
+        Offered::Held
     }
 
     /// Takes in a record of the dead-letters topic about this stage, its own ones too.
@@ -460,10 +481,8 @@ impl Schedule {
 
     /// Whether one more event fits into a batch of this size and into what may be at work.
     fn has_room(&self, size: Load, bytes: usize) -> bool {
-        let lanes = self.settings.lanes.max(1);
-        let bound = Load { events: self.settings.at_work.events * lanes, bytes: self.settings.at_work.bytes * lanes };
         let all = Load { events: self.at_work.events + size.events, bytes: self.at_work.bytes + size.bytes };
-        size.has_room(bytes, self.settings.batch) && all.has_room(bytes, bound)
+        size.has_room(bytes, self.settings.batch) && all.has_room(bytes, self.settings.most_at_work())
     }
 
     /// Moves keys whose retry is due, and whose failures are durable, to the ready ones.

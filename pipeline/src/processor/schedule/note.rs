@@ -48,7 +48,9 @@ impl Note {
         }
         for (partition, ranges) in self.done.iter().filter(|(_, ranges)| !ranges.is_empty()) {
             let _ = write!(text, "done {}", partition.id);
-            ranges.iter().for_each(|(start, end)| drop(write!(text, " {start}-{}", end - 1)));
+            for (start, end) in ranges.iter() {
+                let _ = write!(text, " {start}-{}", end - 1);
+            }
             text.push('\n');
         }
         for (position, tries) in &self.tries {

@@ -110,6 +110,7 @@ impl Queue {
         self.driven
     }
 
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Parked> {
         self.parked.values()
     }
@@ -139,6 +140,11 @@ impl Parking {
     /// The parked event at a position.
     pub(crate) fn get(&self, key: &str, position: Position) -> Option<&Parked> {
         self.queues.get(key)?.parked.get(&position)
+    }
+
+    /// Whether nothing would be lost with it: it remembers no event that was let go.
+    pub(crate) fn is_forgetful(&self) -> bool {
+        self.discarded.is_empty()
     }
 
     /// How many events are parked.

@@ -181,7 +181,8 @@ impl Simulation {
                 };
                 let Record { key, priority, bytes, .. } = record;
                 let position = Position { partition, offset };
-                if !self.process().schedule.offer(Arrival { position, key, priority, bytes, content }) {
+                let arrival = Arrival { position, key, priority, bytes, content };
+                if self.process().schedule.offer(arrival) == Offered::Full {
                     break;
                 }
             }
