@@ -109,7 +109,7 @@ fn offsets_are_dense_and_ordered(log: &dyn Log) {
         .read(partition_of(Topic::Messages, b"a", 3), 0, ALL)
         .unwrap()
         .into_iter()
-        .filter(|record| record.key == &b"a"[..])
+        .filter(|record| record.key == b"a"[..])
         .map(|record| record.body)
         .collect();
     let expected: Vec<_> = (0..10_u8).flat_map(|round| [vec![round, 0], vec![round, 2]]).collect();

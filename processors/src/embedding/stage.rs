@@ -39,7 +39,7 @@ impl Stage for Embedder {
         Topic::Messages
     }
 
-    fn process(&mut self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {
+    fn process(&self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {
         let messages: Vec<_> =
             events.iter().enumerate().filter_map(|(cause, event)| Some((cause, event, message(event)?))).collect();
         let texts: Vec<String> = messages.iter().map(|(_, _, body)| embedded_text(&body.author, &body.text)).collect();
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn every_message_gets_the_vector_of_author_and_text() {
         let encoder = Arc::new(HashEncoder::new(64));
-        let mut stage = Embedder::new(encoder.clone());
+        let stage = Embedder::new(encoder.clone());
         let events = [stored(0, message("s", "t", "Ada", "red kites")), stored(1, message("s", "t", "Bob", "blue"))];
         let derived = stage.process(&events).unwrap();
         assert_eq!(derived.iter().map(|derived| derived.cause).collect::<Vec<_>>(), [0, 1]);

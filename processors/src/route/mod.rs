@@ -7,6 +7,8 @@
 mod table;
 mod view;
 
+use std::sync::{PoisonError, RwLock};
+
 use meshlog_pipeline::{Derived, Stage, StageError, StoredEvent};
 use meshlog_schemas::{Event, MessageRouted, SubscriptionAdded, Topic};
 
@@ -16,7 +18,7 @@ pub use view::SubscriptionView;
 /// The routing stage.
 #[derive(Debug, Default)]
 pub struct Router {
-    subscriptions: SubscriptionTable,
+    subscriptions: RwLock<SubscriptionTable>,
 }
 
 impl Stage for Router {
@@ -32,15 +34,17 @@ impl Stage for Router {
         &[Topic::Registry]
     }
 
-    fn observe(&mut self, event: &StoredEvent) {
-        self.subscriptions.observe(event);
+    fn observe(&self, event: &StoredEvent) {
+        // An event is folded in by one insertion or removal, so a table is whole after any panic.
+        self.subscriptions.write().unwrap_or_else(PoisonError::into_inner).observe(event);
     }
 
-    fn process(&mut self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {
+    fn process(&self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {
+        let subscriptions = self.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
         let mut derived = Vec::new();
         for (cause, event) in events.iter().enumerate() {
             let Event::MessageAccepted(message) = &event.event else { continue };
-            derived.extend(self.subscriptions.matching(message).map(|subscription| Derived {
+            derived.extend(subscriptions.matching(message).map(|subscription| Derived {
                 cause,
                 // A subscription tells a message at most once, so its id tells the deliveries of a message apart.
                 index: subscription.subscription_id.to_string(),
@@ -81,7 +85,7 @@ mod tests {
         }
     }
 
-    fn recipients(router: &mut Router, thread: &str, author: &str) -> Vec<String> {
+    fn recipients(router: &Router, thread: &str, author: &str) -> Vec<String> {
         let derived = router.process(&[stored(0, message("main", thread, author, "hello"))]).unwrap();
         let mut recipients: Vec<_> = derived
             .into_iter()
@@ -96,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_message_goes_to_those_whose_subscriptions_match() {
-        let mut router = Router::default();
+        let router = Router::default();
         let all = [
             subscription("everything", None, None),
             subscription("thread", Some("t"), None),
@@ -106,17 +110,17 @@ mod tests {
         for added in &all {
             router.observe(&stored(0, Event::SubscriptionAdded(added.clone())));
         }
-        assert_eq!(recipients(&mut router, "t", "Ada"), ["author", "everything", "thread"]);
-        assert_eq!(recipients(&mut router, "u", "Bob"), ["everything", "other"]);
+        assert_eq!(recipients(&router, "t", "Ada"), ["author", "everything", "thread"]);
+        assert_eq!(recipients(&router, "u", "Bob"), ["everything", "other"]);
         let removed = SubscriptionRemoved { subscription_id: all[0].subscription_id };
         router.observe(&stored(1, Event::SubscriptionRemoved(removed)));
-        assert_eq!(recipients(&mut router, "u", "Bob"), ["other"]);
+        assert_eq!(recipients(&router, "u", "Bob"), ["other"]);
     }
 
     #[test]
     fn nobody_is_told_of_what_they_said() {
-        let mut router = Router::default();
+        let router = Router::default();
         router.observe(&stored(0, Event::SubscriptionAdded(subscription("Ada", None, None))));
-        assert!(recipients(&mut router, "t", "Ada").is_empty());
+        assert!(recipients(&router, "t", "Ada").is_empty());
     }
 }
