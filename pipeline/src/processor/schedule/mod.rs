@@ -25,6 +25,8 @@ mod ranges;
 mod ready;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::{
