@@ -139,6 +139,8 @@ impl Worker {
     fn schedule(&mut self) -> Result<Schedule, Interruption> {
         let input = self.stage.input();
         let stored = self.events.log().progress(self.stage.name())?;
+        // An append that was not acknowledged may be there.
+        self.progress.advanced(&stored.checkpoints, 0, 0);
         let note = Note::from_text(&stored.note, input)?;
         let partitions = self.events.partitions(input);
         let start = match &self.careful {

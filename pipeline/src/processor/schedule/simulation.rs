@@ -50,6 +50,8 @@ struct Process {
     schedule: Schedule,
     letters_read: usize,
     at_work: Vec<Work>,
+    /// Failures that the schedule was told of, or found in its note.
+    failures: BTreeMap<Position, u32>,
 }
 
 struct Simulation {
@@ -141,11 +143,16 @@ impl Simulation {
     }
 
     fn start_process(&mut self, start: Start) {
-        let note = Note::from_text(&self.log.note, MESSAGES).expect("its own note");
+        let note = self.note();
+        let failures = note.tries.iter().map(|(position, tries)| (*position, tries.failed)).collect();
         let (settings, checkpoints) = (self.settings, &self.log.checkpoints);
         let schedule = Schedule::new(settings, self.seed, &self.partitions(), checkpoints, note, start);
-        self.process = Some(Process { schedule, letters_read: 0, at_work: Vec::new() });
+        self.process = Some(Process { schedule, letters_read: 0, at_work: Vec::new(), failures });
         self.follow_letters();
+    }
+
+    fn note(&self) -> Note {
+        Note::from_text(&self.log.note, MESSAGES).expect("its own note")
     }
 
     fn restart_worker(&mut self) {
@@ -218,7 +225,21 @@ impl Simulation {
     /// No key is at work twice; nothing overtakes a parked event, and what was done is not done again.
     fn check_work(&mut self, work: &Work) {
         let done: BTreeSet<Position> = self.log.effects.iter().copied().collect();
-        let process = self.process();
+        let note = self.note();
+        assert!(note.running, "handlers are at work, and no note says so");
+        let process = self.process.as_ref().expect("it runs");
+        for task in &work.tasks {
+            let tries = note.tries.get(&task.position).copied().unwrap_or_default();
+            let failed = process.failures.get(&task.position).copied().unwrap_or_default();
+            assert_eq!(tries.failed, failed, "the failures of {} are durable before it is tried again", task.position);
+            let is_watched = task.is_parked || task.position.offset < self.careful.next(task.position.partition);
+            let is_past = process
+                .schedule
+                .careful()
+                .iter()
+                .all(|(partition, limit)| self.log.checkpoints.next(partition) >= limit);
+            assert!(tries.started > 0 || !is_watched || is_past, "the start of {} is durable", task.position);
+        }
         let busy = process.at_work.iter().flat_map(|work| &work.tasks);
         let busy: BTreeSet<Arc<str>> = busy.map(|task| task.key.clone()).collect();
         for task in &work.tasks {
@@ -262,6 +283,9 @@ impl Simulation {
             }
             answer = answer.and(this);
         }
+        if let (Err(_), [task]) = (&answer, work.tasks.as_slice()) {
+            *self.process().failures.entry(task.position).or_default() += 1;
+        }
         let now = self.now;
         self.process().schedule.finish(work, answer, now);
     }
@@ -294,13 +318,19 @@ impl Simulation {
         }
         self.land(commit);
         self.process().schedule.committed();
-        self.follow_letters();
+        // Its own letters may be read back late, after letters of others.
+        if !self.is_rough || self.below(2) == 0 {
+            self.follow_letters();
+        }
         self.check_bounds();
     }
 
     fn land(&mut self, commit: Commit) {
         commit.checkpoints.iter().for_each(|(partition, next)| self.log.checkpoints.advance(partition, next));
         self.log.note = commit.note;
+        if let Some(process) = &mut self.process {
+            process.failures.retain(|position, _| commit.outcomes.iter().all(|outcome| outcome.position != *position));
+        }
         for Outcome { position, key, end, .. } in commit.outcomes {
             let letter = |letter: Letter| ChangeKind::Failed {
                 class: letter.class,
