@@ -387,7 +387,9 @@ mod tests {
 
     const LOG: Uuid = Uuid::from_u128(77);
 
-    fn group() -> impl Strategy<Value = (Vec<(Section, Vec<u8>)>, BTreeMap<String, StoredProgress>)> {
+    type Given = (Vec<(Section, Vec<u8>)>, BTreeMap<String, StoredProgress>);
+
+    fn group() -> impl Strategy<Value = Given> {
         let part = (0..9_u32, 0..1_000_u64, proptest::collection::vec(any::<u8>(), 0..200)).prop_map(
             |(slot, first, frames)| (Section { slot, records: 1, first, bytes: frames.len() as u32 }, frames),
         );
@@ -398,7 +400,7 @@ mod tests {
         (proptest::collection::vec(part, 0..5), proptest::collection::btree_map("\\PC{1,10}", kept, 0..3))
     }
 
-    fn encode((parts, progress): &(Vec<(Section, Vec<u8>)>, BTreeMap<String, StoredProgress>)) -> Vec<u8> {
+    fn encode((parts, progress): &Given) -> Vec<u8> {
         let parts: Vec<_> = parts.iter().map(|(section, frames)| (*section, frames.as_slice())).collect();
         encode_group(LOG, 3, 12, &parts, progress)
     }

@@ -161,7 +161,10 @@ fn killed_at_any_moment_it_loses_nothing() {
             acknowledged.clear();
         }
     }
-    assert!(number("MESHLOG_KILLS", 30) % 20 == 0 || !acknowledged.is_empty(), "no life came to acknowledge anything");
+    assert!(
+        number("MESHLOG_KILLS", 30).is_multiple_of(20) || !acknowledged.is_empty(),
+        "no life came to acknowledge anything"
+    );
 }
 
 #[test]
