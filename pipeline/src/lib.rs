@@ -4,6 +4,7 @@
 //! through `seal`; `feed` reads them in batches; `processor` runs stages and projections.
 //! Never here: what a particular stage or store does (that is processors), or HTTP (that is connectors).
 
+mod background;
 mod clock;
 #[cfg(test)]
 mod conformance;
@@ -18,6 +19,7 @@ mod room;
 mod seal;
 mod signal;
 
+pub use background::work_in_background;
 pub use clock::now_micros;
 pub use embedded::{
     Durability, EmbeddedLog, EmbeddedOptions, Finding, Inspection, MAX_BATCH_BYTES, PartitionInspection, Readers,

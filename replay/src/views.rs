@@ -14,7 +14,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use meshlog_pipeline::{EventLog, Feed, Progress, ProjectionRunner, Status, now_micros};
+use meshlog_pipeline::{EventLog, Feed, Progress, ProjectionRunner, Status, now_micros, work_in_background};
 use meshlog_schemas::{Checkpoints, Digest, Topic};
 
 use crate::{
@@ -156,6 +156,7 @@ impl Views {
         std::mem::forget(lease);
         let (shared, name, started) = (self.shared.clone(), name.to_owned(), rebuild.clone());
         let worker = std::thread::Builder::new().name(format!("rebuild-{name}")).spawn(move || {
+            work_in_background();
             if let Ok(view) = shared.view(&name) {
                 shared.run_rebuild(view, &started, Lease(view));
             }

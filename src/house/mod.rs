@@ -6,6 +6,7 @@
 mod doctor;
 mod error;
 mod event_view;
+mod files;
 pub(crate) mod offline;
 mod ports;
 mod rooms;

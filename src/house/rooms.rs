@@ -8,6 +8,7 @@ use std::{
 
 use meshlog_pipeline::{
     ClearSealer, EmbeddedLog, EmbeddedOptions, EventLog, Log, NewEvent, Progress, Stage, StageRunner,
+    work_in_background,
 };
 use meshlog_processors::{
     embedding::{CachedEncoder, Embedder, Encoder, SentenceModel},
@@ -19,7 +20,7 @@ use meshlog_schemas::{Checkpoints, Event, EventId, SchemaRegistered, Topic, Trus
 use pollster::block_on;
 
 use super::{
-    HouseError,
+    HouseError, files,
     serving::{Serving, specs},
 };
 
@@ -49,6 +50,12 @@ pub(super) struct StageView {
 impl Rooms {
     /// Opens the log in `data`, then views and stages.
     pub(super) fn open(data: &Path, model: &Path, weights: Weights, log: EmbeddedOptions) -> Result<Self, HouseError> {
+        files::allow_many();
+        // The common pool embeds for the stages and builds indexes; questions and searches have threads of their own.
+        let pool = rayon::ThreadPoolBuilder::new().start_handler(|_| work_in_background()).build_global();
+        if let Err(error) = pool {
+            tracing::debug!(%error, "the common pool was there before the rooms");
+        }
         let embedded = Arc::new(EmbeddedLog::open(&data.join("log"), log)?);
         let events = EventLog::new(embedded.clone(), Arc::new(ClearSealer));
         let encoder: Arc<dyn Encoder> = Arc::new(CachedEncoder::new(SentenceModel::open(model)?, CACHED_VECTORS));

@@ -15,6 +15,7 @@ use meshlog_schemas::Checkpoints;
 
 use super::{Progress, Projection, ProjectionError, Stop};
 use crate::{
+    background::work_in_background,
     events::{Entry, EventLog, StoredEvent},
     feed::{BATCH_LIMIT, Feed, FeedBatch},
     signal::Signal,
@@ -45,7 +46,10 @@ impl ProjectionRunner {
         let worker = Worker { name: name.to_owned(), events, projection, progress, stop: stop.clone() };
         let thread = std::thread::Builder::new()
             .name(format!("project-{name}"))
-            .spawn(move || worker.run())
+            .spawn(move || {
+                work_in_background();
+                worker.run();
+            })
             .map_err(|error| ProjectionError(format!("the thread of projection {name} cannot start: {error}")))?;
         Ok(Self { stop, thread: Some(thread) })
     }

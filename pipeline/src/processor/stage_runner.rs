@@ -21,7 +21,7 @@ use super::{
     lanes::{Closing, Desk, message},
     schedule::{Note, Schedule, Start},
 };
-use crate::{clock::now_micros, events::EventLog, feed::Feed, log::LogError};
+use crate::{background::work_in_background, clock::now_micros, events::EventLog, feed::Feed, log::LogError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -63,7 +63,10 @@ impl StageRunner {
         };
         let thread = std::thread::Builder::new()
             .name(format!("stage-{}", worker.short_name))
-            .spawn(move || worker.run())
+            .spawn(move || {
+                work_in_background();
+                worker.run();
+            })
             .map_err(|error| LogError::Storage { action: "start a stage", cause: error.to_string() })?;
         Ok(Self { progress, stop, thread: Some(thread) })
     }
