@@ -53,8 +53,12 @@ fuzz: check-tools
 ## All benchmarks, each with the peer it is measured against.
 bench: bench-append bench-codec bench-recall
 
+## PEERS is kafka,nats (fetched on first use), one of them, or none; ROUNDS with SECONDS a figure.
+PEERS ?= kafka,nats
+ROUNDS ?= 3
+SECONDS ?= 5
 bench-append: check-tools
-	cargo bench --locked -p meshlog-pipeline --bench log -- append
+	./scripts/bench-append.py --peers $(PEERS) --rounds $(ROUNDS) --seconds $(SECONDS)
 
 bench-codec: check-tools
 	cargo bench --locked -p meshlog-schemas --bench codec
