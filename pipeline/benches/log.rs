@@ -4,6 +4,7 @@
 //! log append  [--seconds S] [--bytes N] [--rounds R]     closed-loop producers against a plain file with fdatasync
 //! log read    [--records N] [--bytes N]                  one thread reads everything, warm
 //! log growth  [--records N] [--bytes N]                  latency of appends while the log grows to N records, and reopening
+//! log poison  --directory DATA [--records N]             measures nothing: leaves N unreadable events, for scripts/soak.py
 //! ```
 //! Both sides of a comparison run in turn, on the same disk (`--directory`, the temporary one by default). The last line is
 //! one JSON object with every figure.
@@ -32,6 +33,9 @@ fn main() {
     };
     let at = arguments.iter().position(|argument| argument == "--directory").and_then(|at| arguments.get(at + 1));
     let parent = at.map_or_else(std::env::temp_dir, PathBuf::from);
+    if arguments.first().is_some_and(|mode| mode == "poison") {
+        return poison(&parent, option("--records", 60));
+    }
     let directory = parent.join(format!("meshlog-bench-{}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("the directory can be made");
     let bytes = option("--bytes", 1024) as usize;
@@ -43,6 +47,20 @@ fn main() {
     std::fs::remove_dir_all(&directory).expect("what was made can be removed");
     let figures: Vec<String> = figures.into_iter().map(|(name, value)| format!("\"{name}\": {value:.3}")).collect();
     println!("{{\"figures\": {{{}}}}}", figures.join(", "));
+}
+
+/// Events that no stage can read, each of a thread of its own.
+fn poison(data: &Path, records: u64) {
+    let log = EmbeddedLog::open(&data.join("log"), EmbeddedOptions::default()).expect("the log opens");
+    let events = (0..records).map(|count| NewRecord {
+        topic: Topic::Messages,
+        key: format!("main/poison-{count}").into(),
+        headers: Headers::default(),
+        body: bytes::Bytes::from_static(b"no event"),
+        identity: None,
+    });
+    let append = log.append(Batch { records: events.collect(), progress: None });
+    runtime().block_on(append).expect("the log takes them");
 }
 
 type Figures = Vec<(String, f64)>;

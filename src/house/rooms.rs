@@ -52,8 +52,10 @@ impl Rooms {
     pub(super) fn open(data: &Path, model: &Path, weights: Weights, log: EmbeddedOptions) -> Result<Self, HouseError> {
         files::allow_many();
         // The common pool embeds for the stages and builds indexes; questions and searches have threads of their own.
-        let pool = rayon::ThreadPoolBuilder::new().start_handler(|_| work_in_background()).build_global();
-        if let Err(error) = pool {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .thread_name(|index| format!("pool-{index}"))
+            .start_handler(|_| work_in_background());
+        if let Err(error) = pool.build_global() {
             tracing::debug!(%error, "the common pool was there before the rooms");
         }
         let embedded = Arc::new(EmbeddedLog::open(&data.join("log"), log)?);

@@ -26,7 +26,7 @@ mod subscriptions;
 mod threads;
 mod tree;
 
-use std::{future::IntoFuture, io, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{future::IntoFuture, io, ops::Deref, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -51,9 +51,19 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 /// How long a client may take nothing of an answer that is there for it.
 const STALL_LIMIT: Duration = Duration::from_secs(60);
 
-/// What every handler shares.
+/// What every handler shares. Cloned several times a request, so it is one pointer.
 #[derive(Clone)]
-struct Gateway {
+struct Gateway(Arc<Shared>);
+
+impl Deref for Gateway {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+struct Shared {
     ports: Ports,
     metrics: Arc<metrics::Metrics>,
     /// The OpenAPI document as JSON.
@@ -153,7 +163,7 @@ fn described() -> OpenApiRouter<Gateway> {
 fn assemble(ports: Ports, closing: watch::Receiver<bool>) -> Router {
     let (router, _) = described().split_for_parts();
     let document = document().to_json().expect("the description holds only values that JSON knows");
-    let gateway = Gateway { ports, metrics: Arc::default(), document: document.into(), closing };
+    let gateway = Gateway(Arc::new(Shared { ports, metrics: Arc::default(), document: document.into(), closing }));
     router
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
