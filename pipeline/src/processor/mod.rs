@@ -25,6 +25,8 @@ pub use progress::{Bounded, Condition, Progress, Status};
 pub use projection::{Projection, ProjectionError};
 pub use projection_runner::{ProjectionRunner, apply_batch};
 pub use schedule::{Backoff, FailureClass, Load, Parked, Settings};
+#[cfg(any(test, feature = "fuzzing"))]
+pub use schedule::stage_note;
 pub use stage::{Derived, Priority, Stage, StageError};
 pub use stage_runner::StageRunner;
 pub use stop::Stop;

@@ -54,6 +54,8 @@ use self::{
     ready::Ready,
     window::Window,
 };
+#[cfg(any(test, feature = "fuzzing"))]
+pub use self::note::stage_note;
 pub(crate) use self::{
     note::{Note, NoteError, Tries},
     parking::{Change, ChangeKind, Parking},
