@@ -1,7 +1,7 @@
 //! A bound on memory: a check may take so much for each byte of its input, and no more. A length that lies, and is believed,
 //! ends the run.
 
-use std::alloc::System;
+use std::{alloc::System, panic, sync::Once};
 
 use cap::Cap;
 
@@ -14,9 +14,21 @@ const EACH: usize = 256;
 static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 
 pub(crate) fn run(check: fn(&[u8]), bytes: &[u8]) {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let told = panic::take_hook();
+        // To tell of a panic takes more than any check may.
+        panic::set_hook(Box::new(move |panic| {
+            lift();
+            told(panic);
+        }));
+    });
     let bound = MEMORY.allocated() + BASE + EACH * bytes.len();
-    // It can be less than what is taken only by another thread, and there is none.
-    MEMORY.set_limit(bound).expect("the bound is above what is taken");
+    MEMORY.set_limit(bound).expect("no other thread takes memory");
     check(bytes);
+    lift();
+}
+
+fn lift() {
     MEMORY.set_limit(usize::MAX).expect("there is no higher bound");
 }
