@@ -214,9 +214,8 @@ fn a_crash_at_any_point_of_a_removal_leaves_a_whole_log_and_no_stray_file() {
             drop(log);
             let disk = if loses_power { disk.lose_power() } else { disk.kill() };
             check_doctor(&disk, &what);
-            let files = |disk: &SimulatedDisk| {
-                disk.list(&partition::directory(Path::new(ROOT), MESSAGES)).unwrap().len()
-            };
+            let files =
+                |disk: &SimulatedDisk| disk.list(&partition::directory(Path::new(ROOT), MESSAGES)).unwrap().len();
             let before = files(&disk);
             let log = open(&disk, &limits);
             check_whole(&disk, &log, &what);
