@@ -241,6 +241,7 @@ fn frames_whose_groups_were_lost_in_a_weaker_mode_are_never_taken_for_acknowledg
     say(&open(&disk, Durability::None).unwrap());
     let log = open(&disk, Durability::None).unwrap();
     (0..3).for_each(|_| say(&log));
+    let disk = disk.kill();
     drop(log);
     // The power went: the segment's pages had been written by then, the journal's had not.
     let journals = Path::new("/log/journal");

@@ -61,5 +61,6 @@ fn an_event_that_aborts_the_process_is_parked_after_so_many_starts_and_other_key
     assert_eq!(told, [("crashed", -1), ("waiting", deadly.offset as i64)]);
     assert_eq!(letters[0].attempts, most as i32 - 1, "those that were written down");
     assert_eq!(derived(&events), ["fine"]);
+    drop(events);
     assert!(live(directory.path()).success(), "it is not started again");
 }
