@@ -33,9 +33,11 @@ lint:
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 
-## Licences, sources and bans of all dependencies (deny.toml).
+## Licences, sources and bans of all dependencies (deny.toml), those of the fuzz targets too.
 deny: $(CARGO_DENY)
-	$(CARGO_DENY) check --hide-inclusion-graph licenses bans sources
+	$(CARGO_DENY) check --hide-inclusion-graph -A license-exception-not-encountered licenses bans sources
+	$(CARGO_DENY) --config deny.toml --manifest-path fuzz/Cargo.toml check --hide-inclusion-graph \
+		-A license-not-encountered licenses bans sources
 
 $(CARGO_DENY):
 	cargo install --quiet --locked --debug --no-default-features --version 0.20.2 \

@@ -4,6 +4,7 @@
 
 mod bad_input_is_named_and_harms_nothing;
 mod command_line;
+mod dead_letters_hold_their_thread_back_until_they_are_settled;
 mod docs_name_only_paths_that_exist;
 mod events_can_be_followed;
 mod imported_messages_are_recallable;

@@ -6,6 +6,9 @@
 
 pub mod api;
 pub mod checks;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod ports;
 pub mod problem;

@@ -11,6 +11,9 @@ mod conformance;
 mod embedded;
 mod events;
 mod feed;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod log;
 mod memory;
 mod processor;

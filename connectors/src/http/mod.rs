@@ -11,6 +11,8 @@ mod events;
 mod extract;
 #[cfg(test)]
 mod fake;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod health;
 mod intake;
 mod lines;

@@ -107,6 +107,9 @@ pub(super) fn read_head(bytes: &[u8], tag: u32) -> Result<Head, String> {
     if head.payload > MAX_PAYLOAD || parts > head.payload as u64 {
         return Err("its lengths do not add up".to_owned());
     }
+    if head.offset == Offset::MAX {
+        return Err("no record has the last offset that there is".to_owned());
+    }
     Ok(head)
 }
 
@@ -204,7 +207,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn records_round_trip(record in record(), id in 0..9_u32, offset: u64, appended_at: i64) {
+        fn records_round_trip(record in record(), id in 0..9_u32, offset in 0..u64::MAX, appended_at: i64) {
             let frame = encode(&record, id, offset, appended_at);
             let head = read_head(&frame, tag(partition(id))).unwrap();
             prop_assert_eq!(head.identity(&frame), record.identity);

@@ -105,7 +105,7 @@ impl<'a> Walk<'a> {
     /// Goes on behind a damaged frame: at the next place where an intact header of a later offset is. Answers whether
     /// there is one.
     pub(super) fn skip_damage(&mut self) -> Result<bool, WalkError> {
-        let highest = self.expected + (self.to - self.at);
+        let highest = self.expected.saturating_add(self.to - self.at);
         while self.at + 1 < self.to {
             self.at += 1;
             if self.available() < HEADER {

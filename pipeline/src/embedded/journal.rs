@@ -162,7 +162,7 @@ fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     std::str::from_utf8(text).ok()
 }
 
-fn group_crc(log: Uuid, group: &[u8]) -> u32 {
+pub(super) fn group_crc(log: Uuid, group: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(crc32fast::hash(log.as_bytes()));
     hasher.update(&group[8..]);
     hasher.finalize()

@@ -97,7 +97,7 @@ impl Manifest {
         disk::replace(disk, &root.join(NAME), &self.to_bytes()?)
     }
 
-    fn to_bytes(&self) -> io::Result<Vec<u8>> {
+    pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let partition = |(partition, files): &(Partition, PartitionFiles)| StoredPartition {
             topic: partition.topic.name().to_owned(),
             id: partition.id,
@@ -115,10 +115,10 @@ impl Manifest {
             progress: self.progress.iter().map(|(name, kept)| (name.clone(), note(kept))).collect(),
         };
         let body = serde_json::to_string_pretty(&stored)?;
-        Ok(format!("meshlog log, format {FORMAT}, crc32 {:08x}\n{body}", crc32fast::hash(body.as_bytes())).into_bytes())
+        Ok((first_line(body.as_bytes()) + &body).into_bytes())
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let damaged = || "it is damaged".to_owned();
         let text = std::str::from_utf8(bytes).map_err(|_| damaged())?;
         let (first, body) = text.split_once('\n').ok_or_else(damaged)?;
@@ -152,6 +152,11 @@ impl Manifest {
             progress: stored.progress.into_iter().map(kept).collect::<Result<_, String>>()?,
         })
     }
+}
+
+/// The line before the JSON.
+pub(super) fn first_line(body: &[u8]) -> String {
+    format!("meshlog log, format {FORMAT}, crc32 {:08x}\n", crc32fast::hash(body))
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ mod disk;
 mod doctor;
 mod frame;
 mod frames;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod identities;
 mod journal;
 mod keeper;

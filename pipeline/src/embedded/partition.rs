@@ -198,11 +198,17 @@ impl PartitionLog {
         gone
     }
 
-    /// Cuts everything behind what `files` says, and takes away files that it does not name. Only before the log is open.
+    /// Cuts everything behind what `files` says. Only before the log is open.
     pub(super) fn cut_to(&self, files: &PartitionFiles) -> io::Result<()> {
-        if let (Some(active), Some(extent)) = (self.active(), files.segments.last()) {
-            active.cut_to(*extent)?;
+        match (self.active(), files.segments.last()) {
+            (Some(active), Some(extent)) => active.cut_to(*extent),
+            _ => Ok(()),
         }
+    }
+
+    /// Takes away files that `files` does not name: of a retention or an append that a crash cut short. Only before the log
+    /// is open.
+    pub(super) fn remove_strays(&self, files: &PartitionFiles) -> io::Result<()> {
         let known: Vec<String> = files.segments.iter().map(|extent| super::segment::file_name(extent.base)).collect();
         for name in self.disk.list(&self.directory)? {
             let segment = name.replace(".index", ".segment");

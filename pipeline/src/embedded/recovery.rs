@@ -68,21 +68,21 @@ pub(super) fn open(disk: &Arc<dyn Disk>, root: &Path, options: &EmbeddedOptions)
     let Some(found) = found else { return create(disk, root, options) };
     let log = found.log;
     let partitions = open_partitions(disk, root, &found, options)?;
-    let survey = survey(&**disk, root, &found)?;
-    let mut damage = survey.damage.clone();
+    let mut survey = survey(&**disk, root, &found)?;
     for ((partition, _), (opened, end)) in found.partitions.iter().zip(partitions.iter().zip(&survey.ends)) {
         let written = written_end(disk, root, opened, log).map_err(|error| format!("{partition}: {error}"))?;
         if written > *end {
-            damage.push(format!(
+            survey.damage.push(format!(
                 "{partition} holds acknowledged records up to offset {written} (exclusive), but the journal ends before \
                  offset {end}"
             ));
         }
     }
-    if !damage.is_empty() {
+    if !survey.damage.is_empty() {
         if found.is_synced {
-            return Err(damage.join("; "));
+            return Err(survey.damage.join("; "));
         }
+        let damage = &survey.damage;
         tracing::warn!(?damage, "the log was not synced at every commit, and goes on with what a crash has left of it");
     }
     settle_what_was_read(&**disk, root, &found, &survey).map_err(|error| error.to_string())?;
@@ -401,9 +401,10 @@ fn bring_forward(
     let mut progress = manifest.progress.clone();
     for (partition, (_, files)) in partitions.iter().zip(&manifest.partitions) {
         let failed = |error: io::Error| format!("{}: {error}", partition.partition);
-        if survey.groups > 0 || !survey.is_clean {
+        if survey.groups > 0 || !survey.damage.is_empty() {
             partition.cut_to(files).map_err(failed)?;
         }
+        partition.remove_strays(files).map_err(failed)?;
         if let Some(active) = partition.active() {
             active.load_marks().map_err(failed)?;
         }

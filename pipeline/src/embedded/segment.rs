@@ -44,7 +44,7 @@ const RESERVE: u64 = 4 * 1024 * 1024;
 
 const MAGIC: &[u8; 8] = b"MESHSEG1";
 const INDEX_MAGIC: &[u8; 8] = b"MESHIDX1";
-const INDEX_HEADER: usize = 52;
+pub(super) const INDEX_HEADER: usize = 52;
 /// How many readers' places are remembered.
 const READERS: usize = 8;
 
@@ -240,7 +240,7 @@ impl Segment {
         let bytes = {
             let mut written = self.written_mut();
             let Some(marks) = written.marks.as_ref().filter(|_| written.index_is_behind) else { return Ok(()) };
-            let bytes = self.index(marks, written.bytes);
+            let bytes = index_bytes(self.log, self.base, self.tag, written.bytes, marks);
             written.index_is_behind = false;
             bytes
         };
@@ -414,25 +414,6 @@ impl Segment {
         Ok(())
     }
 
-    fn index(&self, marks: &[Mark], covered: u64) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(INDEX_HEADER + marks.len() * 8);
-        bytes.extend_from_slice(INDEX_MAGIC);
-        bytes.extend_from_slice(self.log.as_bytes());
-        bytes.extend_from_slice(&self.base.to_le_bytes());
-        bytes.extend_from_slice(&self.tag.to_le_bytes());
-        bytes.extend_from_slice(&covered.to_le_bytes());
-        bytes.extend_from_slice(&(marks.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]);
-        for (offset, place) in marks {
-            // A segment is far below 4 GiB, and a record takes more than a byte.
-            bytes.extend_from_slice(&((offset - self.base) as u32).to_le_bytes());
-            bytes.extend_from_slice(&(*place as u32).to_le_bytes());
-        }
-        let crc = index_crc(&bytes);
-        bytes[48..52].copy_from_slice(&crc.to_le_bytes());
-        bytes
-    }
-
     fn corrupt(&self, offset: Offset, at: u64, cause: String) -> LogError {
         let position = Position { partition: self.partition, offset };
         LogError::Corrupt { position, cause: format!("{cause} (byte {at} of {})", self.path.display()) }
@@ -451,8 +432,28 @@ impl Segment {
     }
 }
 
+/// Lays out an index's file.
+pub(super) fn index_bytes(log: Uuid, base: Offset, tag: u32, covered: u64, marks: &[Mark]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(INDEX_HEADER + marks.len() * 8);
+    bytes.extend_from_slice(INDEX_MAGIC);
+    bytes.extend_from_slice(log.as_bytes());
+    bytes.extend_from_slice(&base.to_le_bytes());
+    bytes.extend_from_slice(&tag.to_le_bytes());
+    bytes.extend_from_slice(&covered.to_le_bytes());
+    bytes.extend_from_slice(&(marks.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&[0; 4]);
+    for (offset, place) in marks {
+        // A segment is far below 4 GiB, and a record takes more than a byte.
+        bytes.extend_from_slice(&((offset - base) as u32).to_le_bytes());
+        bytes.extend_from_slice(&(*place as u32).to_le_bytes());
+    }
+    let crc = index_crc(&bytes);
+    bytes[48..52].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
 /// Reads an index's file; `None` if it is not the whole index of that segment.
-fn parse_index(bytes: &[u8], log: Uuid, base: Offset, tag: u32) -> Option<Vec<Mark>> {
+pub(super) fn parse_index(bytes: &[u8], log: Uuid, base: Offset, tag: u32) -> Option<Vec<Mark>> {
     let (header, marks) = bytes.split_at_checked(INDEX_HEADER)?;
     let is_ours = header[..8] == *INDEX_MAGIC
         && header[8..24] == *log.as_bytes()
@@ -465,7 +466,7 @@ fn parse_index(bytes: &[u8], log: Uuid, base: Offset, tag: u32) -> Option<Vec<Ma
     })
 }
 
-fn index_crc(bytes: &[u8]) -> u32 {
+pub(super) fn index_crc(bytes: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&bytes[..48]);
     hasher.update(&bytes[INDEX_HEADER..]);

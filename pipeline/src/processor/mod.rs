@@ -24,6 +24,8 @@ pub use letters::{dead_letter_discarded, redrive_requested};
 pub use progress::{Bounded, Condition, Progress, Status};
 pub use projection::{Projection, ProjectionError};
 pub use projection_runner::{ProjectionRunner, apply_batch};
+#[cfg(any(test, feature = "fuzzing"))]
+pub use schedule::stage_note;
 pub use schedule::{Backoff, FailureClass, Load, Parked, Settings};
 pub use stage::{Derived, Priority, Stage, StageError};
 pub use stage_runner::StageRunner;

@@ -1,6 +1,8 @@
 //! The stage runtime on the in-memory log, with real threads. Every order of things is tried in the simulation; here,
 //! that the threads carry it out.
 
+mod aborts;
+
 use std::{
     collections::BTreeMap,
     sync::{

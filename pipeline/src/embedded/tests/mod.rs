@@ -8,6 +8,7 @@ mod damage;
 mod faults;
 mod killed;
 mod power_loss;
+mod retention;
 use crate::{conformance, record::NewRecord};
 
 fn open(path: &Path, layout: Vec<TopicLayout>) -> EmbeddedLog {

@@ -227,3 +227,31 @@ fn the_weaker_modes_recover_a_whole_log_though_not_the_last_of_it() {
     run_seeds(60, Durability::Interval(Duration::from_millis(1)));
     run_seeds(60, Durability::None);
 }
+
+/// Records of one size, so that an old frame stands exactly where the one behind a new frame would begin.
+#[test]
+fn frames_whose_groups_were_lost_in_a_weaker_mode_are_never_taken_for_acknowledged_ones() {
+    let disk = SimulatedDisk::new(1);
+    let say = |log: &EmbeddedLog| {
+        block_on(log.append(Batch { records: vec![super::message(b"of one size")], progress: None })).unwrap();
+    };
+    let end = |log: &EmbeddedLog| {
+        (0..2).map(|id| log.bounds(Partition { topic: Topic::Messages, id }).unwrap().end).sum::<Offset>()
+    };
+    say(&open(&disk, Durability::None).unwrap());
+    let log = open(&disk, Durability::None).unwrap();
+    (0..3).for_each(|_| say(&log));
+    let disk = disk.kill();
+    drop(log);
+    // The power went: the segment's pages had been written by then, the journal's had not.
+    let journals = Path::new("/log/journal");
+    for name in disk.list(journals).unwrap() {
+        disk.open(&journals.join(name)).unwrap().truncate(journal::FILE_HEADER).unwrap();
+    }
+    let log = open(&disk, Durability::Always).unwrap();
+    assert_eq!(end(&log), 1);
+    say(&log);
+    drop(log);
+    let log = open(&disk.kill(), Durability::Always).unwrap();
+    assert_eq!(end(&log), 2);
+}

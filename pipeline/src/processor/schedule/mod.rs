@@ -42,6 +42,8 @@ use std::{
 
 use meshlog_schemas::{Checkpoints, Offset, Partition, Position};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use self::note::stage_note;
 pub use self::{
     backoff::Backoff,
     parking::{FailureClass, Parked},

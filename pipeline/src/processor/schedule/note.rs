@@ -94,6 +94,16 @@ impl Note {
     }
 }
 
+/// Any text is a note or an error, and what is a note is the same after it was written (see `fuzz/Cargo.toml`).
+#[cfg(any(test, feature = "fuzzing"))]
+pub fn stage_note(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(mut note) = Note::from_text(text, Topic::Messages) else { return };
+    // A partition of which nothing is done need not be named.
+    note.done.retain(|_, ranges| !ranges.is_empty());
+    assert_eq!(Note::from_text(&note.to_text(), Topic::Messages), Ok(note));
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -1,0 +1,20 @@
+//! What must hold for any bytes, for each decoder of this crate: the fuzz targets call these (see `fuzz/Cargo.toml`), and
+//! the tests here run them over the kept inputs.
+
+pub use crate::http::fuzzing::{message_json, resume_places, text_forms};
+
+#[cfg(test)]
+#[path = "../../fuzz/replay.rs"]
+mod replay;
+
+#[cfg(test)]
+mod tests {
+    use super::{replay::replay, *};
+
+    #[test]
+    fn the_corpus_of_each_decoder_holds() {
+        replay("fuzz/corpus/message_json", message_json);
+        replay("fuzz/corpus/resume_places", resume_places);
+        replay("fuzz/corpus/text_forms", text_forms);
+    }
+}
