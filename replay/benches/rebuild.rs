@@ -1,0 +1,2 @@
+//! x
+fn main() { let _ = meshlog_processors::StoreError { store: "", path: "".into(), action: "", cause: String::new() }; }
