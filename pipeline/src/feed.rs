@@ -16,6 +16,7 @@ use crate::{
 pub const BATCH_LIMIT: ReadLimit = ReadLimit { records: 2_000, bytes: 8 * 1024 * 1024 };
 
 /// Reads the events of `inputs` from a checkpoint on.
+#[derive(Clone)]
 pub struct Feed {
     events: EventLog,
     partitions: Vec<Partition>,
@@ -82,6 +83,21 @@ impl Feed {
     /// Where the feed goes on.
     pub fn checkpoints(&self) -> &Checkpoints {
         &self.checkpoints
+    }
+
+    /// Goes on behind a batch that a copy of this feed has read.
+    pub(crate) fn handed_out(&mut self, batch: &FeedBatch) {
+        self.checkpoints.clone_from(&batch.checkpoints);
+    }
+
+    /// How many events lie between the checkpoints and `until`; without it, the end.
+    pub(crate) fn behind(&self, until: Option<&Checkpoints>) -> Result<u64, LogError> {
+        let behind = |&partition: &Partition| {
+            let end = self.events.log().bounds(partition)?.end;
+            let end = until.map_or(end, |until| until.next(partition).min(end));
+            Ok(end.saturating_sub(self.checkpoints.next(partition)))
+        };
+        self.partitions.iter().map(behind).sum()
     }
 
     /// How many events lie between the checkpoints and the end, and the age of the oldest in microseconds before

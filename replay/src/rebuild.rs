@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use meshlog_pipeline::{BATCH_LIMIT, EventLog, Feed, Projection, apply_batch};
+use meshlog_pipeline::{EventLog, Projection, ReadAhead, apply_batch};
 use meshlog_schemas::{Checkpoints, Topic};
 
 use crate::ReplayError;
@@ -123,9 +123,9 @@ pub(crate) fn catch_up(
     until: Option<&Checkpoints>,
     mut counted: impl FnMut(u64) -> Result<(), ReplayError>,
 ) -> Result<(), ReplayError> {
-    let mut feed = Feed::new(events.clone(), projection.inputs(), projection.checkpoints()?);
+    let mut feed = ReadAhead::new(events.clone(), projection.inputs(), projection.checkpoints()?, until.cloned());
     loop {
-        let batch = feed.next(BATCH_LIMIT, until)?;
+        let batch = feed.next()?;
         let size = batch.entries.len() as u64;
         if size == 0 {
             return Ok(());

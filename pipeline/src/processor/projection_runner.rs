@@ -16,7 +16,8 @@ use meshlog_schemas::Checkpoints;
 use super::{Progress, Projection, ProjectionError, Stop};
 use crate::{
     events::{Entry, EventLog, StoredEvent},
-    feed::{BATCH_LIMIT, Feed, FeedBatch},
+    feed::FeedBatch,
+    read_ahead::ReadAhead,
     signal::Signal,
 };
 
@@ -104,11 +105,11 @@ impl Worker {
 
     fn run_until_failure(&self, pause: &mut Duration) -> Result<(), ProjectionError> {
         let inputs = self.projection.inputs();
-        let mut feed = Feed::new(self.events.clone(), inputs, self.projection.checkpoints()?);
+        let mut feed = ReadAhead::new(self.events.clone(), inputs, self.projection.checkpoints()?, None);
         let signals: Vec<&Signal> = inputs.iter().map(|topic| self.events.log().appended(*topic)).collect();
         while !self.stop.is_asked() {
             let before = feed.checkpoints().clone();
-            let batch = feed.next(BATCH_LIMIT, None).map_err(|error| ProjectionError(error.to_string()))?;
+            let batch = feed.next().map_err(|error| ProjectionError(error.to_string()))?;
             if batch.entries.is_empty() {
                 self.stop.sleep_while_idle(&signals, None, || self.is_at_end(&before));
                 continue;
