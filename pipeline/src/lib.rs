@@ -26,7 +26,7 @@ pub use embedded::{
     Retention, TopicKeeping,
 };
 pub use events::{Entry, EventLog, NewEvent, PublishError, StoredEvent, Unreadable, UnreadableCause};
-pub use feed::{BATCH_LIMIT, Feed, FeedBatch};
+pub use feed::{BATCH_LIMIT, Feed, FeedBatch, Gap};
 pub use log::{AppendError, Appending, Log, LogError};
 pub use memory::MemoryLog;
 pub use processor::{

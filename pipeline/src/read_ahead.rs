@@ -78,7 +78,7 @@ impl Reader {
             loop {
                 let read = feed.next(FAR_LIMIT, until.as_ref());
                 let is_last = match &read {
-                    Ok(batch) if batch.entries.is_empty() => return,
+                    Ok(batch) if batch.is_empty() => return,
                     Ok(_) => false,
                     Err(_) => true,
                 };
@@ -100,5 +100,149 @@ impl Drop for Joined {
     fn drop(&mut self) {
         // A reader that panicked handed out nothing more: whoever reads on finds the cause itself.
         let _ = self.0.take().map(JoinHandle::join);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use meshlog_schemas::{Event, EventId, Offset, Partition, Position, SubscriptionRemoved, Trust};
+    use pollster::block_on;
+
+    use super::*;
+    use crate::{
+        Appending, Batch, Bounds, ClearSealer, Log, MemoryLog, NewEvent, Record, Signal, StoredProgress, TopicLayout,
+        default_layout,
+    };
+
+    const PARTITION: Partition = Partition { topic: Topic::Registry, id: 0 };
+
+    /// A log whose record at one offset is damaged.
+    struct Damaged(MemoryLog, Option<Offset>);
+
+    impl Log for Damaged {
+        fn layout(&self) -> &[TopicLayout] {
+            self.0.layout()
+        }
+
+        fn append(&self, batch: Batch) -> Appending<'_> {
+            self.0.append(batch)
+        }
+
+        fn bounds(&self, partition: Partition) -> Result<Bounds, LogError> {
+            self.0.bounds(partition)
+        }
+
+        fn read(&self, partition: Partition, from: Offset, limit: ReadLimit) -> Result<Vec<Record>, LogError> {
+            let Some(damaged) = self.1.filter(|damaged| partition == PARTITION && from <= *damaged) else {
+                return self.0.read(partition, from, limit);
+            };
+            if from == damaged {
+                let position = Position { partition, offset: damaged };
+                return Err(LogError::Corrupt { position, cause: "a bit flipped".into() });
+            }
+            let records = limit.records.min((damaged - from) as usize);
+            self.0.read(partition, from, ReadLimit { records, ..limit })
+        }
+
+        fn appended(&self, topic: Topic) -> &Signal {
+            self.0.appended(topic)
+        }
+
+        fn progress(&self, processor: &str) -> Result<StoredProgress, LogError> {
+            self.0.progress(processor)
+        }
+
+        fn stopped(&self) -> Option<String> {
+            self.0.stopped()
+        }
+
+        fn close(&self) {
+            self.0.close();
+        }
+    }
+
+    fn log(count: u64, damaged: Option<Offset>) -> (Arc<Damaged>, EventLog) {
+        let log = Arc::new(Damaged(MemoryLog::new(default_layout()), damaged));
+        let events = EventLog::new(log.clone(), Arc::new(ClearSealer));
+        let event = |_| {
+            let event = Event::SubscriptionRemoved(SubscriptionRemoved { subscription_id: EventId::fresh() });
+            NewEvent::first(EventId::fresh(), "/test", Trust::System, event)
+        };
+        block_on(events.append((0..count).map(event).collect(), None)).unwrap();
+        (log, events)
+    }
+
+    fn ahead(events: &EventLog, from: Offset, until: Option<Offset>) -> ReadAhead {
+        let at = |offset| Checkpoints::from_iter([(PARTITION, offset)]);
+        ReadAhead::new(events.clone(), &[Topic::Registry], at(from), until.map(at))
+    }
+
+    /// Takes everything there is; answers the offsets, having checked the checkpoints that came with them.
+    fn offsets(ahead: &mut ReadAhead) -> Result<Vec<Offset>, (Vec<Offset>, LogError)> {
+        let mut offsets = Vec::new();
+        loop {
+            match ahead.next() {
+                Ok(batch) if batch.is_empty() => return Ok(offsets),
+                Ok(batch) => offsets.extend(batch.entries.iter().flatten().map(|event| event.position.offset)),
+                Err(error) => return Err((offsets, error)),
+            }
+            assert_eq!(ahead.checkpoints().next(PARTITION), offsets.last().unwrap() + 1);
+        }
+    }
+
+    #[test]
+    fn a_follower_that_is_far_behind_is_handed_every_event_once_in_order() {
+        let (_, events) = log(9 * FAR, None);
+        let mut feed = ahead(&events, 7, None);
+        assert!(feed.next().unwrap().entries.len() > BATCH_LIMIT.records, "batches are large while far behind");
+        assert!(feed.reader.is_some());
+        let handed = feed.checkpoints().next(PARTITION);
+        assert_eq!(offsets(&mut feed).unwrap(), (handed..9 * FAR).collect::<Vec<_>>());
+        assert!(feed.reader.is_none(), "the thread is gone at the end");
+    }
+
+    #[test]
+    fn close_to_the_end_no_thread_stands_between() {
+        let (_, events) = log(FAR - 1, None);
+        let mut feed = ahead(&events, 0, None);
+        assert_eq!(feed.next().unwrap().entries.len(), BATCH_LIMIT.records);
+        assert!(feed.reader.is_none());
+    }
+
+    #[test]
+    fn nothing_is_read_at_or_behind_the_bound() {
+        let (_, events) = log(3 * FAR, None);
+        assert_eq!(offsets(&mut ahead(&events, 0, Some(2 * FAR + 1))).unwrap().len() as u64, 2 * FAR + 1);
+        assert_eq!(offsets(&mut ahead(&events, 5, Some(9))).unwrap(), [5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn dropped_at_any_moment_it_leaves_no_thread_and_nothing_is_passed_over() {
+        let (log, events) = log(20 * FAR, None);
+        let mut next = 0;
+        for batches in [0, 1, 2, 1] {
+            let mut feed = ahead(&events, next, None);
+            for _ in 0..batches {
+                assert_eq!(feed.next().unwrap().entries[0].as_ref().unwrap().position.offset, next);
+                next = feed.checkpoints().next(PARTITION);
+            }
+            drop(feed);
+            assert_eq!(Arc::strong_count(&log), 2, "the thread would hold the log");
+        }
+    }
+
+    #[test]
+    fn an_error_comes_with_its_position_behind_all_that_is_before_it() {
+        let damaged = 7 * FAR + 3;
+        let (_, events) = log(9 * FAR, Some(damaged));
+        let mut feed = ahead(&events, 0, None);
+        for round in 0..2 {
+            let (read, error) = offsets(&mut feed).unwrap_err();
+            let expected = if round == 0 { (0..damaged).collect() } else { vec![] };
+            assert_eq!(read, expected);
+            assert!(matches!(error, LogError::Corrupt { position, .. } if position.offset == damaged), "{error}");
+        }
     }
 }

@@ -110,7 +110,7 @@ fn replay(events: &EventLog, projection: &dyn Projection, count: u64) -> Run {
     let mut applied = 0;
     loop {
         let batch = feed.next().expect("the log can be read");
-        if batch.entries.is_empty() {
+        if batch.is_empty() {
             break;
         }
         applied += batch.entries.len() as u64;

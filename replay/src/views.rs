@@ -14,14 +14,14 @@ use std::{
     thread::JoinHandle,
 };
 
-use meshlog_pipeline::{EventLog, Feed, Progress, ProjectionRunner, Status, now_micros};
+use meshlog_pipeline::{EventLog, Feed, Gap, Progress, ProjectionRunner, Status, now_micros};
 use meshlog_schemas::{Checkpoints, Digest, Topic};
 
 use crate::{
     ReplayError,
     directory::ViewDirectory,
     reaper::retire,
-    rebuild::{Phase, Rebuild, RebuildStatus, catch_up, count, ends},
+    rebuild::{Phase, Rebuild, RebuildStatus, built_from_in_words, catch_up, count, ends, note_gaps},
     verify::Verdict,
     view::{Opened, ViewSpec},
 };
@@ -282,8 +282,8 @@ impl Shared {
     fn rebuild_in(&self, view: &View, name: &str, rebuild: &Rebuild) -> Result<(), ReplayError> {
         let new = (view.spec.open)(&view.directory.path(name))?;
         let inputs = new.projection.inputs().to_vec();
-        let total = || ends(&self.events, &inputs).map(|ends| count(&ends));
-        catch_up(&self.events, &new.projection, None, |applied| rebuild.counted(applied, total()?))?;
+        let counted = |applied, gaps: &[Gap]| rebuild.counted(applied, gaps, count(&self.events, &inputs)?);
+        catch_up(&self.events, &new.projection, None, counted)?;
 
         rebuild.update(|status| status.phase = Phase::Switching);
         let mut live = view.live();
@@ -303,40 +303,47 @@ impl Shared {
         rebuild: &Rebuild,
     ) -> Result<(), ReplayError> {
         let end = ends(&self.events, new.projection.inputs())?;
-        catch_up(&self.events, &new.projection, Some(&end), |applied| rebuild.counted(applied, count(&end)))?;
+        let counted =
+            |applied, gaps: &[Gap]| rebuild.counted(applied, gaps, count(&self.events, new.projection.inputs())?);
+        catch_up(&self.events, &new.projection, Some(&end), counted)?;
         // The old view may fail: being rebuilt is what it is for. Then there is nothing to compare with.
-        let old = catch_up(&self.events, &live.opened.projection, Some(&end), |_| Ok(()))
+        let old = catch_up(&self.events, &live.opened.projection, Some(&end), |_, _| Ok(()))
             .and_then(|()| Ok(live.opened.projection.digest()?));
         let differs = match old {
             Ok(old) if old == new.projection.digest()? => None,
             Ok(_) => Some("the view that was replaced differed from the log".to_owned()),
             Err(error) => Some(format!("the view that was replaced could not be compared: {error}")),
         };
-        rebuild.counted(0, count(&end))?;
+        counted(0, &[])?;
         view.directory.set_current(name)?;
         std::mem::replace(&mut new.publish, Box::new(|| ()))();
         let old = std::mem::replace(&mut live.opened, new);
         let old_name = std::mem::replace(&mut *view.name(), name.to_owned());
         retire(view.directory.clone(), old_name, old);
-        rebuild.update(|status| status.note = differs);
+        rebuild.update(|status| {
+            let starts = built_from_in_words(&status.built_from);
+            status.note = [starts, differs].into_iter().flatten().reduce(|one, other| format!("{one}; {other}"));
+        });
         Ok(())
     }
 
     fn verify_in(&self, view: &View, scratch: &str, cancelled: &dyn Fn() -> bool) -> Result<Verdict, ReplayError> {
         let rebuilt = (view.spec.open)(&view.directory.path(scratch))?;
-        let go_on = |_| {
+        let mut built_from = Checkpoints::default();
+        let mut go_on = |_, gaps: &[Gap]| {
+            note_gaps(&mut built_from, gaps);
             let ends = cancelled() || self.stopping.load(Ordering::Acquire);
             if ends { Err(ReplayError::Cancelled) } else { Ok(()) }
         };
         // Most of the way while the view goes on; only the rest with it held still.
         let ahead = view.live().opened.projection.checkpoints()?;
-        catch_up(&self.events, &rebuilt.projection, Some(&ahead), go_on)?;
+        catch_up(&self.events, &rebuilt.projection, Some(&ahead), &mut go_on)?;
         let mut live = view.live();
         live.hold();
-        let compared = compare(&self.events, &live.opened, &rebuilt, &go_on);
+        let compared = compare(&self.events, &live.opened, &rebuilt, &mut go_on);
         view.go_on(self, &mut live)?;
         let (live, rebuilt) = compared?;
-        Ok(Verdict { projection: view.spec.name.to_owned(), live, rebuilt })
+        Ok(Verdict { projection: view.spec.name.to_owned(), live, rebuilt, built_from })
     }
 }
 
@@ -344,7 +351,7 @@ fn compare(
     events: &EventLog,
     live: &Opened,
     rebuilt: &Opened,
-    go_on: &dyn Fn(u64) -> Result<(), ReplayError>,
+    go_on: &mut dyn FnMut(u64, &[Gap]) -> Result<(), ReplayError>,
 ) -> Result<(Digest, Digest), ReplayError> {
     let at: Checkpoints = live.projection.checkpoints()?;
     catch_up(events, &rebuilt.projection, Some(&at), go_on)?;

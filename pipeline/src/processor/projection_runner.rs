@@ -110,13 +110,15 @@ impl Worker {
         while !self.stop.is_asked() {
             let before = feed.checkpoints().clone();
             let batch = feed.next().map_err(|error| ProjectionError(error.to_string()))?;
-            if batch.entries.is_empty() {
+            if batch.is_empty() {
                 self.stop.sleep_while_idle(&signals, None, || self.is_at_end(&before));
                 continue;
             }
             let entries = batch.entries.len() as u64;
             let checkpoints = batch.checkpoints.clone();
+            let gaps = batch.gaps.clone();
             let skipped = apply_batch(&*self.projection, batch)?;
+            self.progress.missed(&self.name, &gaps);
             if skipped > 0 {
                 self.progress.noted(format!("{skipped} events could not be read and were left out"), None);
             }

@@ -267,7 +267,7 @@ fn any_interleaving_of_partitions_gives_the_same_digest() {
         let mut feed = crate::Feed::new(events.clone(), texts.inputs(), Checkpoints::default());
         loop {
             let batch = feed.next(ReadLimit { records, bytes: usize::MAX }, None).unwrap();
-            if batch.entries.is_empty() {
+            if batch.is_empty() {
                 return texts.digest().unwrap();
             }
             assert_eq!(apply_batch(&texts, batch).unwrap(), 0);

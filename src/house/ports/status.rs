@@ -75,6 +75,7 @@ fn processor(
         last_error: status.last_error,
         processed: status.processed,
         skipped: status.skipped,
+        missed_events: status.missed,
         rate: health.rate,
         parked: status.parked,
         oldest_parked_seconds: status.oldest_parked_at.map_or(0.0, |at| seconds(now.saturating_sub(at))),

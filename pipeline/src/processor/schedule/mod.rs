@@ -201,6 +201,21 @@ impl Schedule {
         Offered::Held
     }
 
+    /// What was to be read of a partition next is gone, up to `start`: it is passed over, and a commit says so. Not while
+    /// a commit is under way.
+    pub(crate) fn miss(&mut self, partition: Partition, start: Offset) {
+        debug_assert!(self.pending.is_none(), "a commit is under way");
+        let Some(window) = self.windows.get_mut(&partition).filter(|window| window.next < start) else { return };
+        window.done.insert(window.next, start);
+        let is_gone =
+            |position: &Position| position.partition == partition && (window.next..start).contains(&position.offset);
+        self.tries.retain(|position, _| !is_gone(position));
+        self.suspects.retain(|position| !is_gone(position));
+        self.doomed.retain(|position| !is_gone(position));
+        window.next = start;
+        self.version += 1;
+    }
+
     /// Takes in a record of the dead-letters topic about this stage, its own ones too.
     pub(crate) fn observe(&mut self, change: &Change) {
         self.parking.apply(change);
