@@ -206,12 +206,15 @@ impl Schedule {
     pub(crate) fn miss(&mut self, partition: Partition, start: Offset) {
         debug_assert!(self.pending.is_none(), "a commit is under way");
         let Some(window) = self.windows.get_mut(&partition).filter(|window| window.next < start) else { return };
-        window.done.insert(window.next, start);
-        let is_gone =
-            |position: &Position| position.partition == partition && (window.next..start).contains(&position.offset);
+        // A dead letter is done with here, but may be redriven: what is known of its tries stays.
+        let is_gone = |position: &Position| {
+            let is_unread = (window.next..start).contains(&position.offset);
+            position.partition == partition && is_unread && !window.done.contains(position.offset)
+        };
         self.tries.retain(|position, _| !is_gone(position));
         self.suspects.retain(|position| !is_gone(position));
         self.doomed.retain(|position| !is_gone(position));
+        window.done.insert(window.next, start);
         window.next = start;
         self.version += 1;
     }
