@@ -101,7 +101,7 @@ fn partition(health: &PartitionHealth) -> PartitionProgress {
     }
 }
 
-fn checkpoint(checkpoints: &Checkpoints) -> Vec<CheckpointView> {
+pub(super) fn checkpoint(checkpoints: &Checkpoints) -> Vec<CheckpointView> {
     let view = |(partition, next): (meshlog_schemas::Partition, u64)| CheckpointView {
         topic: partition.topic.name().to_owned(),
         partition: partition.id,

@@ -42,6 +42,8 @@ use std::{
 
 use meshlog_schemas::{Checkpoints, Offset, Partition, Position};
 
+#[cfg(test)]
+pub(super) use self::backoff::mix;
 pub use self::{
     backoff::Backoff,
     parking::{FailureClass, Parked},
