@@ -43,7 +43,7 @@ impl ReadAhead {
     ///
     /// # Errors
     /// As [`Feed::next`], once everything that was read before is handed out; or no thread can be had.
-    pub fn next(&mut self) -> Result<FeedBatch, LogError> {
+    pub fn read(&mut self) -> Result<FeedBatch, LogError> {
         if self.reader.is_none() && self.feed.behind(self.until.as_ref())? >= FAR {
             self.reader = Some(Reader::start(self.feed.clone(), self.until.clone())?);
         }
@@ -183,7 +183,7 @@ mod tests {
     fn offsets(ahead: &mut ReadAhead) -> Result<Vec<Offset>, (Vec<Offset>, LogError)> {
         let mut offsets = Vec::new();
         loop {
-            match ahead.next() {
+            match ahead.read() {
                 Ok(batch) if batch.is_empty() => return Ok(offsets),
                 Ok(batch) => offsets.extend(batch.entries.iter().flatten().map(|event| event.position.offset)),
                 Err(error) => return Err((offsets, error)),
@@ -196,7 +196,7 @@ mod tests {
     fn a_follower_that_is_far_behind_is_handed_every_event_once_in_order() {
         let (_, events) = log(9 * FAR, None);
         let mut feed = ahead(&events, 7, None);
-        assert!(feed.next().unwrap().entries.len() > BATCH_LIMIT.records, "batches are large while far behind");
+        assert!(feed.read().unwrap().entries.len() > BATCH_LIMIT.records, "batches are large while far behind");
         assert!(feed.reader.is_some());
         let handed = feed.checkpoints().next(PARTITION);
         assert_eq!(offsets(&mut feed).unwrap(), (handed..9 * FAR).collect::<Vec<_>>());
@@ -207,7 +207,7 @@ mod tests {
     fn close_to_the_end_no_thread_stands_between() {
         let (_, events) = log(FAR - 1, None);
         let mut feed = ahead(&events, 0, None);
-        assert_eq!(feed.next().unwrap().entries.len(), BATCH_LIMIT.records);
+        assert_eq!(feed.read().unwrap().entries.len(), BATCH_LIMIT.records);
         assert!(feed.reader.is_none());
     }
 
@@ -225,7 +225,7 @@ mod tests {
         for batches in [0, 1, 2, 1] {
             let mut feed = ahead(&events, next, None);
             for _ in 0..batches {
-                assert_eq!(feed.next().unwrap().entries[0].as_ref().unwrap().position.offset, next);
+                assert_eq!(feed.read().unwrap().entries[0].as_ref().unwrap().position.offset, next);
                 next = feed.checkpoints().next(PARTITION);
             }
             drop(feed);

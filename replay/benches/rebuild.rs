@@ -109,7 +109,7 @@ fn replay(events: &EventLog, projection: &dyn Projection, count: u64) -> Run {
     let mut feed = ReadAhead::new(events.clone(), projection.inputs(), Checkpoints::default(), None);
     let mut applied = 0;
     loop {
-        let batch = feed.next().expect("the log can be read");
+        let batch = feed.read().expect("the log can be read");
         if batch.is_empty() {
             break;
         }

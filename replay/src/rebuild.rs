@@ -130,7 +130,7 @@ pub(crate) fn catch_up(
 ) -> Result<(), ReplayError> {
     let mut feed = ReadAhead::new(events.clone(), projection.inputs(), projection.checkpoints()?, until.cloned());
     loop {
-        let batch = feed.next()?;
+        let batch = feed.read()?;
         if batch.is_empty() {
             return Ok(());
         }

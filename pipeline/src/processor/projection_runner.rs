@@ -109,7 +109,7 @@ impl Worker {
         let signals: Vec<&Signal> = inputs.iter().map(|topic| self.events.log().appended(*topic)).collect();
         while !self.stop.is_asked() {
             let before = feed.checkpoints().clone();
-            let batch = feed.next().map_err(|error| ProjectionError(error.to_string()))?;
+            let batch = feed.read().map_err(|error| ProjectionError(error.to_string()))?;
             if batch.is_empty() {
                 self.stop.sleep_while_idle(&signals, None, || self.is_at_end(&before));
                 continue;
