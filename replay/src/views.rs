@@ -398,7 +398,7 @@ fn compare(
     events: &EventLog,
     live: &Opened,
     rebuilt: &Opened,
-    go_on: &mut dyn FnMut(u64, &[Gap]) -> Result<(), ReplayError>,
+    go_on: impl FnMut(u64, &[Gap]) -> Result<(), ReplayError>,
 ) -> Result<(Digest, Digest), ReplayError> {
     let at: Checkpoints = live.projection.checkpoints()?;
     catch_up(events, &rebuilt.projection, Some(&at), go_on)?;
