@@ -6,7 +6,7 @@ MESHLOG_DATA ?= meshlog-data
 export MESHLOG_DATA
 CARGO_DENY := .cache/tools/bin/cargo-deny
 
-.PHONY: up build model test format lint docs deny unit fuzz bench bench-append bench-codec bench-recall check-tools
+.PHONY: up build model test format lint docs deny unit fuzz bench bench-append bench-codec bench-rebuild bench-recall check-tools
 
 ## Build, fetch the model, and run every role on http://127.0.0.1:7700 in the foreground.
 up: build model
@@ -53,7 +53,7 @@ fuzz: check-tools
 	./scripts/fuzz.sh "$(MINUTES)"
 
 ## All benchmarks, each with the peer it is measured against.
-bench: bench-append bench-codec bench-recall
+bench: bench-append bench-codec bench-rebuild bench-recall
 
 ## PEERS is kafka,nats (fetched on first use), one of them, or none; ROUNDS with SECONDS a figure.
 PEERS ?= kafka,nats
@@ -64,6 +64,11 @@ bench-append: check-tools
 
 bench-codec: check-tools
 	cargo bench --locked -p meshlog-schemas --bench codec
+
+## EVENTS messages are put on a log, and views are rebuilt from it.
+EVENTS ?= 1000000
+bench-rebuild: check-tools
+	cargo bench --locked -p meshlog-replay --bench rebuild -- --events "$(EVENTS)"
 
 ## CONVERSATIONS and QUESTIONS name a pair of files (see docs/benchmarks.md); a small invented one by default.
 CONVERSATIONS ?= examples/conversations.jsonl

@@ -190,7 +190,8 @@ impl EventLog {
     /// Opens a record of this log. Who reads much and needs little reads records ([`Log::read`]), looks at their headers,
     /// and opens only those it wants.
     pub fn entry(&self, record: Record) -> Entry {
-        let key = String::from_utf8_lossy(&record.key).into_owned();
+        let key = String::from_utf8(record.key.to_vec())
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         let (position, appended_at) = (record.position, record.appended_at);
         let unreadable = |key, envelope, cause| Box::new(Unreadable { position, appended_at, key, envelope, cause });
         let envelope = match Envelope::from_headers(&record.headers) {

@@ -1,7 +1,8 @@
 //! The log and the processor runtime.
 //!
 //! From below: `log` is the contract that the engines (`embedded`, `memory`) keep; `events` puts typed events on it,
-//! through `seal`; `feed` reads them in batches; `processor` runs stages and projections.
+//! through `seal`; `feed` reads them in batches, `read_ahead` in a thread of its own; `processor` runs stages and
+//! projections.
 //! Never here: what a particular stage or store does (that is processors), or HTTP (that is connectors).
 
 mod background;
@@ -17,6 +18,7 @@ pub mod fuzzing;
 mod log;
 mod memory;
 mod processor;
+mod read_ahead;
 mod record;
 mod room;
 mod seal;
@@ -29,7 +31,7 @@ pub use embedded::{
     Retention, TopicKeeping,
 };
 pub use events::{Entry, EventLog, NewEvent, PublishError, StoredEvent, Unreadable, UnreadableCause};
-pub use feed::{BATCH_LIMIT, Feed, FeedBatch};
+pub use feed::{BATCH_LIMIT, Feed, FeedBatch, Gap};
 pub use log::{AppendError, Appending, Log, LogError};
 pub use memory::MemoryLog;
 pub use processor::{
@@ -38,6 +40,7 @@ pub use processor::{
     Settings as StageSettings, Stage, StageError, StageRunner, Status, Stop, apply_batch, dead_letter_discarded,
     redrive_requested,
 };
+pub use read_ahead::ReadAhead;
 pub use record::{
     Batch, Bounds, NewRecord, ProcessorProgress, ReadLimit, Receipt, Record, StoredProgress, TopicLayout,
     default_layout, partition_of,

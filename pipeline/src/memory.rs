@@ -26,10 +26,18 @@ pub struct MemoryLog {
 
 #[derive(Default)]
 struct State {
+    /// With those that are forgotten, so that a record's offset is its place.
     records: BTreeMap<Partition, Vec<Record>>,
+    starts: BTreeMap<Partition, Offset>,
     identities: HashMap<(Topic, EventId), Position>,
     progress: HashMap<String, StoredProgress>,
     closed: bool,
+}
+
+impl State {
+    fn start(&self, partition: Partition) -> Offset {
+        self.starts.get(&partition).copied().unwrap_or(0)
+    }
 }
 
 impl MemoryLog {
@@ -43,6 +51,14 @@ impl MemoryLog {
         }
         let appended = layout.iter().map(|topic| (topic.topic, Signal::default())).collect();
         Self { layout, state: Mutex::new(state), appended }
+    }
+
+    /// Takes away what stands before `start`, as retention does.
+    pub fn forget_before(&self, partition: Partition, start: Offset) {
+        let mut state = self.state();
+        let end = state.records.get(&partition).map_or(0, |records| records.len() as Offset);
+        let kept = state.starts.entry(partition).or_default();
+        *kept = start.min(end).max(*kept);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -98,15 +114,15 @@ impl Log for MemoryLog {
     fn bounds(&self, partition: Partition) -> Result<Bounds, LogError> {
         let state = self.state();
         let records = state.records.get(&partition).ok_or(LogError::NoPartition(partition))?;
-        Ok(Bounds { start: 0, end: records.len() as Offset })
+        Ok(Bounds { start: state.start(partition), end: records.len() as Offset })
     }
 
     fn read(&self, partition: Partition, from: Offset, limit: ReadLimit) -> Result<Vec<Record>, LogError> {
         let state = self.state();
         let records = state.records.get(&partition).ok_or(LogError::NoPartition(partition))?;
-        let end = records.len() as Offset;
-        if from > end {
-            return Err(LogError::OutOfRange { partition, from, start: 0, end });
+        let (start, end) = (state.start(partition), records.len() as Offset);
+        if from < start || from > end {
+            return Err(LogError::OutOfRange { partition, from, start, end });
         }
         let mut bytes = 0;
         Ok(records

@@ -10,6 +10,7 @@
 //! Never here: what a projection stores (processors), or any way to the outside world. A replay has no port through
 //! which a message could be sent or a model called.
 
+mod course;
 mod directory;
 mod error;
 mod reaper;

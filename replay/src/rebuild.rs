@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use meshlog_pipeline::{BATCH_LIMIT, EventLog, Feed, Projection, apply_batch};
+use meshlog_pipeline::{Bounds, EventLog, Gap, Projection, ReadAhead, apply_batch};
 use meshlog_schemas::{Checkpoints, Topic};
 
 use crate::ReplayError;
@@ -63,6 +63,9 @@ pub struct RebuildStatus {
     pub rate: f64,
     /// Seconds until it has caught up at this rate, if there is one.
     pub eta_seconds: Option<f64>,
+    /// The offsets that the log began with where that was not 0: retention has taken away what stood before, and the new
+    /// view does not hold it.
+    pub built_from: Checkpoints,
     /// Why it failed, or what it found: the old view differed from the new one.
     pub note: Option<String>,
 }
@@ -84,6 +87,7 @@ impl Rebuild {
             total: 0,
             rate: 0.0,
             eta_seconds: None,
+            built_from: Checkpoints::default(),
             note: None,
         };
         Self { status: Mutex::new(status), started: Instant::now(), cancelled: AtomicBool::new(false) }
@@ -102,11 +106,12 @@ impl Rebuild {
     }
 
     /// Counts a batch in; an error once the rebuild was cancelled.
-    pub(crate) fn counted(&self, applied: u64, total: u64) -> Result<(), ReplayError> {
+    pub(crate) fn counted(&self, applied: u64, gaps: &[Gap], total: u64) -> Result<(), ReplayError> {
         let seconds = self.started.elapsed().as_secs_f64();
         self.update(|status| {
             status.done += applied;
             status.total = total;
+            note_gaps(&mut status.built_from, gaps);
             status.rate = status.done as f64 / seconds.max(1e-6);
             let left = total.saturating_sub(status.done) as f64;
             status.eta_seconds = (status.rate > 0.0).then(|| left / status.rate);
@@ -116,32 +121,47 @@ impl Rebuild {
 }
 
 /// Applies what lies between the projection's checkpoints and `until` (without it: the end), batch by batch.
-/// `counted` is told after every batch how many events it had; its error ends the work.
+/// `counted` is told after every batch how many events it had and what was gone before them; its error ends the work.
 pub(crate) fn catch_up(
     events: &EventLog,
     projection: &Arc<dyn Projection>,
     until: Option<&Checkpoints>,
-    mut counted: impl FnMut(u64) -> Result<(), ReplayError>,
+    mut counted: impl FnMut(u64, &[Gap]) -> Result<(), ReplayError>,
 ) -> Result<(), ReplayError> {
-    let mut feed = Feed::new(events.clone(), projection.inputs(), projection.checkpoints()?);
+    let mut feed = ReadAhead::new(events.clone(), projection.inputs(), projection.checkpoints()?, until.cloned());
     loop {
-        let batch = feed.next(BATCH_LIMIT, until)?;
-        let size = batch.entries.len() as u64;
-        if size == 0 {
+        let batch = feed.read()?;
+        if batch.is_empty() {
             return Ok(());
         }
+        let (size, gaps) = (batch.entries.len() as u64, batch.gaps.clone());
         apply_batch(&**projection, batch)?;
-        counted(size)?;
+        counted(size, &gaps)?;
     }
 }
 
 /// The ends of all partitions of the topics.
 pub(crate) fn ends(events: &EventLog, topics: &[Topic]) -> Result<Checkpoints, ReplayError> {
-    let partitions = topics.iter().flat_map(|topic| events.partitions(*topic));
-    partitions.map(|partition| Ok((partition, events.log().bounds(partition)?.end))).collect()
+    bounds(events, topics, |bounds| bounds.end)
 }
 
-/// How many events lie before the checkpoints.
-pub(crate) fn count(checkpoints: &Checkpoints) -> u64 {
-    checkpoints.iter().map(|(_, next)| next).sum()
+/// How many events the topics hold.
+pub(crate) fn count(events: &EventLog, topics: &[Topic]) -> Result<u64, ReplayError> {
+    Ok(bounds(events, topics, |bounds| bounds.end - bounds.start)?.iter().map(|(_, count)| count).sum())
+}
+
+fn bounds(events: &EventLog, topics: &[Topic], which: fn(Bounds) -> u64) -> Result<Checkpoints, ReplayError> {
+    let partitions = topics.iter().flat_map(|topic| events.partitions(*topic));
+    partitions.map(|partition| Ok((partition, which(events.log().bounds(partition)?)))).collect()
+}
+
+/// Adds the offsets behind the gaps to where a view was built from.
+pub(crate) fn note_gaps(built_from: &mut Checkpoints, gaps: &[Gap]) {
+    gaps.iter().for_each(|gap| built_from.advance(gap.partition, gap.last + 1));
+}
+
+/// Where a view was built from, in words; `None` if from the start.
+pub(crate) fn built_from_in_words(built_from: &Checkpoints) -> Option<String> {
+    let starts: Vec<_> = built_from.iter().map(|(partition, start)| format!("{partition} offset {start}")).collect();
+    (!starts.is_empty()).then(|| format!("the log begins at {}: the view holds nothing from before", starts.join(", ")))
 }

@@ -14,14 +14,15 @@ use std::{
     thread::JoinHandle,
 };
 
-use meshlog_pipeline::{EventLog, Feed, Progress, ProjectionRunner, Status, now_micros, work_in_background};
+use meshlog_pipeline::{EventLog, Feed, Gap, Progress, ProjectionRunner, Status, now_micros, work_in_background};
 use meshlog_schemas::{Checkpoints, Digest, Topic};
 
 use crate::{
     ReplayError,
+    course::{Course, Fault, Step},
     directory::ViewDirectory,
     reaper::retire,
-    rebuild::{Phase, Rebuild, RebuildStatus, catch_up, count, ends},
+    rebuild::{Phase, Rebuild, RebuildStatus, built_from_in_words, catch_up, count, ends, note_gaps},
     verify::Verdict,
     view::{Opened, ViewSpec},
 };
@@ -257,87 +258,140 @@ impl Shared {
     }
 
     fn run_rebuild(&self, view: &View, rebuild: &Rebuild, _lease: Lease<'_>) {
-        let result = view.directory.new_name(&view.spec.version).and_then(|name| {
-            let work = AssertUnwindSafe(|| self.rebuild_in(view, &name, rebuild));
-            let result = catch_unwind(work).unwrap_or(Err(ReplayError::Broken(view.spec.name)));
-            if result.is_err()
-                && let Err(error) = view.directory.remove(&name)
-            {
-                tracing::warn!(%error, "an unfinished view stays on disk until the next start");
+        let mut work = Work { shared: self, view, rebuild, name: None, new: None, live: None, differs: None };
+        let mut course = Course::new();
+        let phase = loop {
+            let step = course.step();
+            if let Step::Over(phase) = step {
+                break phase;
             }
-            result
-        });
-        rebuild.update(|status| {
-            status.phase = match &result {
-                Ok(()) => Phase::Done,
-                Err(ReplayError::Cancelled) => Phase::Cancelled,
-                Err(_) => Phase::Failed,
-            };
-            status.eta_seconds = None;
+            let result = catch_unwind(AssertUnwindSafe(|| work.carry_out(step)));
+            let result = result.unwrap_or(Err(ReplayError::Broken(view.spec.name)));
             if let Err(error) = &result {
-                status.note = Some(error.to_string());
+                if step == Step::Discard {
+                    tracing::warn!(%error, "an unfinished view stays on disk until the next start");
+                } else {
+                    rebuild.update(|status| status.note = Some(error.to_string()));
+                }
             }
-        });
-    }
-
-    fn rebuild_in(&self, view: &View, name: &str, rebuild: &Rebuild) -> Result<(), ReplayError> {
-        let new = (view.spec.open)(&view.directory.path(name))?;
-        let inputs = new.projection.inputs().to_vec();
-        let total = || ends(&self.events, &inputs).map(|ends| count(&ends));
-        catch_up(&self.events, &new.projection, None, |applied| rebuild.counted(applied, total()?))?;
-
-        rebuild.update(|status| status.phase = Phase::Switching);
-        let mut live = view.live();
-        live.hold();
-        let switched = self.switch(view, &mut live, name, new, rebuild);
-        view.go_on(self, &mut live)?;
-        switched
-    }
-
-    /// Brings both views to the same end, compares them, and exchanges them. The old view's projection is held.
-    fn switch(
-        &self,
-        view: &View,
-        live: &mut Live,
-        name: &str,
-        mut new: Opened,
-        rebuild: &Rebuild,
-    ) -> Result<(), ReplayError> {
-        let end = ends(&self.events, new.projection.inputs())?;
-        catch_up(&self.events, &new.projection, Some(&end), |applied| rebuild.counted(applied, count(&end)))?;
-        // The old view may fail: being rebuilt is what it is for. Then there is nothing to compare with.
-        let old = catch_up(&self.events, &live.opened.projection, Some(&end), |_| Ok(()))
-            .and_then(|()| Ok(live.opened.projection.digest()?));
-        let differs = match old {
-            Ok(old) if old == new.projection.digest()? => None,
-            Ok(_) => Some("the view that was replaced differed from the log".to_owned()),
-            Err(error) => Some(format!("the view that was replaced could not be compared: {error}")),
+            course.answer(result.map_err(|error| match error {
+                ReplayError::Cancelled => Fault::Cancelled,
+                _ => Fault::Failed,
+            }));
         };
-        rebuild.counted(0, count(&end))?;
-        view.directory.set_current(name)?;
-        std::mem::replace(&mut new.publish, Box::new(|| ()))();
-        let old = std::mem::replace(&mut live.opened, new);
-        let old_name = std::mem::replace(&mut *view.name(), name.to_owned());
-        retire(view.directory.clone(), old_name, old);
-        rebuild.update(|status| status.note = differs);
-        Ok(())
+        drop(work);
+        rebuild.update(|status| {
+            status.phase = phase;
+            status.eta_seconds = None;
+        });
     }
 
     fn verify_in(&self, view: &View, scratch: &str, cancelled: &dyn Fn() -> bool) -> Result<Verdict, ReplayError> {
         let rebuilt = (view.spec.open)(&view.directory.path(scratch))?;
-        let go_on = |_| {
+        let mut built_from = Checkpoints::default();
+        let mut go_on = |_, gaps: &[Gap]| {
+            note_gaps(&mut built_from, gaps);
             let ends = cancelled() || self.stopping.load(Ordering::Acquire);
             if ends { Err(ReplayError::Cancelled) } else { Ok(()) }
         };
         // Most of the way while the view goes on; only the rest with it held still.
         let ahead = view.live().opened.projection.checkpoints()?;
-        catch_up(&self.events, &rebuilt.projection, Some(&ahead), go_on)?;
+        catch_up(&self.events, &rebuilt.projection, Some(&ahead), &mut go_on)?;
         let mut live = view.live();
         live.hold();
-        let compared = compare(&self.events, &live.opened, &rebuilt, &go_on);
+        let compared = compare(&self.events, &live.opened, &rebuilt, &mut go_on);
         view.go_on(self, &mut live)?;
         let (live, rebuilt) = compared?;
-        Ok(Verdict { projection: view.spec.name.to_owned(), live, rebuilt })
+        Ok(Verdict { projection: view.spec.name.to_owned(), live, rebuilt, built_from })
+    }
+}
+
+/// A rebuild at work: carries out the steps of its [`Course`].
+struct Work<'a> {
+    shared: &'a Shared,
+    view: &'a View,
+    rebuild: &'a Rebuild,
+    /// The new view's name, and the view until it serves.
+    name: Option<String>,
+    new: Option<Opened>,
+    /// Held from catching up on.
+    live: Option<MutexGuard<'a, Live>>,
+    differs: Option<String>,
+}
+
+impl Work<'_> {
+    fn carry_out(&mut self, step: Step) -> Result<(), ReplayError> {
+        match step {
+            Step::Fill => self.fill(),
+            Step::CatchUp => self.catch_up(),
+            Step::Compare => self.compare(),
+            Step::Name => self.view.directory.set_current(self.name.as_deref().unwrap_or_default()),
+            Step::NameOld => self.view.directory.set_current(&self.view.name().clone()),
+            Step::Exchange => {
+                self.exchange();
+                Ok(())
+            }
+            Step::Discard => {
+                self.new = None;
+                self.name.take().map_or(Ok(()), |name| self.view.directory.remove(&name))
+            }
+            Step::GoOn => self.live.take().map_or(Ok(()), |mut live| self.view.go_on(self.shared, &mut live)),
+            Step::Over(_) => Ok(()),
+        }
+    }
+
+    fn fill(&mut self) -> Result<(), ReplayError> {
+        let name = self.view.directory.new_name(&self.view.spec.version)?;
+        let path = self.view.directory.path(&name);
+        self.name = Some(name);
+        let new = self.new.insert((self.view.spec.open)(&path)?);
+        let (events, inputs) = (&self.shared.events, new.projection.inputs());
+        let counted = |applied, gaps: &[Gap]| self.rebuild.counted(applied, gaps, count(events, inputs)?);
+        catch_up(events, &new.projection, None, counted)
+    }
+
+    fn catch_up(&mut self) -> Result<(), ReplayError> {
+        self.rebuild.update(|status| status.phase = Phase::Switching);
+        let live = self.live.insert(self.view.live());
+        live.hold();
+        let Some(new) = &self.new else { return Ok(()) };
+        let (events, inputs) = (&self.shared.events, new.projection.inputs());
+        let end = ends(events, inputs)?;
+        let counted = |applied, gaps: &[Gap]| self.rebuild.counted(applied, gaps, count(events, inputs)?);
+        catch_up(events, &new.projection, Some(&end), counted)?;
+        // The old view may fail: being rebuilt is what it is for. Then there is nothing to compare with.
+        if let Err(error) = catch_up(events, &live.opened.projection, Some(&end), |_, _| Ok(())) {
+            self.differs = Some(format!("the view that was replaced could not be compared: {error}"));
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self) -> Result<(), ReplayError> {
+        let (Some(new), Some(live)) = (&self.new, &self.live) else { return Ok(()) };
+        if self.differs.is_none() {
+            let rebuilt = new.projection.digest()?;
+            self.differs = match live.opened.projection.digest() {
+                Ok(old) if old == rebuilt => None,
+                Ok(_) => Some("the view that was replaced differed from the log".to_owned()),
+                Err(error) => Some(format!("the view that was replaced could not be compared: {error}")),
+            };
+        }
+        self.rebuild.counted(0, &[], count(&self.shared.events, new.projection.inputs())?)
+    }
+
+    fn exchange(&mut self) {
+        let (Some(mut new), Some(name), Some(live)) = (self.new.take(), self.name.take(), &mut self.live) else {
+            return;
+        };
+        std::mem::replace(&mut new.publish, Box::new(|| ()))();
+        let old = std::mem::replace(&mut live.opened, new);
+        let old_name = std::mem::replace(&mut *self.view.name(), name);
+        retire(self.view.directory.clone(), old_name, old);
+        let differs = self.differs.take();
+        self.rebuild.update(|status| {
+            let starts = built_from_in_words(&status.built_from);
+            status.note = [starts, differs].into_iter().flatten().reduce(|one, other| format!("{one}; {other}"));
+        });
     }
 }
 
@@ -345,7 +399,7 @@ fn compare(
     events: &EventLog,
     live: &Opened,
     rebuilt: &Opened,
-    go_on: &dyn Fn(u64) -> Result<(), ReplayError>,
+    go_on: impl FnMut(u64, &[Gap]) -> Result<(), ReplayError>,
 ) -> Result<(Digest, Digest), ReplayError> {
     let at: Checkpoints = live.projection.checkpoints()?;
     catch_up(events, &rebuilt.projection, Some(&at), go_on)?;

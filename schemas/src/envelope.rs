@@ -5,8 +5,6 @@
 //! body is sealed.
 //! Never: holds anything that is part of what was said.
 
-use std::str::FromStr;
-
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{EventId, Headers, headers::HeadersWriter};
@@ -100,10 +98,11 @@ impl Envelope {
     /// # Errors
     /// A required header is missing, or one is not of its form.
     pub fn from_headers(headers: &Headers) -> Result<Self, EnvelopeError> {
-        if required(headers, "ce_specversion")? != "1.0" {
+        let found = Found::among(headers);
+        if found.specversion.required()? != "1.0" {
             return Err(EnvelopeError { header: "ce_specversion", problem: "is not 1.0" });
         }
-        let trust = match optional(headers, "ce_trust")? {
+        let trust = match found.trust.optional()? {
             None | Some("external") => Trust::External,
             Some("client") => Trust::Client,
             Some("system") => Trust::System,
@@ -112,15 +111,15 @@ impl Envelope {
             }
         };
         Ok(Self {
-            id: parsed(required(headers, "ce_id")?, "ce_id", "is not a UUID")?,
-            source: required(headers, "ce_source")?.to_owned(),
-            kind: required(headers, "ce_type")?.to_owned(),
-            time: parse_micros(required(headers, "ce_time")?)
+            id: found.id.id(found.id.required()?)?,
+            source: found.source.required()?.to_owned(),
+            kind: found.kind.required()?.to_owned(),
+            time: parse_micros(found.time.required()?)
                 .ok_or(EnvelopeError { header: "ce_time", problem: "is not an RFC 3339 time" })?,
-            space: optional(headers, "ce_space")?.map(str::to_owned),
-            causation: optional_id(headers, "ce_causationid")?,
-            correlation: optional_id(headers, "ce_correlationid")?,
-            traceparent: optional(headers, "ce_traceparent")?.map(str::to_owned),
+            space: found.space.optional()?.map(str::to_owned),
+            causation: found.causation.optional_id()?,
+            correlation: found.correlation.optional_id()?,
+            traceparent: found.traceparent.optional()?.map(str::to_owned),
             trust,
         })
     }
@@ -142,23 +141,68 @@ pub fn parse_micros(text: &str) -> Option<i64> {
     i64::try_from(time.unix_timestamp_nanos().div_euclid(1000)).ok()
 }
 
-fn optional<'a>(headers: &'a Headers, name: &'static str) -> Result<Option<&'a str>, EnvelopeError> {
-    let Some(value) = headers.get(name) else {
-        return Ok(None);
+/// The header of one attribute, where there is one.
+struct Attribute<'a> {
+    header: &'static str,
+    value: Option<&'a [u8]>,
+}
+
+impl<'a> Attribute<'a> {
+    fn optional(&self) -> Result<Option<&'a str>, EnvelopeError> {
+        self.value.map(|value| std::str::from_utf8(value).map_err(|_| self.fault("is not UTF-8"))).transpose()
+    }
+
+    fn required(&self) -> Result<&'a str, EnvelopeError> {
+        self.optional()?.ok_or(self.fault("is missing"))
+    }
+
+    fn optional_id(&self) -> Result<Option<EventId>, EnvelopeError> {
+        self.optional()?.map(|text| self.id(text)).transpose()
+    }
+
+    fn id(&self, text: &str) -> Result<EventId, EnvelopeError> {
+        text.parse().map_err(|_| self.fault("is not a UUID"))
+    }
+
+    fn fault(&self, problem: &'static str) -> EnvelopeError {
+        EnvelopeError { header: self.header, problem }
+    }
+}
+
+/// Every attribute's header, found in one pass: this is done for every event that is read.
+macro_rules! attributes {
+    ($($field:ident: $header:literal,)+) => {
+        struct Found<'a> {
+            $($field: Attribute<'a>,)+
+        }
+
+        impl<'a> Found<'a> {
+            fn among(headers: &'a Headers) -> Self {
+                let mut found = Self { $($field: Attribute { header: $header, value: None },)+ };
+                for (name, value) in headers.raw() {
+                    $(if name == $header.as_bytes() {
+                        // The first of a name counts.
+                        found.$field.value.get_or_insert(value);
+                        continue;
+                    })+
+                }
+                found
+            }
+        }
     };
-    std::str::from_utf8(value).map(Some).map_err(|_| EnvelopeError { header: name, problem: "is not UTF-8" })
 }
 
-fn required<'a>(headers: &'a Headers, name: &'static str) -> Result<&'a str, EnvelopeError> {
-    optional(headers, name)?.ok_or(EnvelopeError { header: name, problem: "is missing" })
-}
-
-fn optional_id(headers: &Headers, name: &'static str) -> Result<Option<EventId>, EnvelopeError> {
-    optional(headers, name)?.map(|text| parsed(text, name, "is not a UUID")).transpose()
-}
-
-fn parsed<T: FromStr>(text: &str, header: &'static str, problem: &'static str) -> Result<T, EnvelopeError> {
-    text.parse().map_err(|_| EnvelopeError { header, problem })
+attributes! {
+    specversion: "ce_specversion",
+    id: "ce_id",
+    source: "ce_source",
+    kind: "ce_type",
+    time: "ce_time",
+    trust: "ce_trust",
+    space: "ce_space",
+    causation: "ce_causationid",
+    correlation: "ce_correlationid",
+    traceparent: "ce_traceparent",
 }
 
 #[cfg(test)]

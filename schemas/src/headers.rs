@@ -23,7 +23,12 @@ impl Headers {
     pub fn from_packed(packed: Bytes) -> Option<Self> {
         let mut rest = &packed[..];
         while !rest.is_empty() {
-            rest = split(rest)?.2;
+            let (name, _, behind) = split(rest)?;
+            // Nearly every name is ASCII, which is quickly seen.
+            if !name.is_ascii() {
+                std::str::from_utf8(name).ok()?;
+            }
+            rest = behind;
         }
         Some(Self(packed))
     }
@@ -35,6 +40,12 @@ impl Headers {
 
     /// Names and values in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        // Names were checked when the headers were packed.
+        self.raw().map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value))
+    }
+
+    /// As [`Headers::iter`], for those who only compare names: they need not be looked at as text again.
+    pub(crate) fn raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut rest = &self.0[..];
         std::iter::from_fn(move || {
             let (name, value, behind) = split(rest)?;
@@ -45,7 +56,7 @@ impl Headers {
 
     /// The value of the first header with this name.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(header, _)| *header == name).map(|(_, value)| value)
+        self.raw().find(|(header, _)| *header == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// The same headers and one more at the end.
@@ -95,12 +106,12 @@ impl HeadersWriter {
 }
 
 /// The first header and what is behind it.
-fn split(packed: &[u8]) -> Option<(&str, &[u8], &[u8])> {
+fn split(packed: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (length, rest) = packed.split_first_chunk()?;
     let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
     let (length, rest) = rest.split_first_chunk()?;
     let (value, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
-    Some((std::str::from_utf8(name).ok()?, value, rest))
+    Some((name, value, rest))
 }
 
 #[cfg(test)]

@@ -38,6 +38,9 @@ pub struct ProcessorView {
     /// on the topic `dead-letters`.
     #[serde(default)]
     pub skipped: u64,
+    /// How many were taken away by retention before it had read them, since it was started. It went on behind them.
+    #[serde(default)]
+    pub missed_events: u64,
     /// Events a second, over the last ten seconds.
     #[serde(default)]
     pub rate: f64,

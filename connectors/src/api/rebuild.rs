@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::CheckpointView;
+
 /// Asks for a rebuild.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +39,9 @@ pub struct RebuildView {
     /// Seconds left at this rate, when that can be said.
     #[schema(required)]
     pub eta_seconds: Option<f64>,
+    /// Where the log began, for partitions of which retention had taken events away: the new view does not hold them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub built_from: Vec<CheckpointView>,
     /// What went wrong, if anything did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

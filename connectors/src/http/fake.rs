@@ -423,6 +423,7 @@ impl Operations for Fake {
             total: 7,
             rate: 0.0,
             eta_seconds: None,
+            built_from: Vec::new(),
             error: None,
         };
         self.state().rebuilds.push(rebuild.clone());

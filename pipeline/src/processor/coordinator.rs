@@ -22,9 +22,9 @@ use super::{
 use crate::{
     clock::now_micros,
     events::{Entry, EventLog, NewEvent, PublishError, StoredEvent, UnreadableCause},
-    feed::{BATCH_LIMIT, Feed, weight},
+    feed::{BATCH_LIMIT, Feed, Gap, weight},
     log::{AppendError, LogError},
-    record::{ProcessorProgress, ReadLimit},
+    record::{Bounds, ProcessorProgress, ReadLimit},
 };
 
 /// Why the coordinator must begin again from what is durable.
@@ -153,7 +153,14 @@ impl<'a> Coordinator<'a> {
 
     fn read_partition(&mut self, partition: Partition, from: u64, limit: ReadLimit) -> Result<bool, LogError> {
         let events = self.around.events;
-        if events.log().bounds(partition)?.end <= from {
+        let Bounds { start, end } = events.log().bounds(partition)?;
+        if from < start {
+            self.schedule.miss(partition, start);
+            let gap = Gap { partition, first: from, last: start - 1 };
+            self.around.progress.missed(self.around.stage.name(), &[gap]);
+            return Ok(true);
+        }
+        if end <= from {
             return Ok(false);
         }
         for entry in events.read(partition, from, limit)? {
@@ -195,9 +202,10 @@ impl<'a> Coordinator<'a> {
         let stage = self.around.stage;
         loop {
             let batch = self.tables.next(BATCH_LIMIT, None)?;
-            if batch.entries.is_empty() {
+            if batch.is_empty() {
                 return Ok(());
             }
+            self.around.progress.missed(stage.name(), &batch.gaps);
             for event in batch.entries.iter().flatten() {
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(|| stage.observe(event))) {
                     let error = format!("{}: the stage panicked: {}", event.position, message(&*panic));
@@ -211,7 +219,7 @@ impl<'a> Coordinator<'a> {
     fn follow_letters(&mut self) -> Result<(), LogError> {
         loop {
             let batch = self.letters.next(BATCH_LIMIT, None)?;
-            if batch.entries.is_empty() {
+            if batch.is_empty() {
                 return Ok(());
             }
             for event in batch.entries.iter().flatten() {
@@ -256,7 +264,9 @@ impl<'a> Coordinator<'a> {
                 self.entries.insert(position, Err(unreadable));
                 if is_erased { Ok(()) } else { Err(Failure { error, is_final: true }) }
             }
-            Ok(None) => Err(Failure { error: "the log does not hold it any more".to_owned(), is_final: true }),
+            Ok(None) | Err(LogError::OutOfRange { .. }) => {
+                Err(Failure { error: "the log does not hold it any more".to_owned(), is_final: true })
+            }
             Err(error) => Err(Failure { error: error.to_string(), is_final: false }),
         };
         self.schedule.finish(work, answer, self.now());

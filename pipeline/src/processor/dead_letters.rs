@@ -147,7 +147,7 @@ impl DeadLetterView {
         let (feed, letters) = &mut *state;
         loop {
             let batch = feed.next(BATCH_LIMIT, None)?;
-            if batch.entries.is_empty() {
+            if batch.is_empty() {
                 return Ok(look(letters));
             }
             batch.entries.iter().flatten().for_each(|event| letters.observe(event));

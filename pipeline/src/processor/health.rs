@@ -6,7 +6,11 @@
 use meshlog_schemas::{Checkpoints, Offset, Partition, Topic};
 
 use super::{Progress, rate::Rate, watchdog::Watchdog};
-use crate::{events::EventLog, log::LogError, record::ReadLimit};
+use crate::{
+    events::EventLog,
+    log::LogError,
+    record::{Bounds, ReadLimit},
+};
 
 /// How a processor fares at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +49,7 @@ pub struct PartitionHealth {
     pub checkpoint: Offset,
     /// The offset that the next event gets.
     pub end: Offset,
-    /// Events between the two.
+    /// Events between the two that the log still keeps.
     pub lag_events: u64,
     /// The age of the oldest of them, in microseconds; 0 if there is none.
     pub lag_micros: i64,
@@ -62,16 +66,18 @@ impl Progress {
     pub fn health(&self, events: &EventLog, inputs: &[Topic], now: i64, stall_after: i64) -> Result<Health, LogError> {
         let (checkpoints, pulse) = self.pulse();
         let partition = |partition: Partition| -> Result<PartitionHealth, LogError> {
-            let (checkpoint, end) = (checkpoints.next(partition), events.log().bounds(partition)?.end);
-            let is_behind = checkpoint < end;
-            let oldest = if is_behind { taken_in(events, partition, checkpoint) } else { None };
+            let (checkpoint, Bounds { start, end }) = (checkpoints.next(partition), events.log().bounds(partition)?);
+            // What retention has taken away is not waited for.
+            let from = checkpoint.max(start);
+            let is_behind = from < end;
+            let oldest = if is_behind { taken_in(events, partition, from) } else { None };
             // A record that cannot be read counts as old as the log: damage shows as a stall, not as nothing.
             let waiting_since = is_behind.then(|| oldest.unwrap_or(0));
             Ok(PartitionHealth {
                 partition,
                 checkpoint,
                 end,
-                lag_events: end.saturating_sub(checkpoint),
+                lag_events: end.saturating_sub(from),
                 lag_micros: oldest.map_or(0, |oldest| lag(oldest, now)),
                 is_stalled: pulse.watchdog.is_stalled(partition, waiting_since, now, stall_after),
             })

@@ -33,6 +33,8 @@ pub use stop::Stop;
 pub use watchdog::STALL_AFTER;
 
 #[cfg(test)]
+mod projection_simulation;
+#[cfg(test)]
 mod stage_tests;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use meshlog_schemas::{Checkpoints, Position};
 
 use super::{Load, health::Pulse};
-use crate::{clock::now_micros, signal::Signal};
+use crate::{clock::now_micros, feed::Gap, signal::Signal};
 
 /// How a processor fares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct Status {
     pub processed: u64,
     /// Events it has gone on without since it was started, because they could not be read or processed.
     pub skipped: u64,
+    /// Events that retention took away before it had read them, since it was started.
+    pub missed: u64,
     /// How often its worker broke off and began again from what is durable, since it was started.
     pub restarts: u64,
     /// Events that failed and wait to be tried again.
@@ -104,6 +106,7 @@ impl Default for Progress {
             last_error_position: None,
             processed: 0,
             skipped: 0,
+            missed: 0,
             restarts: 0,
             retrying: 0,
             parked: 0,
@@ -152,6 +155,22 @@ impl Progress {
         status.skipped += skipped;
         drop(state);
         self.moved.ring();
+    }
+
+    /// Events were gone before `processor` had read them; it goes on behind them.
+    pub(crate) fn missed(&self, processor: &str, gaps: &[Gap]) {
+        for gap in gaps {
+            let Gap { partition, first, last } = gap;
+            tracing::warn!(
+                processor,
+                %partition,
+                first,
+                last,
+                "retention took events away before they were read; going on behind them"
+            );
+            self.noted(format!("{gap} were taken away by retention before they were read"), None);
+            self.lock().status.missed += gap.events();
+        }
     }
 
     /// Something went wrong that holds nothing up.

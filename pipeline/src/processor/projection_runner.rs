@@ -17,7 +17,8 @@ use super::{Progress, Projection, ProjectionError, Stop};
 use crate::{
     background::work_in_background,
     events::{Entry, EventLog, StoredEvent},
-    feed::{BATCH_LIMIT, Feed, FeedBatch},
+    feed::FeedBatch,
+    read_ahead::ReadAhead,
     signal::Signal,
 };
 
@@ -108,18 +109,20 @@ impl Worker {
 
     fn run_until_failure(&self, pause: &mut Duration) -> Result<(), ProjectionError> {
         let inputs = self.projection.inputs();
-        let mut feed = Feed::new(self.events.clone(), inputs, self.projection.checkpoints()?);
+        let mut feed = ReadAhead::new(self.events.clone(), inputs, self.projection.checkpoints()?, None);
         let signals: Vec<&Signal> = inputs.iter().map(|topic| self.events.log().appended(*topic)).collect();
         while !self.stop.is_asked() {
             let before = feed.checkpoints().clone();
-            let batch = feed.next(BATCH_LIMIT, None).map_err(|error| ProjectionError(error.to_string()))?;
-            if batch.entries.is_empty() {
+            let batch = feed.read().map_err(|error| ProjectionError(error.to_string()))?;
+            if batch.is_empty() {
                 self.stop.sleep_while_idle(&signals, None, || self.is_at_end(&before));
                 continue;
             }
             let entries = batch.entries.len() as u64;
             let checkpoints = batch.checkpoints.clone();
+            let gaps = batch.gaps.clone();
             let skipped = apply_batch(&*self.projection, batch)?;
+            self.progress.missed(&self.name, &gaps);
             if skipped > 0 {
                 self.progress.noted(format!("{skipped} events could not be read and were left out"), None);
             }

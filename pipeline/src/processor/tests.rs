@@ -7,7 +7,7 @@ use std::{
 };
 
 use meshlog_schemas::{
-    Checkpoints, Digest, Event, EventId, MessageAccepted, MessageRouted, SubscriptionAdded, Topic, Trust,
+    Checkpoints, Digest, Event, EventId, MessageAccepted, MessageRouted, Partition, SubscriptionAdded, Topic, Trust,
 };
 use pollster::block_on;
 
@@ -267,7 +267,7 @@ fn any_interleaving_of_partitions_gives_the_same_digest() {
         let mut feed = crate::Feed::new(events.clone(), texts.inputs(), Checkpoints::default());
         loop {
             let batch = feed.next(ReadLimit { records, bytes: usize::MAX }, None).unwrap();
-            if batch.entries.is_empty() {
+            if batch.is_empty() {
                 return texts.digest().unwrap();
             }
             assert_eq!(apply_batch(&texts, batch).unwrap(), 0);
@@ -275,4 +275,108 @@ fn any_interleaving_of_partitions_gives_the_same_digest() {
     };
     assert_eq!(digest(1), digest(2_000));
     assert_eq!(digest(3), digest(7));
+}
+
+/// A partition of messages with events, whose first `gone` retention has taken away.
+fn retained(gone: u64, kept: u64) -> (Arc<MemoryLog>, EventLog, Partition) {
+    let log = Arc::new(MemoryLog::new(default_layout()));
+    let events = EventLog::new(log.clone(), Arc::new(ClearSealer));
+    let mut partition = None;
+    for count in 0..gone + kept {
+        let receipts = block_on(events.append(vec![message("t", &count.to_string())], None)).unwrap();
+        partition = Some(receipts[0].position.partition);
+    }
+    let partition = partition.unwrap();
+    log.forget_before(partition, gone);
+    (log, events, partition)
+}
+
+#[test]
+fn a_feed_hands_out_what_is_gone_as_a_gap_once_and_goes_on_behind_it() {
+    let (log, events, partition) = retained(5, 3);
+    let mut feed = crate::Feed::new(events.clone(), &[Topic::Messages], Checkpoints::from_iter([(partition, 2)]));
+    assert_eq!(crate::Feed::lag(&events, &[Topic::Messages], feed.checkpoints(), 0).unwrap().0, 3);
+    let batch = feed.next(crate::BATCH_LIMIT, None).unwrap();
+    assert_eq!(batch.gaps, [crate::Gap { partition, first: 2, last: 4 }]);
+    assert_eq!(batch.entries.iter().flatten().map(text).collect::<Vec<_>>(), ["5", "6", "7"]);
+    assert!(feed.next(crate::BATCH_LIMIT, None).unwrap().is_empty());
+
+    let mut feed = crate::Feed::new(events.clone(), &[Topic::Messages], Checkpoints::default());
+    let until = Checkpoints::from_iter([(partition, 4)]);
+    let batch = feed.next(crate::BATCH_LIMIT, Some(&until)).unwrap();
+    assert_eq!((batch.gaps[0].last, batch.entries.len(), batch.checkpoints.next(partition)), (3, 0, 4));
+
+    log.forget_before(partition, 8);
+    let batch = feed.next(crate::BATCH_LIMIT, None).unwrap();
+    assert!(batch.entries.is_empty() && !batch.is_empty(), "a gap alone is not the end");
+    assert!(feed.next(crate::BATCH_LIMIT, None).unwrap().is_empty());
+}
+
+#[test]
+fn a_projection_goes_on_behind_what_retention_took_away_and_says_what_it_missed() {
+    let (log, events, partition) = retained(5, 3);
+    let texts = Arc::new(Texts::default());
+    let progress = Arc::new(Progress::default());
+    let mut runner = ProjectionRunner::start("texts", events.clone(), texts.clone(), progress.clone()).unwrap();
+    wait(&progress, &ends(&events, Topic::Messages));
+    assert_eq!(texts.kept.lock().unwrap().0, ["5", "6", "7"]);
+    assert_eq!(progress.status().missed, 5);
+    let error = progress.status().last_error.unwrap();
+    assert!(error.contains(&format!("{partition} offsets 0 to 4")), "{error}");
+    assert_eq!(progress.health(&events, &[Topic::Messages], 0, 1).unwrap().lag_events(), 0);
+    runner.stop();
+
+    // Nothing is missed twice, also when all that is left was taken away.
+    block_on(events.append(vec![message("t", "8")], None)).unwrap();
+    log.forget_before(partition, 9);
+    let progress = Arc::new(Progress::default());
+    let _runner = ProjectionRunner::start("texts", events.clone(), texts.clone(), progress.clone()).unwrap();
+    wait(&progress, &ends(&events, Topic::Messages));
+    assert_eq!((progress.status().missed, texts.kept.lock().unwrap().0.len()), (1, 3));
+}
+
+#[test]
+fn a_stage_goes_on_behind_what_retention_took_away_and_says_what_it_missed() {
+    let (_, events, partition) = retained(5, 3);
+    let runner = StageRunner::start(events.clone(), Box::new(Echo::default())).unwrap();
+    wait(runner.progress(), &ends(&events, Topic::Messages));
+    assert_eq!(all(&events, Topic::Deliveries).len(), 3);
+    assert_eq!(runner.progress().status().missed, 5);
+    assert_eq!(events.log().progress("echo").unwrap().checkpoints.next(partition), 8, "it does not come back");
+}
+
+#[test]
+fn on_a_log_with_retention_a_late_projection_gets_all_that_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let retention = crate::Retention { max_bytes: Some(0), ..crate::Retention::default() };
+    let options = EmbeddedOptions {
+        segment_bytes: 64 * 1024,
+        journal_bytes: 256 * 1024,
+        retention: [(Topic::Messages, retention)].into(),
+        retention_check: Duration::from_millis(5),
+        ..EmbeddedOptions::default()
+    };
+    let log = Arc::new(EmbeddedLog::open(directory.path(), options).unwrap());
+    log.set_readers(Arc::new(Vec::new));
+    let events = EventLog::new(log, Arc::new(ClearSealer));
+    let mut partition = None;
+    let long = "x".repeat(4_000);
+    // Old segments go when the keeper has turned the journal and looks again; until then there is more to append.
+    let start = (0..20_000).find_map(|count| {
+        let receipts = block_on(events.append(vec![message("t", &format!("{count} {long}"))], None)).unwrap();
+        let of = *partition.get_or_insert(receipts[0].position.partition);
+        Some(events.log().bounds(of).unwrap().start).filter(|start| *start > 0)
+    });
+    assert!(start.is_some(), "retention takes something away");
+    let texts = Arc::new(Texts::default());
+    let progress = Arc::new(Progress::default());
+    let mut runner = ProjectionRunner::start("texts", events.clone(), texts.clone(), progress.clone()).unwrap();
+    let ends = ends(&events, Topic::Messages);
+    wait(&progress, &ends);
+    runner.stop();
+    let missed = progress.status().missed;
+    assert!(missed >= start.unwrap());
+    let kept = texts.kept.lock().unwrap();
+    let first: u64 = kept.0[0].split(' ').next().unwrap().parse().unwrap();
+    assert_eq!((first, missed + kept.0.len() as u64), (missed, ends.next(partition.unwrap())));
 }

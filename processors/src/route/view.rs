@@ -30,7 +30,7 @@ impl SubscriptionView {
         let (feed, table) = &mut *view;
         loop {
             let batch = feed.next(BATCH_LIMIT, None)?;
-            if batch.entries.is_empty() {
+            if batch.is_empty() {
                 return Ok(look(table));
             }
             batch.entries.iter().flatten().for_each(|event| table.observe(event));

@@ -1,7 +1,7 @@
 use std::{fs, path::PathBuf, sync::Weak, time::Duration};
 
 use meshlog_pipeline::{ClearSealer, MemoryLog, NewEvent, Projection, ProjectionError, StoredEvent, default_layout};
-use meshlog_schemas::{Event, EventId, SubscriptionRemoved, Trust};
+use meshlog_schemas::{Event, EventId, Partition, SubscriptionRemoved, Trust};
 use pollster::block_on;
 use tempfile::{TempDir, tempdir};
 
@@ -245,4 +245,24 @@ fn a_view_that_is_ahead_of_the_log_is_built_anew() {
     house.append(4);
     house.settled(&views);
     assert!(views.verify("ids", &|| false).unwrap().is_equal(), "no later event is passed over");
+}
+
+#[test]
+fn a_rebuild_from_a_log_that_retention_has_shortened_says_from_where_it_was_built() {
+    let log = Arc::new(MemoryLog::new(default_layout()));
+    let house = House { events: EventLog::new(log.clone(), Arc::new(ClearSealer)), ..House::new() };
+    house.append(8);
+    let views = house.views("c1");
+    house.settled(&views);
+    let partition = Partition { topic: Topic::Registry, id: 0 };
+    log.forget_before(partition, 5);
+    let starts = Checkpoints::from_iter([(partition, 5)]);
+    let verdict = views.verify("ids", &|| false).unwrap();
+    assert!(!verdict.is_equal() && verdict.built_from == starts, "the view holds more than the log");
+    let id = views.start_rebuild("ids").unwrap().id;
+    let status = ended(&views, &id);
+    assert_eq!((status.phase, status.done, status.total, status.built_from), (Phase::Done, 3, 3, starts));
+    let note = status.note.unwrap();
+    assert!(note.contains("registry/0 offset 5") && note.contains("differed"), "{note}");
+    assert!(views.verify("ids", &|| false).unwrap().is_equal());
 }

@@ -124,7 +124,11 @@ fn show(context: &mut Context, rebuild: &RebuildView) -> Result<(), Failure> {
     }
     let RebuildView { id, projection, phase, done, error, .. } = rebuild;
     if is_done(rebuild) {
-        return context.output.line(format!("{projection}: rebuilt from {done} events ({id})"));
+        context.output.line(format!("{projection}: rebuilt from {done} events ({id})"))?;
+        if let Some(found) = error {
+            failure::note(false, format!("note: {projection}: {found}"));
+        }
+        return Ok(());
     }
     let reason = error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
     failure::note(false, format!("error: {projection}: the rebuild {id} is {phase}{reason}"));

@@ -36,6 +36,8 @@ pub(super) fn render(rooms: &Rooms, topics: &TopicsView, processors: &Processors
     family("meshlog_processor_events_total", "counter", count, labelled(|processor| processor.processed as f64));
     let skipped = "Events that a processor has gone on without since it was started.";
     family("meshlog_processor_skipped_total", "counter", skipped, labelled(|processor| processor.skipped as f64));
+    let missed = "Events that retention took away before a processor had read them, since it was started.";
+    family("meshlog_processor_missed_total", "counter", missed, labelled(|processor| processor.missed_events as f64));
     let up = "Whether a processor runs without a failure.";
     let is_up = |processor: &ProcessorView| f64::from(u8::from(processor.state == "running"));
     family("meshlog_processor_up", "gauge", up, labelled(is_up));

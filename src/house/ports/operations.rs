@@ -14,7 +14,7 @@ use meshlog_replay::{RebuildStatus, Verdict, ViewStatus};
 
 use super::{
     blocking, metrics, problems,
-    status::{processors, seconds, topics},
+    status::{checkpoint, processors, seconds, topics},
 };
 use crate::house::rooms::Rooms;
 
@@ -132,6 +132,7 @@ fn rebuild_view(status: RebuildStatus) -> RebuildView {
         total: status.total,
         rate: status.rate,
         eta_seconds: status.eta_seconds,
+        built_from: checkpoint(&status.built_from),
         error: status.note,
     }
 }

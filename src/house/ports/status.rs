@@ -75,6 +75,7 @@ fn processor(
         last_error: status.last_error,
         processed: status.processed,
         skipped: status.skipped,
+        missed_events: status.missed,
         rate: health.rate,
         parked: status.parked,
         oldest_parked_seconds: status.oldest_parked_at.map_or(0.0, |at| seconds(now.saturating_sub(at))),
@@ -100,7 +101,7 @@ fn partition(health: &PartitionHealth) -> PartitionProgress {
     }
 }
 
-fn checkpoint(checkpoints: &Checkpoints) -> Vec<CheckpointView> {
+pub(super) fn checkpoint(checkpoints: &Checkpoints) -> Vec<CheckpointView> {
     let view = |(partition, next): (meshlog_schemas::Partition, u64)| CheckpointView {
         topic: partition.topic.name().to_owned(),
         partition: partition.id,

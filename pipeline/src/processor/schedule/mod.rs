@@ -42,6 +42,8 @@ use std::{
 
 use meshlog_schemas::{Checkpoints, Offset, Partition, Position};
 
+#[cfg(test)]
+pub(super) use self::backoff::mix;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use self::note::stage_note;
 pub use self::{
@@ -201,6 +203,24 @@ impl Schedule {
         self.keys.entry(&key).queue.push_back(slot);
         self.settle(&key);
         Offered::Held
+    }
+
+    /// What was to be read of a partition next is gone, up to `start`: it is passed over, and a commit says so. Not while
+    /// a commit is under way.
+    pub(crate) fn miss(&mut self, partition: Partition, start: Offset) {
+        debug_assert!(self.pending.is_none(), "a commit is under way");
+        let Some(window) = self.windows.get_mut(&partition).filter(|window| window.next < start) else { return };
+        // A dead letter is done with here, but may be redriven: what is known of its tries stays.
+        let is_gone = |position: &Position| {
+            let is_unread = (window.next..start).contains(&position.offset);
+            position.partition == partition && is_unread && !window.done.contains(position.offset)
+        };
+        self.tries.retain(|position, _| !is_gone(position));
+        self.suspects.retain(|position| !is_gone(position));
+        self.doomed.retain(|position| !is_gone(position));
+        window.done.insert(window.next, start);
+        window.next = start;
+        self.version += 1;
     }
 
     /// Takes in a record of the dead-letters topic about this stage, its own ones too.

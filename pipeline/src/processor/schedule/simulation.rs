@@ -38,6 +38,8 @@ struct Record {
 #[derive(Debug, Default)]
 struct Durable {
     partitions: Vec<Vec<Record>>,
+    /// What stands before was taken away by retention.
+    starts: Checkpoints,
     checkpoints: Checkpoints,
     note: String,
     letters: Vec<Change>,
@@ -174,9 +176,22 @@ impl Simulation {
         process.letters_read = self.log.letters.len();
     }
 
+    /// Retention takes away what it may not have read.
+    fn retain(&mut self) {
+        let partition = Self::partition(self.below(self.log.partitions.len() as u64) as usize);
+        let (checkpoint, end) = (self.log.checkpoints.next(partition), self.ends().next(partition));
+        let start = (checkpoint + self.below(20)).min(end);
+        self.log.starts.advance(partition, start);
+    }
+
     /// Reads some of what is wanted.
     fn read(&mut self) {
         for (partition, from, limit) in self.process().schedule.wanted() {
+            let start = self.log.starts.next(partition);
+            if from < start {
+                self.process().schedule.miss(partition, start);
+                continue;
+            }
             let count = 1 + self.below(limit.records as u64) as usize;
             let records: Vec<Record> =
                 self.log.partitions[partition.id as usize].iter().skip(from as usize).take(count).cloned().collect();
@@ -416,6 +431,7 @@ impl Simulation {
             93 => self.now = self.now.saturating_sub(Duration::from_millis(self.below(300))),
             94..97 => self.follow_letters(),
             97 => self.operate(),
+            98 if self.below(8) == 0 => self.retain(),
             98 if self.below(4) == 0 => self.crash(),
             99 if self.below(4) == 0 => self.stop_in_order(),
             _ => {}
@@ -472,6 +488,7 @@ impl Simulation {
                 let record = self.record(position);
                 let is_done = effects.contains(&position);
                 let is_gone = self.discarded.contains(&position) || record.nature == Nature::Erased;
+                let is_gone = is_gone || offset < self.log.starts.next(partition);
                 let is_parked = parked.contains(&position);
                 assert!(is_done || is_gone || is_parked, "{position} is lost: {record:?}");
                 assert!(!(is_done && is_parked), "{position} is done and parked");
