@@ -24,7 +24,7 @@ mod room;
 mod seal;
 mod signal;
 
-pub use background::work_in_background;
+pub use background::{start_in_background, work_in_background};
 pub use clock::now_micros;
 pub use embedded::{
     Durability, EmbeddedLog, EmbeddedOptions, Finding, Inspection, MAX_BATCH_BYTES, PartitionInspection, Readers,

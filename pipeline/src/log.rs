@@ -86,6 +86,11 @@ pub trait Log: Send + Sync + 'static {
         None
     }
 
+    /// Whether many producers wait at once, so that work nobody waits for had better step back.
+    fn is_pressed(&self) -> bool {
+        false
+    }
+
     /// Acknowledges what was sequenced, then takes no more appends. Reads go on. Calling twice is safe.
     fn close(&self);
 }

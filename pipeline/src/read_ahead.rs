@@ -12,6 +12,7 @@ use std::{
 use meshlog_schemas::{Checkpoints, Topic};
 
 use crate::{
+    background::step_back,
     events::EventLog,
     feed::{BATCH_LIMIT, Feed, FeedBatch},
     log::LogError,
@@ -27,6 +28,7 @@ const WAITING: usize = 1;
 
 /// A [`Feed`] that reads ahead while it is far behind. Dropping it, at any moment, ends the reading.
 pub struct ReadAhead {
+    events: EventLog,
     /// Goes on behind what was handed out.
     feed: Feed,
     until: Option<Checkpoints>,
@@ -36,7 +38,7 @@ pub struct ReadAhead {
 impl ReadAhead {
     /// Goes on at `checkpoints`. With `until`, nothing at or behind those offsets is read.
     pub fn new(events: EventLog, inputs: &[Topic], checkpoints: Checkpoints, until: Option<Checkpoints>) -> Self {
-        Self { feed: Feed::new(events, inputs, checkpoints), until, reader: None }
+        Self { feed: Feed::new(events.clone(), inputs, checkpoints), events, until, reader: None }
     }
 
     /// The next entries, or none at the end; see [`Feed::next`].
@@ -45,7 +47,7 @@ impl ReadAhead {
     /// As [`Feed::next`], once everything that was read before is handed out; or no thread can be had.
     pub fn read(&mut self) -> Result<FeedBatch, LogError> {
         if self.reader.is_none() && self.feed.behind(self.until.as_ref())? >= FAR {
-            self.reader = Some(Reader::start(self.feed.clone(), self.until.clone())?);
+            self.reader = Some(Reader::start(self.events.clone(), self.feed.clone(), self.until.clone())?);
         }
         if let Some(reader) = &self.reader {
             if let Ok(read) = reader.batches.recv() {
@@ -72,11 +74,12 @@ struct Reader {
 }
 
 impl Reader {
-    fn start(mut feed: Feed, until: Option<Checkpoints>) -> Result<Self, LogError> {
+    fn start(events: EventLog, mut feed: Feed, until: Option<Checkpoints>) -> Result<Self, LogError> {
         let (hand_over, batches) = sync_channel(WAITING);
         let read = move || {
             loop {
-                let read = feed.next(FAR_LIMIT, until.as_ref());
+                let is_pressed = events.log().is_pressed();
+                let read = step_back(is_pressed, || feed.next(FAR_LIMIT, until.as_ref()));
                 let is_last = match &read {
                     Ok(batch) if batch.is_empty() => return,
                     Ok(_) => false,

@@ -28,6 +28,7 @@ mod keeper;
 mod manifest;
 mod owner;
 mod partition;
+mod pressure;
 mod queue;
 mod recovery;
 mod retention;
@@ -58,10 +59,12 @@ use self::{
     keeper::Keeper,
     manifest::Manifest,
     partition::PartitionLog,
+    pressure::Pressure,
     queue::{Prepared, Queue, Request},
     writer::Writer,
 };
 use crate::{
+    clock::now_micros,
     log::{AppendError, Appending, Log, LogError},
     record::{Batch, Bounds, ReadLimit, Receipt, Record, StoredProgress, TopicLayout, partition_of},
     room::{Capacity, Room},
@@ -198,6 +201,7 @@ struct Shared {
     queue: Queue,
     /// How many groups were committed, each with one sync.
     commits: AtomicU64,
+    pressure: Pressure,
     condition: Mutex<Condition>,
     readers: Mutex<Option<Arc<Readers>>>,
     held: Mutex<BTreeMap<Topic, Vec<String>>>,
@@ -258,6 +262,7 @@ impl EmbeddedLog {
             room: Room::new(options.capacity),
             queue: Queue::default(),
             commits: AtomicU64::new(0),
+            pressure: Pressure::default(),
             condition: Mutex::default(),
             readers: Mutex::default(),
             held: Mutex::default(),
@@ -377,6 +382,10 @@ impl Log for EmbeddedLog {
 
     fn full(&self) -> Option<String> {
         lock(&self.shared.condition).full.clone()
+    }
+
+    fn is_pressed(&self) -> bool {
+        self.shared.pressure.is_high(now_micros())
     }
 
     fn close(&self) {

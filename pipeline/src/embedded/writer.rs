@@ -280,6 +280,7 @@ impl Writer {
             }
         }
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
+        self.shared.pressure.answered(group.receipts.len(), now_micros());
         Ok(())
     }
 

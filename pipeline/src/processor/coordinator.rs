@@ -20,6 +20,7 @@ use super::{
     schedule::{Arrival, Commit, Content, End, Failure, NoteError, Offered, Schedule, Settings, Work},
 };
 use crate::{
+    background::step_back,
     clock::now_micros,
     events::{Entry, EventLog, NewEvent, PublishError, StoredEvent, UnreadableCause},
     feed::{BATCH_LIMIT, Feed, Gap, weight},
@@ -52,6 +53,14 @@ pub(super) struct Surroundings<'a> {
     pub(super) desk: &'a Desk,
 }
 
+/// What one step came to.
+struct Step {
+    has_moved: bool,
+    has_committed: bool,
+    /// Why some of the input could not be read, if nothing else could be either.
+    unread: Option<LogError>,
+}
+
 /// One life of a stage's worker.
 pub(super) struct Coordinator<'a> {
     around: Surroundings<'a>,
@@ -78,24 +87,31 @@ impl<'a> Coordinator<'a> {
     pub(super) fn run(mut self, mut on_commit: impl FnMut()) -> Result<(), Interruption> {
         self.follow_letters()?;
         while !self.around.stop.is_asked() {
-            let mut has_moved = self.collect();
-            let read = self.read();
-            has_moved |= *read.as_ref().unwrap_or(&false);
-            // After the input was read, so that a table entry acknowledged before an input is seen before it.
-            self.catch_up_tables()?;
-            self.follow_letters()?;
-            has_moved |= self.give()?;
-            if self.commit()? {
-                has_moved = true;
+            let is_pressed = self.around.events.log().is_pressed();
+            let Step { has_moved, has_committed, unread } = step_back(is_pressed, || self.step())?;
+            if has_committed {
                 on_commit();
             }
-            self.report();
             if !has_moved {
                 // One damaged record does not keep the events of other partitions from flowing.
-                self.sleep(read.err())?;
+                self.sleep(unread)?;
             }
         }
         self.end()
+    }
+
+    /// Everything that can be done now. Waits for the log at the most, never for a lane.
+    fn step(&mut self) -> Result<Step, Interruption> {
+        let mut has_moved = self.collect();
+        let read = self.read();
+        has_moved |= *read.as_ref().unwrap_or(&false);
+        // After the input was read, so that a table entry acknowledged before an input is seen before it.
+        self.catch_up_tables()?;
+        self.follow_letters()?;
+        has_moved |= self.give()?;
+        let has_committed = self.commit()?;
+        self.report();
+        Ok(Step { has_moved: has_moved | has_committed, has_committed, unread: read.err() })
     }
 
     fn now(&self) -> Duration {

@@ -18,7 +18,9 @@ use super::{
     schedule::{Failure, Work},
 };
 use crate::{
+    background::step_back,
     events::{NewEvent, StoredEvent},
+    log::Log,
     signal::Signal,
 };
 
@@ -77,9 +79,9 @@ impl Desk {
     }
 
     /// Works until the desk is closed.
-    pub(super) fn run(&self, stage: &dyn Stage) {
+    pub(super) fn run(&self, stage: &dyn Stage, log: &dyn Log) {
         while let Some(job) = self.take() {
-            let result = process(stage, &job.events);
+            let result = step_back(log.is_pressed(), || process(stage, &job.events));
             self.answers.lock().unwrap_or_else(PoisonError::into_inner).push(Answer { job, result });
             self.answered.ring();
         }

@@ -15,7 +15,7 @@ use meshlog_schemas::Checkpoints;
 
 use super::{Progress, Projection, ProjectionError, Stop};
 use crate::{
-    background::work_in_background,
+    background::{step_back, work_in_background},
     events::{Entry, EventLog, StoredEvent},
     feed::FeedBatch,
     read_ahead::ReadAhead,
@@ -121,7 +121,8 @@ impl Worker {
             let entries = batch.entries.len() as u64;
             let checkpoints = batch.checkpoints.clone();
             let gaps = batch.gaps.clone();
-            let skipped = apply_batch(&*self.projection, batch)?;
+            let is_pressed = self.events.log().is_pressed();
+            let skipped = step_back(is_pressed, || apply_batch(&*self.projection, batch))?;
             self.progress.missed(&self.name, &gaps);
             if skipped > 0 {
                 self.progress.noted(format!("{skipped} events could not be read and were left out"), None);

@@ -124,13 +124,13 @@ impl Worker {
     fn live(&mut self, pause: &mut Duration) -> Result<(), Interruption> {
         let schedule = self.schedule()?;
         let desk = Desk::default();
-        let (stage, settings) = (&*self.stage, self.settings);
+        let (stage, log, settings) = (&*self.stage, self.events.log(), self.settings);
         std::thread::scope(|scope| {
             let _closing = Closing(&desk);
             for lane in 0..settings.lanes {
                 std::thread::Builder::new()
                     .name(format!("stage-{}-{lane}", self.short_name))
-                    .spawn_scoped(scope, || desk.run(stage))
+                    .spawn_scoped(scope, || desk.run(stage, log))
                     .map_err(|error| LogError::Storage { action: "start a lane", cause: error.to_string() })?;
             }
             let (events, progress, stop) = (&self.events, &*self.progress, &*self.stop);

@@ -18,6 +18,7 @@ use std::{
 };
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use meshlog_pipeline::start_in_background;
 use meshlog_schemas::{Checkpoints, Digest, Position};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -110,12 +111,11 @@ impl ThreadStore {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let failed = |cause: &dyn std::fmt::Display| error(path, "open", cause);
         std::fs::create_dir_all(path).map_err(|cause| failed(&cause))?;
-        let database = Database::builder(path)
+        let builder = Database::builder(path)
             .cache_size(16 * 1024 * 1024)
             .max_journaling_size(64 * 1024 * 1024)
-            .worker_threads(1)
-            .open()
-            .map_err(|cause| failed(&cause))?;
+            .worker_threads(1);
+        let database = start_in_background(|| builder.open()).map_err(|cause| failed(&cause))?;
         let keyspace = |name| {
             database
                 .keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(4 * 1024 * 1024))
