@@ -4,6 +4,8 @@
 //! Promises: a subscription that was acknowledged before a message is applied to it.
 //! Never: delivers; that is a gateway's work.
 
+#[cfg(test)]
+mod simulation;
 mod table;
 mod view;
 
@@ -75,7 +77,7 @@ mod tests {
     use super::*;
     use crate::testing::{message, stored};
 
-    fn subscription(subscriber: &str, thread: Option<&str>, author: Option<&str>) -> SubscriptionAdded {
+    pub(super) fn subscription(subscriber: &str, thread: Option<&str>, author: Option<&str>) -> SubscriptionAdded {
         SubscriptionAdded {
             subscription_id: EventId::of_source(subscriber, &format!("{thread:?}{author:?}")),
             subscriber: subscriber.into(),

@@ -48,7 +48,9 @@ impl Preparation {
             }
         };
         match serde_json::from_str::<NewMessage>(text) {
-            Ok(message) => Prepared::Message(self.with_id(message, text)),
+            // The parser takes a list for a message too; the server, which is to judge it, does not.
+            Ok(message) if text.trim_start().starts_with('{') => Prepared::Message(self.with_id(message, text)),
+            Ok(_) => Prepared::Message(text.as_bytes().to_vec()),
             Err(error) if matches!(error.classify(), Category::Data | Category::Io) => {
                 Prepared::Message(text.as_bytes().to_vec())
             }
@@ -105,7 +107,8 @@ mod tests {
 
     #[test]
     fn fields_are_left_to_the_judgement_of_the_server() {
-        for line in [&br#"{"thread":"t","colour":1}"#[..], br#"{"thread":7}"#, b"[1]", b"7"] {
+        const LIST: &[u8] = br#"[null,"main","t","a","user",null,"hi"]"#;
+        for line in [&br#"{"thread":"t","colour":1}"#[..], br#"{"thread":7}"#, b"[1]", b"7", LIST] {
             assert_eq!(prepare(line), Prepared::Message(line.to_vec()));
         }
     }
