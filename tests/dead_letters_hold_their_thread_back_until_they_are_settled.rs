@@ -81,7 +81,7 @@ fn dead_letters_are_shown_outlive_a_kill_and_a_discard_lets_their_thread_go_on()
         assert!(!head["error"].as_str().unwrap().is_empty(), "{head}");
     }
     assert_eq!(before[1]["waits_behind"], before[0]["position"]["offset"]);
-    assert_eq!(parked(&server), [2, 2]);
+    server.eventually("both stages count what they parked", || parked(&server) == [2, 2]);
     server.eventually("another thread flows", || thread(&server, "u") == ["flows"]);
     server.eventually("its message is embedded", || server.events_on("embeddings") == 1);
     server.kill();
@@ -89,7 +89,7 @@ fn dead_letters_are_shown_outlive_a_kill_and_a_discard_lets_their_thread_go_on()
     let server = Server::start(data.path());
     server.settle();
     assert_eq!(dead_letters(&server), before, "still parked, with the attempts and times of before");
-    assert_eq!(parked(&server), [2, 2]);
+    server.eventually("both stages have read what they parked", || parked(&server) == [2, 2]);
     assert_eq!(server.events_on("embeddings"), 1);
 
     for head in [&before[0], &before[2]] {
