@@ -6,7 +6,8 @@ MESHLOG_DATA ?= meshlog-data
 export MESHLOG_DATA
 CARGO_DENY := .cache/tools/bin/cargo-deny
 
-.PHONY: up build model test format lint docs deny unit fuzz bench bench-append bench-codec bench-rebuild bench-recall check-tools
+.PHONY: up build model test format lint docs deny unit fuzz bench bench-append bench-codec bench-http \
+	bench-log bench-rebuild bench-recall soak check-tools
 
 ## Build, fetch the model, and run every role on http://127.0.0.1:7700 in the foreground.
 up: build model
@@ -53,7 +54,7 @@ fuzz: check-tools
 	./scripts/fuzz.sh "$(MINUTES)"
 
 ## All benchmarks, each with the peer it is measured against.
-bench: bench-append bench-codec bench-rebuild bench-recall
+bench: bench-append bench-codec bench-http bench-log bench-rebuild bench-recall
 
 ## PEERS is kafka,nats (fetched on first use), one of them, or none; ROUNDS with SECONDS a figure.
 PEERS ?= kafka,nats
@@ -61,6 +62,22 @@ ROUNDS ?= 3
 SECONDS ?= 5
 bench-append: check-tools
 	./scripts/bench-append.py --peers $(PEERS) --rounds $(ROUNDS) --seconds $(SECONDS)
+
+## The way in over HTTP, with wrk on the same machine.
+bench-http: build model
+	./scripts/bench-http.sh
+
+## Reading, and how appends and opening fare while the log grows to RECORDS of 1 KB.
+RECORDS ?= 1000000
+bench-log: check-tools
+	mkdir -p .cache
+	cargo bench --locked -p meshlog-pipeline --bench log -- read --directory "$(CURDIR)/.cache" --bytes 200
+	cargo bench --locked -p meshlog-pipeline --bench log -- read --directory "$(CURDIR)/.cache" --bytes 1024
+	cargo bench --locked -p meshlog-pipeline --bench log -- growth --directory "$(CURDIR)/.cache" --records "$(RECORDS)"
+
+## MINUTES of an import at full speed with slow subscribers and events that cannot be processed.
+soak: build model
+	./scripts/soak.py --minutes "$(MINUTES)"
 
 bench-codec: check-tools
 	cargo bench --locked -p meshlog-schemas --bench codec

@@ -1,7 +1,7 @@
 //! The codec: event bodies to bytes and back, in Avro's single-object encoding.
 //!
 //! Owns: the frame (`C3 01`, the writer schema's fingerprint, the datum) and the bounds on what is decoded. How a datum
-//! stands in bytes is [`crate::binary`]'s, which schema a body has is [`crate::catalog`]'s.
+//! stands in bytes is [`crate::binary`]'s, which schema a body has is [`mod@crate::catalog`]'s.
 //! Promises: bytes from anywhere give an event or an error, never a panic; nothing larger than [`MAX_BODY_BYTES`] is
 //! allocated for them.
 //! Never: sees a sealed body; that is opened first (see the pipeline's `seal`).

@@ -17,7 +17,7 @@ pub(crate) enum Start {
     },
     /// The worker was restarted within the process, so no handler took it down.
     Worker {
-        /// What [`Schedule::careful`] said when the process started.
+        /// What [`super::Schedule::careful`] said when the process started.
         careful: Checkpoints,
     },
 }
