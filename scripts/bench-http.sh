@@ -25,6 +25,8 @@ server=
 trap 'kill "$server" 2>/dev/null && wait "$server" 2>/dev/null; rm -rf "$data"' EXIT
 
 start() {
+    # Before it is looked into: the shell of the server opens it when it comes to it.
+    : >"$data/out"
     "$meshlog" up --data "$data/$1" --listen 127.0.0.1:0 --model "$model" >"$data/out" 2>"$data/err" &
     server=$!
     for _ in $(seq 100); do

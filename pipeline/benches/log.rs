@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -75,7 +75,9 @@ fn append(directory: &Path, seconds: u64, rounds: u64, bytes: usize) -> Figures 
         plain.push(plain_file(&directory.join(format!("plain-{round}")), seconds, bytes));
         for (runs, producers) in logs.iter_mut().zip(PRODUCERS) {
             let path = directory.join(format!("log-{round}-{producers}"));
-            runs.push(closed_loop(&path, producers, seconds, bytes));
+            let log = Arc::new(EmbeddedLog::open(&path, EmbeddedOptions::default()).expect("the log opens"));
+            runs.push(closed_loop(&log, producers, seconds, bytes));
+            drop(log);
             std::fs::remove_dir_all(path).expect("what was made can be removed");
         }
     }
@@ -169,11 +171,11 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(threads).build().expect("a runtime starts")
 }
 
-fn closed_loop(path: &Path, producers: usize, seconds: u64, bytes: usize) -> Run {
-    let log = Arc::new(EmbeddedLog::open(path, EmbeddedOptions::default()).expect("the log opens"));
+/// Producers that each send their next record when the one before is acknowledged.
+fn closed_loop(log: &Arc<EmbeddedLog>, producers: usize, seconds: u64, bytes: usize) -> Run {
     let runtime = runtime();
     let body = bytes::Bytes::from(vec![7; bytes]);
-    let started = Instant::now();
+    let (started, commits) = (Instant::now(), log.commits());
     let tasks: Vec<_> = (0..producers)
         .map(|producer| {
             let (log, body) = (log.clone(), body.clone());
@@ -193,7 +195,7 @@ fn closed_loop(path: &Path, producers: usize, seconds: u64, bytes: usize) -> Run
         tasks.into_iter().flat_map(|task| runtime.block_on(task).expect("a producer ends")).collect();
     let count = latencies.len() as f64;
     let run = Run::new(latencies, started.elapsed());
-    Run { group: count / log.commits().max(1) as f64, ..run }
+    Run { group: count / (log.commits() - commits).max(1) as f64, ..run }
 }
 
 /// Appends `records` in batches, as fast as the log takes them.
@@ -264,7 +266,9 @@ fn growth(directory: &Path, records: u64, bytes: usize) -> Figures {
         let log = Arc::new(EmbeddedLog::open(&path, EmbeddedOptions::default()).expect("the log opens"));
         fill(&log, step - there, bytes);
         there = step;
-        let run = probe(&log, bytes);
+        // The disk comes to rest first.
+        std::thread::sleep(Duration::from_secs(2));
+        let run = closed_loop(&log, 64, 5, bytes);
         drop(log);
         let begun = Instant::now();
         let log = EmbeddedLog::open(&path, EmbeddedOptions::default()).expect("the log opens");
@@ -282,33 +286,6 @@ fn growth(directory: &Path, records: u64, bytes: usize) -> Figures {
         step = (step * 5 / 2).min(records);
     }
     figures
-}
-
-/// 64 closed-loop producers for five seconds, after the disk has come to rest.
-fn probe(log: &Arc<EmbeddedLog>, bytes: usize) -> Run {
-    std::thread::sleep(Duration::from_secs(2));
-    let runtime = runtime();
-    let (body, stop) = (bytes::Bytes::from(vec![7; bytes]), Arc::new(AtomicBool::new(false)));
-    let started = Instant::now();
-    let tasks: Vec<_> = (0..64)
-        .map(|producer| {
-            let (log, body, stop) = (log.clone(), body.clone(), stop.clone());
-            runtime.spawn(async move {
-                let mut latencies = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
-                    let begun = Instant::now();
-                    let record = record(producer, latencies.len() as u64, &body);
-                    log.append(Batch { records: vec![record], progress: None }).await.expect("the log takes it");
-                    latencies.push(begun.elapsed().as_micros() as u32);
-                }
-                latencies
-            })
-        })
-        .collect();
-    std::thread::sleep(Duration::from_secs(5));
-    stop.store(true, Ordering::Relaxed);
-    let latencies = tasks.into_iter().flat_map(|task| runtime.block_on(task).expect("a producer ends")).collect();
-    Run::new(latencies, started.elapsed())
 }
 
 fn resident_mb() -> f64 {

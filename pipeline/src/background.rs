@@ -8,7 +8,7 @@
 //!
 //! Never: raises a priority, which would need a right that the process need not have.
 
-use std::sync::OnceLock;
+use std::{io, sync::OnceLock};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -23,15 +23,18 @@ pub fn work_in_background() {
 }
 
 /// Does `work` on a thread of the background, so that the threads which a library starts in it are of the background too.
-pub fn start_in_background<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+///
+/// # Errors
+/// No thread can be had; nothing was done.
+pub fn start_in_background<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     let thread = || {
         work_in_background();
         work()
     };
-    match std::thread::scope(|scope| scope.spawn(thread).join()) {
-        Ok(done) => done,
+    std::thread::scope(|scope| match std::thread::Builder::new().spawn_scoped(scope, thread)?.join() {
+        Ok(done) => Ok(done),
         Err(panic) => std::panic::resume_unwind(panic),
-    }
+    })
 }
 
 /// Does a piece of work, on what is left over if the log `is_pressed`. It should be short: a piece that was begun on what is

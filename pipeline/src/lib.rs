@@ -22,6 +22,9 @@ mod read_ahead;
 mod record;
 mod room;
 mod seal;
+#[cfg(test)]
+#[path = "../../testing/seeds.rs"]
+mod seeds;
 mod signal;
 
 pub use background::{start_in_background, work_in_background};

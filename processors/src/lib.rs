@@ -8,6 +8,9 @@ pub mod projections;
 pub mod recall;
 pub mod route;
 #[cfg(test)]
+#[path = "../../testing/seeds.rs"]
+mod seeds;
+#[cfg(test)]
 mod testing;
 pub mod text;
 pub mod threads;

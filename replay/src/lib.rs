@@ -15,6 +15,9 @@ mod directory;
 mod error;
 mod reaper;
 mod rebuild;
+#[cfg(test)]
+#[path = "../../testing/seeds.rs"]
+mod seeds;
 mod verify;
 mod view;
 mod views;

@@ -37,4 +37,6 @@ mod projection_simulation;
 #[cfg(test)]
 mod stage_tests;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;

@@ -252,13 +252,5 @@ fn run(seed: u64) {
 
 #[test]
 fn over_any_crash_a_projection_holds_every_event_once_in_order_or_was_told_that_it_is_gone() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds = match number("MESHLOG_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("MESHLOG_SIM_SEEDS").unwrap_or(2_000),
-    };
-    for seed in seeds {
-        let outcome = std::panic::catch_unwind(|| run(seed));
-        assert!(outcome.is_ok(), "seed {seed} failed; MESHLOG_SIM_SEED={seed} runs it again");
-    }
+    crate::seeds::for_each_seed(2_000, run);
 }

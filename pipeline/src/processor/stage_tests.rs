@@ -12,34 +12,18 @@ use std::{
     time::Duration,
 };
 
-use meshlog_schemas::{
-    Checkpoints, Event, EventFailed, EventId, MessageAccepted, MessageRouted, Position, Topic, Trust,
-};
+use meshlog_schemas::{Checkpoints, Event, EventFailed, MessageRouted, Position, Topic};
 use pollster::block_on;
 
-use super::*;
+use super::{
+    testing::{in_memory, message},
+    *,
+};
 use crate::{
-    ClearSealer, EventLog, Log, MemoryLog, NewEvent, ReadLimit, Record, Signal, StoredEvent,
+    ClearSealer, EventLog, Log, MemoryLog, ReadLimit, Record, Signal, StoredEvent,
     log::{AppendError, Appending, LogError},
     record::{Batch, Bounds, StoredProgress, TopicLayout, default_layout},
 };
-
-fn in_memory() -> EventLog {
-    EventLog::new(Arc::new(MemoryLog::new(default_layout())), Arc::new(ClearSealer))
-}
-
-fn message(thread: &str, text: &str) -> NewEvent {
-    let event = Event::MessageAccepted(MessageAccepted {
-        source_id: None,
-        space: "main".into(),
-        thread: thread.into(),
-        author: "Ada".into(),
-        role: "user".into(),
-        sent_at: 1,
-        text: text.into(),
-    });
-    NewEvent::first(EventId::fresh(), "/test", Trust::Client, event)
-}
 
 fn say(events: &EventLog, thread: &str, text: &str) -> Position {
     block_on(events.append(vec![message(thread, text)], None)).unwrap()[0].position

@@ -6,33 +6,17 @@ use std::{
     time::Duration,
 };
 
-use meshlog_schemas::{
-    Checkpoints, Digest, Event, EventId, MessageAccepted, MessageRouted, Partition, SubscriptionAdded, Topic, Trust,
-};
+use meshlog_schemas::{Checkpoints, Digest, Event, EventId, MessageRouted, Partition, SubscriptionAdded, Topic, Trust};
 use pollster::block_on;
 
-use super::*;
+use super::{
+    testing::{in_memory, message},
+    *,
+};
 use crate::{
     ClearSealer, EmbeddedLog, EmbeddedOptions, EventLog, MemoryLog, NewEvent, NewRecord, ReadLimit, StoredEvent,
     default_layout,
 };
-
-fn in_memory() -> EventLog {
-    EventLog::new(Arc::new(MemoryLog::new(default_layout())), Arc::new(ClearSealer))
-}
-
-fn message(thread: &str, text: &str) -> NewEvent {
-    let event = Event::MessageAccepted(MessageAccepted {
-        source_id: None,
-        space: "main".into(),
-        thread: thread.into(),
-        author: "Ada".into(),
-        role: "user".into(),
-        sent_at: 1,
-        text: text.into(),
-    });
-    NewEvent::first(EventId::fresh(), "/test", Trust::Client, event)
-}
 
 fn text(event: &StoredEvent) -> &str {
     match &event.event {

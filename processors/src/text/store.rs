@@ -313,7 +313,7 @@ fn open_writer(index: &Index) -> Result<IndexWriter, Cause> {
         .num_worker_threads(1)
         .num_merge_threads(1)
         .build();
-    let writer: IndexWriter = start_in_background(|| index.writer_with_options(options))?;
+    let writer: IndexWriter = start_in_background(|| index.writer_with_options(options))??;
     let mut merges = LogMergePolicy::default();
     merges.set_min_layer_size(SMALL_SEGMENT);
     merges.set_del_docs_ratio_before_merge(TOLERATED_DELETES);

@@ -115,7 +115,8 @@ impl ThreadStore {
             .cache_size(16 * 1024 * 1024)
             .max_journaling_size(64 * 1024 * 1024)
             .worker_threads(1);
-        let database = start_in_background(|| builder.open()).map_err(|cause| failed(&cause))?;
+        let database =
+            start_in_background(|| builder.open()).map_err(|cause| failed(&cause))?.map_err(|cause| failed(&cause))?;
         let keyspace = |name| {
             database
                 .keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(4 * 1024 * 1024))

@@ -6,19 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-
-/// Numbers from a seed (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound.max(1)
-    }
-}
+use crate::seeds::Chance;
 
 /// What becomes of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,13 +182,5 @@ fn run(seed: u64) {
 
 #[test]
 fn whatever_fails_or_dies_at_any_step_one_whole_view_serves_and_no_orphan_outlives_a_start() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds = match number("MESHLOG_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("MESHLOG_SIM_SEEDS").unwrap_or(2_000),
-    };
-    for seed in seeds {
-        let outcome = std::panic::catch_unwind(|| run(seed));
-        assert!(outcome.is_ok(), "seed {seed} failed; MESHLOG_SIM_SEED={seed} runs it again");
-    }
+    crate::seeds::for_each_seed(2_000, run);
 }

@@ -13,25 +13,7 @@ use std::{
 };
 
 use super::{Disk, File};
-
-/// A small generator of numbers, so that a test's seed is all there is to it (splitmix64, Steele et al. 2014).
-#[derive(Debug, Clone)]
-pub(in crate::embedded) struct Chance(pub(in crate::embedded) u64);
-
-impl Chance {
-    pub(in crate::embedded) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`.
-    pub(in crate::embedded) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
-}
+use crate::seeds::Chance;
 
 /// What happens at an operation that changes the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,8 +13,9 @@ use meshlog_schemas::{Checkpoints, Headers};
 use pollster::block_on;
 use tempfile::tempdir;
 
-use super::super::{disk::simulated::Chance, *};
+use super::super::*;
 use crate::record::{NewRecord, ProcessorProgress};
+use crate::seeds::Chance;
 
 const DIRECTORY: &str = "MESHLOG_TEST_CHILD_DIRECTORY";
 const LIFE: &str = "MESHLOG_TEST_CHILD_LIFE";

@@ -10,22 +10,16 @@ use meshlog_schemas::{Checkpoints, EventId, Headers, Position};
 use pollster::block_on;
 
 use super::super::{
-    disk::simulated::{Chance, Fault, SimulatedDisk},
+    disk::simulated::{Fault, SimulatedDisk},
     *,
 };
-use crate::record::{NewRecord, ProcessorProgress};
+use crate::{
+    record::{NewRecord, ProcessorProgress},
+    seeds::{Chance, for_each_seed},
+};
 
 const LIVES: u64 = 4;
 const ALL: ReadLimit = ReadLimit { records: usize::MAX, bytes: usize::MAX };
-
-/// How many seeds to run, and from which on: `MESHLOG_SIM_SEEDS` and `MESHLOG_SIM_SEED` set others.
-fn seeds(default: u64) -> std::ops::Range<u64> {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let first = number("MESHLOG_SIM_SEED");
-    let count = number("MESHLOG_SIM_SEEDS").unwrap_or(if first.is_some() { 1 } else { default });
-    let first = first.unwrap_or(0);
-    first..first + count
-}
 
 fn options(durability: Durability) -> EmbeddedOptions {
     EmbeddedOptions {
@@ -210,22 +204,15 @@ fn run(seed: u64, durability: Durability) {
     }
 }
 
-fn run_seeds(default: u64, durability: Durability) {
-    for seed in seeds(default) {
-        let outcome = std::panic::catch_unwind(|| run(seed, durability));
-        assert!(outcome.is_ok(), "seed {seed} failed; MESHLOG_SIM_SEED={seed} runs it alone");
-    }
-}
-
 #[test]
 fn acknowledged_is_recovered_after_any_loss_of_power() {
-    run_seeds(300, Durability::Always);
+    for_each_seed(300, |seed| run(seed, Durability::Always));
 }
 
 #[test]
 fn the_weaker_modes_recover_a_whole_log_though_not_the_last_of_it() {
-    run_seeds(60, Durability::Interval(Duration::from_millis(1)));
-    run_seeds(60, Durability::None);
+    for_each_seed(60, |seed| run(seed, Durability::Interval(Duration::from_millis(1))));
+    for_each_seed(60, |seed| run(seed, Durability::None));
 }
 
 /// Records of one size, so that an old frame stands exactly where the one behind a new frame would begin.

@@ -530,13 +530,5 @@ fn run(seed: u64) {
 
 #[test]
 fn in_any_order_of_things_and_over_any_crash_nothing_is_lost_doubled_or_overtaken() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds = match number("MESHLOG_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("MESHLOG_SIM_SEEDS").unwrap_or(2_000),
-    };
-    for seed in seeds {
-        let outcome = std::panic::catch_unwind(|| run(seed));
-        assert!(outcome.is_ok(), "seed {seed} failed; MESHLOG_SIM_SEED={seed} runs it again");
-    }
+    crate::seeds::for_each_seed(2_000, run);
 }
