@@ -5,13 +5,13 @@
 //! Never: leaves a projection without a view while the process runs.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
 };
 
 use meshlog_pipeline::{EventLog, Feed, Gap, Progress, ProjectionRunner, Status, now_micros, work_in_background};
@@ -99,7 +99,13 @@ impl Views {
     /// # Errors
     /// A directory cannot be used, or a new view cannot be made.
     pub fn open(root: &Path, events: EventLog, specs: Vec<ViewSpec>) -> Result<Self, ReplayError> {
-        let views = specs.into_iter().map(|spec| View::open(root, &events, spec)).collect::<Result<_, _>>()?;
+        // Side by side: a store that is slow to open holds up none of the others.
+        let views = thread::scope(|scope| {
+            let opening: Vec<_> =
+                specs.into_iter().map(|spec| scope.spawn(|| View::open(root, &events, spec))).collect();
+            let opened = opening.into_iter().map(|view| view.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            opened.collect::<Result<_, _>>()
+        })?;
         let shared = Shared { events, views, rebuilds: Mutex::new(Vec::new()), stopping: AtomicBool::new(false) };
         Ok(Self { shared: Arc::new(shared), workers: Mutex::new(Vec::new()) })
     }

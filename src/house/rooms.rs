@@ -4,6 +4,7 @@ use std::{
     num::NonZeroUsize,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
+    thread,
 };
 
 use meshlog_pipeline::{
@@ -11,7 +12,7 @@ use meshlog_pipeline::{
     work_in_background,
 };
 use meshlog_processors::{
-    embedding::{CachedEncoder, Embedder, Encoder, SentenceModel},
+    embedding::{CachedEncoder, Embedder, Encoder, ModelFiles},
     recall::{RecallEngine, Weights},
     route::{Router, SubscriptionView},
 };
@@ -58,14 +59,23 @@ impl Rooms {
         if let Err(error) = pool.build_global() {
             tracing::debug!(%error, "the common pool was there before the rooms");
         }
-        let embedded = Arc::new(EmbeddedLog::open(&data.join("log"), log)?);
+        // Side by side, so that a start takes as long as the longest of them: the log and the model's files, then the views
+        // and what is made of the files.
+        let (embedded, files) = thread::scope(|scope| {
+            let files = scope.spawn(|| ModelFiles::read(model));
+            (EmbeddedLog::open(&data.join("log"), log), joined(files))
+        });
+        let (embedded, files) = (Arc::new(embedded?), files?);
         let events = EventLog::new(embedded.clone(), Arc::new(ClearSealer));
-        let encoder: Arc<dyn Encoder> = Arc::new(CachedEncoder::new(SentenceModel::open(model)?, CACHED_VECTORS));
-        block_on(events.append(schemas(), None))?;
-
         let serving = Arc::new(Serving::default());
-        let specs = specs(&serving, encoder.model_id(), encoder.dims());
-        let views = Views::open(&data.join("projections"), events.clone(), specs)?;
+        let specs = specs(&serving, files.model_id(), files.dims());
+        let (views, encoder) = thread::scope(|scope| {
+            let encoder = scope.spawn(|| files.load());
+            (Views::open(&data.join("projections"), events.clone(), specs), joined(encoder))
+        });
+        let (views, encoder) = (views?, encoder?);
+        let encoder: Arc<dyn Encoder> = Arc::new(CachedEncoder::new(encoder, CACHED_VECTORS));
+        block_on(events.append(schemas(), None))?;
 
         let mut runners = Vec::new();
         let mut stages = Vec::new();
@@ -123,6 +133,11 @@ impl Rooms {
         self.views.stop();
         self.embedded.close();
     }
+}
+
+/// What a thread answers; a panic goes on in the one that waits.
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// The schemas of this program, as events that are stored once for each.

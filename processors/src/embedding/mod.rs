@@ -8,6 +8,7 @@ mod encoder;
 
 mod cache;
 mod error;
+mod files;
 mod model;
 
 mod bert;
@@ -19,5 +20,6 @@ pub mod testing;
 pub use cache::CachedEncoder;
 pub use encoder::Encoder;
 pub use error::ModelError;
+pub use files::ModelFiles;
 pub use model::SentenceModel;
 pub use stage::{Embedder, embedded_text};

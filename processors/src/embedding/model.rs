@@ -1,30 +1,20 @@
 //! The sentence model: from files to unit vectors.
 //!
-//! Owns: the model's identity, the split of a list of texts into pieces of work, and the threads that do it.
+//! Owns: the split of a list of texts into pieces of work, and the threads that do it.
 //! Promises: the order of the texts is kept, and a vector depends on its text alone (see `bert`).
 //! Never: downloads anything; `make model` does.
 //! A text is embedded by its first 256 word pieces, found in its first 8 KiB; the rest does not count.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::safetensors::SliceSafetensors;
 use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
-use super::bert::{Bert, Config, Spread};
+use super::bert::{Bert, Spread};
+use super::files::ModelFiles;
 use super::pieces::Pieces;
 use super::{Encoder, ModelError};
-
-const WEIGHTS: &str = "model.safetensors";
-const TOKENIZER: &str = "tokenizer.json";
-const CONFIG: &str = "config.json";
-const POOLING: &str = "1_Pooling/config.json";
-
-/// Changes with every change to pooling or normalisation that changes vectors, and so changes the model's id.
-const POOLING_VERSION: &str = "mean-l2-256-v1";
 
 /// The most word pieces that one thread computes together: enough to read each weight once for many of them, few enough
 /// that the activations stay in the processor's caches. (512 measured 4 % slower, 64 measured 6 %.)
@@ -44,28 +34,16 @@ pub struct SentenceModel {
 }
 
 impl SentenceModel {
-    /// Opens the model in a directory with `model.safetensors`, `tokenizer.json` and `config.json`.
-    /// Reads about 90 MB and keeps no file open. Needs about 170 MB for a moment.
+    /// Opens the model in a directory: [`ModelFiles::read`] and [`ModelFiles::load`] in one.
     ///
     /// # Errors
     /// A file is missing or damaged, or the model is not a BERT with mean pooling. The message names the file.
     pub fn open(dir: &Path) -> Result<Self, ModelError> {
-        let config_path = dir.join(CONFIG);
-        let config: Config = parse(&read(&config_path)?, &config_path)?;
-        if let Some(cause) = config.unsupported() {
-            return Err(ModelError::WrongArchitecture { path: config_path, cause });
-        }
-        check_pooling(dir.join(POOLING))?;
+        ModelFiles::read(dir)?.load()
+    }
 
-        let tokenizer_path = dir.join(TOKENIZER);
-        let tokenizer = read(&tokenizer_path)?;
-        let weights_path = dir.join(WEIGHTS);
-        let weights = read(&weights_path)?;
-        Ok(Self {
-            id: identity(dir, &weights, &tokenizer),
-            pieces: Pieces::parse(&tokenizer, &tokenizer_path)?,
-            bert: load(&weights, weights_path, &config)?,
-        })
+    pub(super) fn new(id: String, pieces: Pieces, bert: Bert) -> Self {
+        Self { id, pieces, bert }
     }
 
     /// The directory's name and a fingerprint of everything that changes the vectors, for example
@@ -156,59 +134,13 @@ fn groups<'a, 'b>(texts: &'b [&'a [u32]], most: usize) -> Vec<&'b [&'a [u32]]> {
     groups
 }
 
-/// The settings of the pooling that decide whether this program can do it.
-#[derive(Deserialize)]
-struct Pooling {
-    pooling_mode_mean_tokens: bool,
-}
-
-/// Refuses a model that states another pooling. One that states none is taken to be for the mean.
-fn check_pooling(path: PathBuf) -> Result<(), ModelError> {
-    if !path.exists() {
-        return Ok(());
-    }
-    let pooling: Pooling = parse(&read(&path)?, &path)?;
-    if pooling.pooling_mode_mean_tokens {
-        return Ok(());
-    }
-    Err(ModelError::WrongArchitecture { path, cause: "pooling_mode_mean_tokens is not set".to_owned() })
-}
-
-fn load(weights: &[u8], path: PathBuf, config: &Config) -> Result<Bert, ModelError> {
-    let tensors = match SliceSafetensors::new(weights) {
-        Ok(tensors) => tensors,
-        Err(cause) => return Err(ModelError::Corrupt { path, cause: cause.to_string() }),
-    };
-    Bert::load(&tensors, config).map_err(|cause| ModelError::WrongArchitecture {
-        path,
-        cause: format!("the weights do not have the shape that {CONFIG} states: {cause}"),
-    })
-}
-
-fn identity(dir: &Path, weights: &[u8], tokenizer: &[u8]) -> String {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(blake3::hash(weights).as_bytes());
-    hasher.update(blake3::hash(tokenizer).as_bytes());
-    hasher.update(POOLING_VERSION.as_bytes());
-    let fingerprint = hasher.finalize().to_hex();
-    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
-    let name = dir.file_name().unwrap_or_default().to_string_lossy();
-    format!("{name}@{}", &fingerprint[..12])
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
-    std::fs::read(path).map_err(|cause| ModelError::Missing { path: path.to_owned(), cause })
-}
-
-fn parse<T: DeserializeOwned>(content: &[u8], path: &Path) -> Result<T, ModelError> {
-    serde_json::from_slice(content)
-        .map_err(|cause| ModelError::Corrupt { path: path.to_owned(), cause: cause.to_string() })
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::OnceLock;
+    use std::{path::PathBuf, sync::OnceLock};
 
+    use serde::Deserialize;
+
+    use super::super::files::{CONFIG, POOLING, TOKENIZER, WEIGHTS};
     use super::*;
 
     #[derive(Deserialize)]
