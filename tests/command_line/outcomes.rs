@@ -58,13 +58,15 @@ fn a_difference_found_by_a_verification_is_4() {
         assert_eq!(request.json(), json!({}));
         Reply::ok(json!({"results": [
             {"projection": "threads", "live": "aa", "rebuilt": "aa", "equal": true},
-            {"projection": "text", "live": "bb", "rebuilt": "cc", "equal": false},
+            {"projection": "text", "live": "bb", "rebuilt": "cc", "equal": false,
+             "built_from": [{"topic": "messages", "partition": 2, "next": 70}]},
         ]}))
     });
     let output = run(&server.url, ["replay", "verify"]);
     assert_eq!(code(&output), 4);
     let shown = stdout(&output);
     assert!(shown.contains("threads: equal  aa\ntext: DIFFERENT\n  live     bb\n  rebuilt  cc\n"), "{shown}");
+    assert!(shown.contains("the log begins at messages/2 offset 70"), "{shown}");
 }
 
 #[test]

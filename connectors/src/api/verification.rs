@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::CheckpointView;
+
 /// Asks for a verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -30,4 +32,8 @@ pub struct Verification {
     pub rebuilt: String,
     /// Whether the two are the same.
     pub equal: bool,
+    /// Where the log began, for partitions of which retention had taken events away: what serves may hold them still, and
+    /// then differs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub built_from: Vec<CheckpointView>,
 }

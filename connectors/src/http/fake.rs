@@ -450,7 +450,9 @@ impl Operations for Fake {
     fn verify(&self, projection: Option<String>) -> Answer<'_, VerifyReport> {
         let projection = projection.unwrap_or_else(|| "text".to_owned());
         let (live, rebuilt) = ("3-abc".to_owned(), "3-abc".to_owned());
-        answer(Ok(VerifyReport { results: vec![Verification { projection, live, rebuilt, equal: true }] }))
+        answer(Ok(VerifyReport {
+            results: vec![Verification { projection, live, rebuilt, equal: true, built_from: Vec::new() }],
+        }))
     }
 
     fn ready(&self) -> Answer<'_, Readiness> {

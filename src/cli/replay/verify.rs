@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use meshlog_connectors::api::{Verification, VerifyReport, VerifyRequest};
+use meshlog_connectors::api::{CheckpointView, Verification, VerifyReport, VerifyRequest};
 
 use crate::{
     cli::{
@@ -63,7 +63,7 @@ fn show(context: &mut Context, report: &VerifyReport) -> Result<(), Failure> {
     if context.output.is_json() {
         return context.output.document(report);
     }
-    for Verification { projection, live, rebuilt, equal } in &report.results {
+    for Verification { projection, live, rebuilt, equal, built_from } in &report.results {
         if *equal {
             context.output.line(format!("{projection}: equal  {live}"))?;
             continue;
@@ -71,6 +71,11 @@ fn show(context: &mut Context, report: &VerifyReport) -> Result<(), Failure> {
         context.output.line(format!("{projection}: DIFFERENT"))?;
         context.output.line(format!("  live     {live}"))?;
         context.output.line(format!("  rebuilt  {rebuilt}"))?;
+        for CheckpointView { topic, partition, next } in built_from {
+            context.output.line(format!(
+                "  note: the log begins at {topic}/{partition} offset {next}: retention took what was before"
+            ))?;
+        }
         context.output.line(format!("  help: \"meshlog replay rebuild {projection}\" puts right what serves"))?;
     }
     Ok(())

@@ -140,6 +140,7 @@ fn rebuild_view(status: RebuildStatus) -> RebuildView {
 pub(in crate::house) fn verification(verdict: Verdict) -> Verification {
     Verification {
         equal: verdict.is_equal(),
+        built_from: checkpoint(&verdict.built_from),
         projection: verdict.projection,
         live: verdict.live.to_string(),
         rebuilt: verdict.rebuilt.to_string(),
