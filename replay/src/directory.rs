@@ -28,14 +28,17 @@ impl ViewDirectory {
         Ok(Self(path))
     }
 
-    /// The name of the view that serves, if there is one.
+    /// The name of the view that serves, if there is one. A file that is damaged names none.
     pub(crate) fn current(&self) -> Result<Option<String>, ReplayError> {
         let path = self.0.join(CURRENT);
-        match fs::read_to_string(&path) {
-            Ok(name) => Ok(Some(name.trim().to_owned()).filter(|name| self.path(name).is_dir())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(cause) => Err(failed(&path, "read", cause)),
-        }
+        let line = match fs::read(&path) {
+            Ok(line) => line,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(cause) => return Err(failed(&path, "read", cause)),
+        };
+        // Compared with what is there, so that no content, whatever it is, leads out of this directory.
+        let name = line.strip_suffix(b"\n").unwrap_or(&line);
+        Ok(self.names()?.into_iter().find(|there| there.as_bytes() == name))
     }
 
     /// Makes `name` the view that serves. Atomic and durable.
@@ -118,5 +121,27 @@ mod tests {
         assert!(!directory.path(&first).exists() && directory.path(&second).exists());
         directory.remove(&second).unwrap();
         assert_eq!(directory.current().unwrap(), None, "a name without a directory is no view");
+    }
+
+    #[test]
+    fn a_damaged_name_is_no_view_and_no_error() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = ViewDirectory::open(root.path().join("text")).unwrap();
+        fs::create_dir(directory.path("c1.1")).unwrap();
+        directory.set_current("c1.1").unwrap();
+        let path = root.path().join("text").join(CURRENT);
+        let whole = fs::read(&path).unwrap();
+        for bit in 0..whole.len() * 8 {
+            let mut damaged = whole.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, damaged).unwrap();
+            assert_eq!(directory.current().unwrap(), None, "bit {bit}");
+        }
+        for other in ["", ".", "..", "../text", "c1.1/.", "/", "c1.1\nc1.2"] {
+            fs::write(&path, other).unwrap();
+            assert_eq!(directory.current().unwrap(), None, "{other:?}");
+        }
+        fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        assert_eq!(directory.current().unwrap().as_deref(), Some("c1.1"), "the end of the line may be missing");
     }
 }
