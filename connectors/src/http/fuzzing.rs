@@ -1,13 +1,19 @@
 //! What must hold for any bytes that a client sends, as checks for the fuzz targets (see `fuzz/Cargo.toml`).
 
-use axum::body::Bytes;
+use axum::{body::Bytes, extract::Query, http::Uri};
 use meshlog_schemas::{Offset, Partition, Position, Topic};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
+    dead_letters::DeadLettersQuery,
     decode,
+    events::EventsQuery,
     lines::{LINE_LIMIT, Lines},
+    messages::WriteQuery,
     offsets::{Edge, Span},
+    operations::ProjectionsQuery,
+    subscriptions::PageQuery,
+    threads::SpacePageQuery,
 };
 use crate::{
     api::{DeadLetterId, NewMessage, NewSubscription, PartitionView, RecallRequest, Timestamp, WaitLevel},
@@ -51,6 +57,24 @@ fn bounded(problem: &Problem) {
 fn written<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(value: &T) {
     let text = serde_json::to_vec(value).expect("a request is JSON");
     assert_eq!(decode::json::<T>(&text).as_ref(), Ok(value));
+}
+
+/// Any query string is the parameters of a request or a problem, for every route that has parameters.
+pub fn query_string(bytes: &[u8]) {
+    let Some(uri) = std::str::from_utf8(bytes).ok().and_then(|text| format!("/?{text}").parse::<Uri>().ok()) else {
+        return;
+    };
+    let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(&uri) else { return };
+    parameters::<EventsQuery>(&pairs);
+    parameters::<WriteQuery>(&pairs);
+    parameters::<DeadLettersQuery>(&pairs);
+    parameters::<ProjectionsQuery>(&pairs);
+    parameters::<PageQuery>(&pairs);
+    parameters::<SpacePageQuery>(&pairs);
+}
+
+fn parameters<T: DeserializeOwned>(pairs: &[(String, String)]) {
+    let _ = decode::query::<T>(pairs.to_vec()).inspect_err(bounded);
 }
 
 /// Any text names places that are there or is a problem, and places are the same after they were written.
