@@ -67,7 +67,7 @@ impl<T> Reopenable<T> {
         database.as_ref().map(read).map_err(|cause| Closed(cause.clone()))
     }
 
-    /// Writes. After a failure nothing should be written before [`Reopenable::recover`].
+    /// Writes, and remembers if that failed. Then nothing should be written before [`Reopenable::recover`].
     ///
     /// # Errors
     /// It could not be opened again.
@@ -106,7 +106,8 @@ impl<T> Reopenable<T> {
         self.is_awaited.store(true, Ordering::Relaxed);
         let database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         self.is_awaited.store(false, Ordering::Relaxed);
-        self.replace(database)
+        // Another thread may have done it meanwhile.
+        if self.has_failed() { self.replace(database) } else { Ok(()) }
     }
 
     fn replace(&self, mut database: RwLockWriteGuard<'_, Result<T, String>>) -> io::Result<()> {
@@ -131,7 +132,8 @@ impl<T> Reopenable<T> {
 /// A failure of fjall as an I/O error, so that a full disk is known as one.
 ///
 /// A poisoned database only says that something failed before, perhaps in the background: most likely for lack of space, so
-/// that is what it counts as. If it was anything else, the write that is tried again will say so.
+/// that is what it counts as. If it was anything else, the write that is tried again will say so. A locked one is in use, and
+/// worth to be tried again too.
 pub fn io_error(error: fjall::Error) -> io::Error {
     let mut kind = match &error {
         fjall::Error::Poisoned | fjall::Error::Locked => io::ErrorKind::StorageFull,
@@ -239,6 +241,29 @@ mod tests {
         let closed = database.read(|name| *name).unwrap_err().to_string();
         assert!(closed.contains(&io::Error::from(io::ErrorKind::StorageFull).to_string()), "{closed}");
         database.recover().unwrap();
+        assert_eq!(database.read(|name| *name).unwrap(), "next");
+    }
+
+    #[test]
+    fn a_long_read_is_told_that_it_is_waited_for() {
+        let directory = tempdir().unwrap();
+        let database = database(directory.path(), &Arc::default());
+        fail(&database);
+        let (begun, begins) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let database = &database;
+            scope.spawn(move || {
+                database.read(|_| {
+                    begun.send(()).unwrap();
+                    while !database.is_awaited() {
+                        std::thread::yield_now();
+                    }
+                })
+            });
+            begins.recv().unwrap();
+            database.recover().unwrap();
+        });
+        assert!(!database.is_awaited());
         assert_eq!(database.read(|name| *name).unwrap(), "next");
     }
 

@@ -19,6 +19,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use meshlog_schemas::{EventId, Partition, Position, Topic};
 use uuid::Uuid;
 
+use super::disk::is_full;
 use crate::reopen::{Closed, Reopenable, io_error};
 
 /// Identities and the positions of their records.
@@ -59,6 +60,8 @@ impl Identities {
         let is_complete = opened.as_ref().is_ok_and(|index| index.reaches(journal));
         let index = match opened {
             Ok(index) if is_complete => index,
+            // There is nothing wrong with it.
+            Err(cause) if is_full(&cause) => return Err(cause.to_string()),
             other => {
                 if let Err(cause) = other {
                     tracing::warn!(%cause, "the index of identities cannot be used and is made again from the records");
@@ -152,7 +155,9 @@ impl Index {
     /// Opens it below a log at work. What is found lost or damaged is not made again here: that takes a reading of all records,
     /// which the next start does.
     fn open_again(path: &Path, log: Uuid, journal: u64) -> io::Result<Self> {
-        let index = Self::open(path, log)?;
+        let index = Self::open(path, log).map_err(|error| {
+            named("opened again (if it is damaged, a restart has it made again from the records)", error)
+        })?;
         if !index.reaches(journal) {
             let cause = "entries are missing; after a restart the index is made again from the records";
             return Err(io::Error::other(format!("{}: {cause}", path.display())));

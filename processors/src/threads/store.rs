@@ -112,7 +112,8 @@ impl ThreadStore {
             let before = self.read("read its checkpoints", Tables::checkpoints).ok();
             self.recover()?;
             if before != Some(self.checkpoints()?) {
-                return Err(error(&self.path, "go on", &"it was opened again and stands at another batch than before"));
+                let cause = "it was opened again, and is to be gone on with from its checkpoints";
+                return Err(error(&self.path, "take the batch", &cause));
             }
         }
         let applied = self.tables.write(|tables| tables.apply(messages, checkpoints));
@@ -294,6 +295,32 @@ mod tests {
         assert_eq!(reopened.checkpoints().unwrap(), store.checkpoints().unwrap());
         apply(&reopened, &[row(40, "s", "t0", "a", 5)]);
         assert_ne!(reopened.digest().unwrap(), store.digest().unwrap());
+    }
+
+    #[test]
+    fn what_could_not_be_opened_again_says_so_and_goes_on_from_its_checkpoints_once_it_can() {
+        let directory = tempdir().unwrap();
+        let store = ThreadStore::open(directory.path()).unwrap();
+        apply(&store, &many());
+        let (digest, checkpoints) = (store.digest().unwrap(), store.checkpoints().unwrap());
+        let version = directory.path().join("version");
+        let sound = std::fs::read(&version).unwrap();
+        let break_off = || {
+            store.tables.write(|_| Err::<(), _>("a full disk")).unwrap().unwrap_err();
+            std::fs::write(&version, "damaged").unwrap();
+            store.apply(&[], &checkpoints).unwrap_err();
+            let closed = store.thread("s", "t0").unwrap_err().to_string();
+            assert!(closed.contains("could not be opened again"), "{closed}");
+            std::fs::write(&version, &sound).unwrap();
+        };
+        break_off();
+        let unasked = store.apply(&[], &checkpoints).unwrap_err().to_string();
+        assert!(unasked.contains("from its checkpoints"), "{unasked}");
+        store.apply(&[], &checkpoints).unwrap();
+        break_off();
+        assert_eq!(store.checkpoints().unwrap(), checkpoints, "asking is enough");
+        store.apply(&[], &checkpoints).unwrap();
+        assert_eq!(store.digest().unwrap(), digest);
     }
 
     #[test]
