@@ -20,12 +20,16 @@ mod memory;
 mod processor;
 mod read_ahead;
 mod record;
+mod reopen;
 mod room;
 mod seal;
 #[cfg(test)]
 #[path = "../../testing/seeds.rs"]
 mod seeds;
 mod signal;
+#[cfg(test)]
+#[path = "../../testing/small_disk.rs"]
+mod small_disk;
 
 pub use background::{start_in_background, work_in_background};
 pub use clock::now_micros;
@@ -48,6 +52,7 @@ pub use record::{
     Batch, Bounds, NewRecord, ProcessorProgress, ReadLimit, Receipt, Record, StoredProgress, TopicLayout,
     default_layout, partition_of,
 };
+pub use reopen::{Closed, Reopenable, io_error};
 pub use room::{Capacity, Permit, Room};
 pub use seal::{ClearSealer, Opened, SEAL_HEADER, SealError, Sealed, Sealer};
 pub use signal::Signal;

@@ -11,6 +11,9 @@ pub mod route;
 #[path = "../../testing/seeds.rs"]
 mod seeds;
 #[cfg(test)]
+#[path = "../../testing/small_disk.rs"]
+mod small_disk;
+#[cfg(test)]
 mod testing;
 pub mod text;
 pub mod threads;

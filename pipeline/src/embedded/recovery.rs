@@ -143,7 +143,7 @@ pub(super) fn settle(
     for partition in partitions {
         partition.sync()?;
     }
-    identities.flush(manifest.journal).map_err(io::Error::other)?;
+    identities.flush(manifest.journal)?;
     manifest.write(disk, root)
 }
 

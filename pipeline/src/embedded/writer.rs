@@ -175,7 +175,7 @@ impl Writer {
         let mut group = Group::default();
         let shared = self.shared.clone();
         for request in requests {
-            let receipts = self.place(request, &mut group).map_err(Refused::Stopped)?;
+            let receipts = self.place(request, &mut group)?;
             group.receipts.push(receipts);
             if let Some(progress) = &request.progress {
                 let kept = group.progress.entry(progress.processor.clone());
@@ -191,7 +191,7 @@ impl Writer {
     }
 
     /// Gives the records of a batch their positions, but for those whose identity is there already.
-    fn place(&mut self, request: &Request, group: &mut Group) -> Result<Vec<Receipt>, String> {
+    fn place(&mut self, request: &Request, group: &mut Group) -> Result<Vec<Receipt>, Refused> {
         let mut receipts = Vec::with_capacity(request.records.len());
         let mut at = 0;
         for record in &request.records {
@@ -200,7 +200,8 @@ impl Writer {
             let slot = record.slot as usize;
             let partition = self.shared.partitions[slot].partition;
             if let Some(id) = record.identity
-                && let Some(position) = self.find(partition.topic, id, group)?
+                && let Some(position) =
+                    self.find(partition.topic, id, group).map_err(|error| refused("look up", "an identity", &error))?
             {
                 receipts.push(Receipt { position, duplicate: true });
                 continue;
@@ -232,7 +233,7 @@ impl Writer {
         Ok(receipts)
     }
 
-    fn find(&self, topic: Topic, id: meshlog_schemas::EventId, group: &Group) -> Result<Option<Position>, String> {
+    fn find(&self, topic: Topic, id: meshlog_schemas::EventId, group: &Group) -> io::Result<Option<Position>> {
         if let Some(position) = group.identities.get(&(topic, id)) {
             return Ok(Some(*position));
         }

@@ -1,33 +1,21 @@
-//! The store itself.
+//! The store itself: the tables, and what becomes of them when a write fails.
 //!
-//! ```text
-//! messages   message id                                        -> MessageRow as JSON, without the text
-//! texts      message id                                        -> the text
-//! turns      space | thread | sent_at | offset | message id    -> nothing
-//! threads    space | thread                                    -> ThreadRow as JSON
-//! recent     space | newest first | thread                     -> nothing
-//! meta       "checkpoints"                                     -> Checkpoints as text
-//! ```
-//!
-//! Owns: that all of it changes in one fjall batch. Commits are not fsynced: after a loss of power the whole store may
-//! stand at an earlier batch, from which the log brings it forward.
+//! Owns: that queries go on beside the one who writes, and that the tables are opened again after a failed write, in place,
+//! once there is space. Commits are not fsynced: after a loss of power the whole store may stand at an earlier batch, from
+//! which the log brings it forward.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
-use meshlog_pipeline::start_in_background;
+use meshlog_pipeline::Reopenable;
 use meshlog_schemas::{Checkpoints, Digest, Position};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::keys;
+use super::{keys, tables::Tables};
 use crate::{Facets, Micros, StoreError, position::StoredPosition};
-
-/// The most authors that a thread row lists.
-const LISTED_AUTHORS: usize = 64;
 
 /// A message without its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,21 +74,7 @@ pub struct PageLimit {
 /// Messages and threads in a directory.
 pub struct ThreadStore {
     path: PathBuf,
-    database: Database,
-    messages: Keyspace,
-    texts: Keyspace,
-    turns: Keyspace,
-    threads: Keyspace,
-    recent: Keyspace,
-    meta: Keyspace,
-}
-
-/// What one batch has changed so far and the keyspaces do not show yet.
-#[derive(Default)]
-struct Pending {
-    messages: BTreeSet<Uuid>,
-    /// Each changed thread with the recency key that it had before the batch.
-    threads: HashMap<Vec<u8>, (ThreadRow, Option<Vec<u8>>)>,
+    tables: Reopenable<Tables>,
 }
 
 impl ThreadStore {
@@ -109,29 +83,10 @@ impl ThreadStore {
     /// # Errors
     /// The directory cannot be used, or what is in it is damaged.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let failed = |cause: &dyn std::fmt::Display| error(path, "open", cause);
-        std::fs::create_dir_all(path).map_err(|cause| failed(&cause))?;
-        let builder = Database::builder(path)
-            .cache_size(16 * 1024 * 1024)
-            .max_journaling_size(64 * 1024 * 1024)
-            .worker_threads(1);
-        let database =
-            start_in_background(|| builder.open()).map_err(|cause| failed(&cause))?.map_err(|cause| failed(&cause))?;
-        let keyspace = |name| {
-            database
-                .keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(4 * 1024 * 1024))
-                .map_err(|cause| failed(&cause))
-        };
-        Ok(Self {
-            messages: keyspace("messages")?,
-            texts: keyspace("texts")?,
-            turns: keyspace("turns")?,
-            threads: keyspace("threads")?,
-            recent: keyspace("recent")?,
-            meta: keyspace("meta")?,
-            path: path.to_owned(),
-            database,
-        })
+        let tables = Tables::open(path).map_err(|cause| error(path, "open", &cause))?;
+        let path = path.to_owned();
+        let again = path.clone();
+        Ok(Self { tables: Reopenable::new(&path, tables, move || Tables::open(&again)), path })
     }
 
     /// How far the data reflects the log.
@@ -139,77 +94,30 @@ impl ThreadStore {
     /// # Errors
     /// The store cannot be read.
     pub fn checkpoints(&self) -> Result<Checkpoints, StoreError> {
-        let action = "read its checkpoints";
-        let Some(text) = self.meta.get("checkpoints").map_err(|cause| self.error(action, cause))? else {
-            return Ok(Checkpoints::default());
-        };
-        let checkpoints = std::str::from_utf8(&text).ok().and_then(Checkpoints::from_text);
-        checkpoints.ok_or_else(|| self.error(action, "they are damaged"))
+        // Without checkpoints nothing is applied, so nothing else would open what could not be opened again.
+        if self.tables.is_closed() {
+            self.recover()?;
+        }
+        self.read("read its checkpoints", Tables::checkpoints)
     }
 
     /// Takes in messages with their texts and moves the checkpoints, atomically. A message that is there already is
-    /// left as it is.
+    /// left as it is. After a failure the tables are opened again first, if there is space.
     ///
     /// # Errors
-    /// The store cannot be read or written; nothing has changed then.
+    /// The store cannot be read or written; nothing has changed then, but that it may have come back at another batch than the
+    /// last, so that it is to be gone on from its checkpoints.
     pub fn apply(&self, messages: &[(MessageRow, &str)], checkpoints: &Checkpoints) -> Result<(), StoreError> {
-        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
-        let mut pending = Pending::default();
-        for (row, text) in messages {
-            let id = row.message_id;
-            let known = self.messages.contains_key(id).map_err(|cause| self.error("look up a message", cause))?;
-            if known || !pending.messages.insert(id) {
-                continue;
+        if self.tables.has_failed() {
+            let before = self.read("read its checkpoints", Tables::checkpoints).ok();
+            self.recover()?;
+            if before != Some(self.checkpoints()?) {
+                let cause = "it was opened again, and is to be gone on with from its checkpoints";
+                return Err(error(&self.path, "take the batch", &cause));
             }
-            let facets = &row.facets;
-            batch.insert(&self.messages, *id.as_bytes(), self.to_json(row)?);
-            batch.insert(&self.texts, *id.as_bytes(), *text);
-            let turn = keys::turn(&facets.space, &facets.thread, facets.sent_at, row.position.offset, id);
-            batch.insert(&self.turns, turn, []);
-            self.count_in(row, &mut pending)?;
         }
-        for (key, (thread, old_recency)) in &pending.threads {
-            let recency = keys::recency(&thread.space, thread.last_at, &thread.thread);
-            if let Some(old) = old_recency.as_ref().filter(|old| **old != recency) {
-                batch.remove(&self.recent, old.as_slice());
-            }
-            batch.insert(&self.recent, recency, []);
-            batch.insert(&self.threads, key.as_slice(), self.to_json(thread)?);
-        }
-        batch.insert(&self.meta, "checkpoints", checkpoints.to_text());
-        batch.commit().map_err(|cause| self.error("commit", cause))
-    }
-
-    /// Folds a message into its thread's row.
-    fn count_in(&self, row: &MessageRow, pending: &mut Pending) -> Result<(), StoreError> {
-        let facets = &row.facets;
-        let key = keys::thread(&facets.space, &facets.thread);
-        if !pending.threads.contains_key(&key) {
-            let stored: Option<ThreadRow> = self.get_json(&self.threads, &key)?;
-            let recency = stored.as_ref().map(|row| keys::recency(&row.space, row.last_at, &row.thread));
-            let thread = stored.unwrap_or_else(|| ThreadRow {
-                thread: facets.thread.clone(),
-                space: facets.space.clone(),
-                messages: 0,
-                authors: BTreeSet::new(),
-                first_at: facets.sent_at,
-                last_at: facets.sent_at,
-                position: row.position,
-            });
-            pending.threads.insert(key.clone(), (thread, recency));
-        }
-        if let Some((thread, _)) = pending.threads.get_mut(&key) {
-            thread.messages += 1;
-            thread.authors.insert(facets.author.clone());
-            if thread.authors.len() > LISTED_AUTHORS {
-                // The last by name goes, so which 64 are listed does not depend on the order of messages.
-                thread.authors.pop_last();
-            }
-            thread.first_at = thread.first_at.min(facets.sent_at);
-            thread.last_at = thread.last_at.max(facets.sent_at);
-            thread.position = thread.position.max(row.position);
-        }
-        Ok(())
+        let applied = self.tables.write(|tables| tables.apply(messages, checkpoints));
+        applied.unwrap_or_else(|closed| Err(error(&self.path, "commit", &closed)))
     }
 
     /// A message, without its text.
@@ -217,7 +125,7 @@ impl ThreadStore {
     /// # Errors
     /// The store cannot be read.
     pub fn message(&self, id: Uuid) -> Result<Option<MessageRow>, StoreError> {
-        self.get_json(&self.messages, id.as_bytes())
+        self.read("read a row", |tables| tables.message(id))
     }
 
     /// A message's text.
@@ -225,8 +133,7 @@ impl ThreadStore {
     /// # Errors
     /// The store cannot be read.
     pub fn text(&self, id: Uuid) -> Result<Option<String>, StoreError> {
-        let text = self.texts.get(id.as_bytes()).map_err(|cause| self.error("read a text", cause))?;
-        Ok(text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+        self.read("read a text", |tables| tables.text(id))
     }
 
     /// A thread.
@@ -234,7 +141,7 @@ impl ThreadStore {
     /// # Errors
     /// The store cannot be read.
     pub fn thread(&self, space: &str, thread: &str) -> Result<Option<ThreadRow>, StoreError> {
-        self.get_json(&self.threads, &keys::thread(space, thread))
+        self.read("read a row", |tables| tables.thread(space, thread))
     }
 
     /// The messages of a thread with their texts, the oldest first, from `cursor` on.
@@ -248,25 +155,7 @@ impl ThreadStore {
         limit: PageLimit,
         cursor: Option<&[u8]>,
     ) -> Result<Page<(MessageRow, String)>, StoreError> {
-        let action = "list messages";
-        let prefix = keys::thread(space, thread);
-        let mut items = Vec::new();
-        let mut bytes = 0;
-        for entry in self.list(&self.turns, &prefix, cursor) {
-            let key = entry.key().map_err(|cause| self.error(action, cause))?;
-            if !key.starts_with(&prefix) {
-                break;
-            }
-            if !items.is_empty() && (items.len() >= limit.items || bytes >= limit.bytes) {
-                return Ok(Page { items, next: Some(key.to_vec()) });
-            }
-            let id = keys::message_of_turn(&key).ok_or_else(|| self.error(action, "a key is damaged"))?;
-            let row = self.message(id)?.ok_or_else(|| self.error(action, "a message is missing"))?;
-            let text = self.text(id)?.ok_or_else(|| self.error(action, "a text is missing"))?;
-            bytes += text.len();
-            items.push((row, text));
-        }
-        Ok(Page { items, next: None })
+        self.read("list messages", |tables| tables.messages(space, thread, limit, cursor))
     }
 
     /// The threads of a space, the one with the newest message first, from `cursor` on.
@@ -274,21 +163,7 @@ impl ThreadStore {
     /// # Errors
     /// The store cannot be read.
     pub fn threads(&self, space: &str, limit: PageLimit, cursor: Option<&[u8]>) -> Result<Page<ThreadRow>, StoreError> {
-        let action = "list threads";
-        let prefix = keys::space(space);
-        let mut items = Vec::new();
-        for entry in self.list(&self.recent, &prefix, cursor) {
-            let key = entry.key().map_err(|cause| self.error(action, cause))?;
-            if !key.starts_with(&prefix) {
-                break;
-            }
-            if !items.is_empty() && items.len() >= limit.items {
-                return Ok(Page { items, next: Some(key.to_vec()) });
-            }
-            let name = keys::thread_of_recency(&key).ok_or_else(|| self.error(action, "a key is damaged"))?;
-            items.push(self.thread(space, &name)?.ok_or_else(|| self.error(action, "a thread is missing"))?);
-        }
-        Ok(Page { items, next: None })
+        self.read("list threads", |tables| tables.threads(space, limit, cursor))
     }
 
     /// Whether a cursor was given out by the list of this space's threads, or, with `thread`, of that thread's messages.
@@ -300,47 +175,21 @@ impl ThreadStore {
     /// A digest of all messages, texts and threads, but for the times at which they were taken in.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// The store cannot be read, or has to be opened again after a failed write.
     pub fn digest(&self) -> Result<Digest, StoreError> {
-        let mut digest = Digest::default();
-        // One moment for all keyspaces, so that a batch is in it whole or not at all.
-        let snapshot = self.database.snapshot();
-        for entry in snapshot.iter(&self.messages) {
-            let value = entry.value().map_err(|cause| self.error("compute its digest", cause))?;
-            let mut row: MessageRow =
-                serde_json::from_slice(&value).map_err(|cause| self.error("compute its digest", cause))?;
-            row.facets.accepted_at = 0;
-            digest.add(&[b"messages", &self.to_json(&row)?]);
-        }
-        let named =
-            [("texts", &self.texts), ("turns", &self.turns), ("threads", &self.threads), ("recent", &self.recent)];
-        for (name, keyspace) in named {
-            for entry in snapshot.iter(keyspace) {
-                let (key, value) = entry.into_inner().map_err(|cause| self.error("compute its digest", cause))?;
-                digest.add(&[name.as_bytes(), &key, &value]);
-            }
-        }
-        Ok(digest)
+        self.read("compute its digest", |tables| tables.digest(|| self.tables.is_awaited()))
     }
 
-    /// Entries of a list in order: from the cursor, which must be of this list (see [`ThreadStore::is_cursor_of`]), or
-    /// from its beginning.
-    fn list(&self, keyspace: &Keyspace, prefix: &[u8], cursor: Option<&[u8]>) -> fjall::Iter {
-        let from = cursor.filter(|cursor| cursor.starts_with(prefix)).unwrap_or(prefix);
-        keyspace.range(from.to_vec()..)
+    fn read<T>(
+        &self,
+        action: &'static str,
+        read: impl FnOnce(&Tables) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.tables.read(read).unwrap_or_else(|closed| Err(error(&self.path, action, &closed)))
     }
 
-    fn get_json<T: for<'a> Deserialize<'a>>(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<T>, StoreError> {
-        let value = keyspace.get(key).map_err(|cause| self.error("read a row", cause))?;
-        value.map(|bytes| serde_json::from_slice(&bytes).map_err(|cause| self.error("read a row", cause))).transpose()
-    }
-
-    fn to_json(&self, row: &impl Serialize) -> Result<Vec<u8>, StoreError> {
-        serde_json::to_vec(row).map_err(|cause| self.error("write a row", cause))
-    }
-
-    fn error(&self, action: &'static str, cause: impl std::fmt::Display) -> StoreError {
-        error(&self.path, action, &cause)
+    fn recover(&self) -> Result<(), StoreError> {
+        self.tables.recover().map_err(|cause| error(&self.path, "go on after a failed write", &cause))
     }
 }
 
@@ -446,6 +295,32 @@ mod tests {
         assert_eq!(reopened.checkpoints().unwrap(), store.checkpoints().unwrap());
         apply(&reopened, &[row(40, "s", "t0", "a", 5)]);
         assert_ne!(reopened.digest().unwrap(), store.digest().unwrap());
+    }
+
+    #[test]
+    fn what_could_not_be_opened_again_says_so_and_goes_on_from_its_checkpoints_once_it_can() {
+        let directory = tempdir().unwrap();
+        let store = ThreadStore::open(directory.path()).unwrap();
+        apply(&store, &many());
+        let (digest, checkpoints) = (store.digest().unwrap(), store.checkpoints().unwrap());
+        let version = directory.path().join("version");
+        let sound = std::fs::read(&version).unwrap();
+        let break_off = || {
+            store.tables.write(|_| Err::<(), _>("a full disk")).unwrap().unwrap_err();
+            std::fs::write(&version, "damaged").unwrap();
+            store.apply(&[], &checkpoints).unwrap_err();
+            let closed = store.thread("s", "t0").unwrap_err().to_string();
+            assert!(closed.contains("could not be opened again"), "{closed}");
+            std::fs::write(&version, &sound).unwrap();
+        };
+        break_off();
+        let unasked = store.apply(&[], &checkpoints).unwrap_err().to_string();
+        assert!(unasked.contains("from its checkpoints"), "{unasked}");
+        store.apply(&[], &checkpoints).unwrap();
+        break_off();
+        assert_eq!(store.checkpoints().unwrap(), checkpoints, "asking is enough");
+        store.apply(&[], &checkpoints).unwrap();
+        assert_eq!(store.digest().unwrap(), digest);
     }
 
     #[test]

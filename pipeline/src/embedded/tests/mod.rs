@@ -6,6 +6,7 @@ use super::*;
 
 mod damage;
 mod faults;
+mod full_disk;
 mod killed;
 mod power_loss;
 mod retention;
