@@ -74,6 +74,9 @@ use crate::{
 /// What a batch may take at the most, in bytes.
 pub const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
 
+/// Where less is free, in bytes, that may be why a log does not open: it brings forward what its journals hold.
+const ROOM_TO_OPEN: u64 = 64 * 1024 * 1024;
+
 /// What an acknowledgement promises. Each is named where people look: in the configuration, in /v1/topics and at start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -240,7 +243,7 @@ impl EmbeddedLog {
     ) -> Result<Self, LogError> {
         let recovered = recovery::open(&disk, path, &options).map_err(|cause| LogError::Unusable {
             path: path.to_owned(),
-            cause: format!("{cause}; \"meshlog doctor --data DIR\" says what can be recovered"),
+            cause: format!("{cause}; {}", advice(path)),
         })?;
         let mut slots: BTreeMap<Topic, Vec<u32>> = BTreeMap::new();
         for (slot, partition) in (0..).zip(&recovered.partitions) {
@@ -339,6 +342,17 @@ impl EmbeddedLog {
         let request = Request { frames, records, progress: batch.progress, permit, reply };
         shared.queue.push(request).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
+    }
+}
+
+/// What to do about a log that does not open.
+fn advice(path: &Path) -> String {
+    match rustix::fs::statvfs(path) {
+        Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_TO_OPEN => format!(
+            "only {} MB are free on its disk: make room and start again",
+            disk.f_bavail.saturating_mul(disk.f_frsize) / (1024 * 1024)
+        ),
+        _ => "\"meshlog doctor --data DIR\" says what can be recovered".to_owned(),
     }
 }
 

@@ -146,7 +146,10 @@ fn a_full_disk_is_left_behind_without_a_restart() {
     let path = disk.join("log");
     match EmbeddedLog::open(&path, options()) {
         Ok(log) => model.compare(&log),
-        Err(error) => println!("opened on a full disk: {error}"),
+        Err(error) => {
+            println!("opened on a full disk: {error}");
+            assert!(error.to_string().contains("make room"), "{error}");
+        }
     }
     drop(ballast);
     let log = EmbeddedLog::open(&path, options()).unwrap();
