@@ -53,7 +53,9 @@ fn main() {
     let mut opened: Vec<[f64; 3]> = (0..rounds).map(|_| open_in_a_process(&directory)).collect();
     opened.sort_by(|one, other| one[0].total_cmp(&other[0]));
     let [open, memory, search] = opened[opened.len() / 2];
-    println!("opened in {open:.0} ms, {memory:.1} bytes of memory a message, first search {search:.1} ms (median of {rounds})");
+    println!(
+        "opened in {open:.0} ms, {memory:.1} bytes of memory a message, first search {search:.1} ms (median of {rounds})"
+    );
     std::fs::remove_dir_all(&directory).expect("what was made can be removed");
     println!(
         "{{\"figures\": {{\"messages\": {count}, \"threads\": {threads}, \"applied_per_s\": {applied:.0}, \

@@ -5,6 +5,7 @@
 //! Never: outlives the commit it describes; it is loaded from the index and changed with it.
 //!
 //! About 48 bytes a message (10 MB for 200,000). In return a search reaches any neighbour without touching the index.
+//! [`Load`] fills them at once: the numbers that depend on neighbours are computed when all of them are there.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,7 +14,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{layout::thread_key, record::Record};
+use super::{cause::Cause, layout::thread_key, record::Record};
 use crate::Micros;
 
 /// How much a message takes of its neighbours' terms and length, by their distance in the thread.
@@ -39,7 +40,7 @@ pub(crate) struct Turn {
     /// Terms of the text.
     pub(crate) content: u32,
     pub(crate) speaker: SpeakerId,
-    /// The length with what the neighbours lend. [`Space::replace`] keeps it right.
+    /// The length with what the neighbours lend. [`Thread::replace`] and [`Thread::settle`] keep it right.
     window_length: f32,
 }
 
@@ -75,7 +76,7 @@ pub(crate) struct Speaker {
 }
 
 /// The messages of one thread at their ordinals. A place is empty when its message was moved to another thread.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Thread {
     pub(crate) name: String,
     turns: Vec<Option<Turn>>,
@@ -118,6 +119,20 @@ impl Thread {
         (before, sum_before, sum(self))
     }
 
+    /// Computes all window lengths. Returns how many messages there are, and the sum in [`LENGTH_UNIT`]s.
+    fn settle(&mut self) -> (u64, u64) {
+        let (mut messages, mut sum) = (0, 0);
+        for place in 0..self.turns.len() {
+            let length = self.length_of_window(place as u32);
+            if let Some(turn) = &mut self.turns[place] {
+                turn.window_length = length as f32;
+                messages += 1;
+                sum += turn.window_length_units();
+            }
+        }
+        (messages, sum)
+    }
+
     fn place(&mut self, ordinal: u32) -> &mut Option<Turn> {
         let place = ordinal as usize;
         if self.turns.len() <= place {
@@ -128,7 +143,7 @@ impl Thread {
 }
 
 /// The threads of one space and its statistics.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Space {
     threads: Vec<Thread>,
     /// Where a thread stands, by the key that the index has for it.
@@ -162,12 +177,16 @@ impl Space {
         &self.threads[number as usize]
     }
 
-    fn replace(&mut self, space: &str, thread: &str, ordinal: u32, turn: Option<Turn>) {
-        let key = thread_key(space, thread);
-        let number = *self.by_key.entry(key).or_insert_with(|| {
+    /// Where the thread stands, which is added if it is new.
+    fn number(&mut self, thread: &str, key: u64) -> u32 {
+        *self.by_key.entry(key).or_insert_with(|| {
             self.threads.push(Thread { name: thread.to_owned(), turns: Vec::new() });
             u32::try_from(self.threads.len() - 1).expect("a space has fewer than 2^32 threads")
-        });
+        })
+    }
+
+    fn replace(&mut self, space: &str, thread: &str, ordinal: u32, turn: Option<Turn>) {
+        let number = self.number(thread, thread_key(space, thread));
         self.messages += u64::from(turn.is_some());
         let (before, sum_before, sum_after) = self.threads[number as usize].replace(ordinal, turn);
         self.messages -= u64::from(before.is_some());
@@ -176,7 +195,7 @@ impl Space {
 }
 
 /// The messages of all spaces.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Turns {
     spaces: BTreeMap<String, Space>,
     speakers: Vec<Speaker>,
@@ -246,12 +265,104 @@ impl Turns {
     }
 }
 
+/// Turns while they are loaded: first all threads and places are made, then the turns are put there, in any order.
+#[derive(Default)]
+pub(crate) struct Load {
+    spaces: Vec<LoadedSpace>,
+    numbers: HashMap<String, u32>,
+    /// Only its speakers, until the end.
+    turns: Turns,
+}
+
+#[derive(Default)]
+struct LoadedSpace {
+    space: Space,
+    /// How many places each thread needs.
+    places: Vec<u32>,
+}
+
+/// Where a thread stands in a [`Load`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ThreadPlace {
+    space: u32,
+    thread: u32,
+}
+
+impl Load {
+    /// The thread of this name, by the key that the index has for it.
+    pub(crate) fn thread(&mut self, space: &str, thread: &str, key: u64) -> ThreadPlace {
+        let number = self.numbers.get(space).copied().unwrap_or_else(|| {
+            let number = u32::try_from(self.spaces.len()).expect("there are fewer than 2^32 spaces");
+            self.spaces.push(LoadedSpace::default());
+            self.numbers.insert(space.to_owned(), number);
+            number
+        });
+        let loaded = &mut self.spaces[number as usize];
+        let thread = loaded.space.number(thread, key);
+        loaded.places.resize(loaded.space.threads.len(), 0);
+        ThreadPlace { space: number, thread }
+    }
+
+    /// Who a message is by.
+    pub(crate) fn speaker(&mut self, author: &str, role: &str) -> SpeakerId {
+        self.turns.speaker_id(author, role)
+    }
+
+    /// Says that a message will come to this place.
+    pub(crate) fn make_place(&mut self, thread: ThreadPlace, ordinal: u32) {
+        let places = &mut self.spaces[thread.space as usize].places[thread.thread as usize];
+        *places = (*places).max(ordinal.saturating_add(1));
+    }
+
+    /// Puts a message into its place, given what the columns [`TURN_NUMBERS`] have of it.
+    pub(crate) fn put(&mut self, thread: ThreadPlace, speaker: SpeakerId, numbers: [u64; 7]) -> Result<(), Cause> {
+        let [ordinal, id_high, id_low, sent_at, accepted_at, length, content] = numbers;
+        let LoadedSpace { space, places } = &mut self.spaces[thread.space as usize];
+        let turns = &mut space.threads[thread.thread as usize].turns;
+        if turns.is_empty() {
+            // All at once, for growing would leave up to half of the memory unused.
+            turns.reserve_exact(places[thread.thread as usize] as usize);
+            turns.resize(places[thread.thread as usize] as usize, None);
+        }
+        let place = turns.get_mut(usize::try_from(ordinal)?).ok_or("a message has no place in its thread")?;
+        *place = Some(Turn {
+            message_id: Uuid::from_u64_pair(id_high, id_low),
+            sent_at: sent_at.cast_signed(),
+            accepted_at: accepted_at.cast_signed(),
+            length: u32::try_from(length)?,
+            content: u32::try_from(content)?,
+            speaker,
+            window_length: 0.0,
+        });
+        Ok(())
+    }
+
+    /// The turns, with all that depends on neighbours.
+    pub(crate) fn into_turns(self) -> Turns {
+        let Self { spaces, numbers, mut turns } = self;
+        let mut spaces: Vec<Option<LoadedSpace>> = spaces.into_iter().map(Some).collect();
+        for (name, number) in numbers {
+            let mut space = spaces[number as usize].take().expect("each space has one name").space;
+            for thread in &mut space.threads {
+                let (messages, window_lengths) = thread.settle();
+                space.messages += messages;
+                space.window_lengths += window_lengths;
+            }
+            turns.spaces.insert(name, space);
+        }
+        turns
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use meshlog_schemas::{Partition, Position, Topic};
 
     use super::*;
-    use crate::Facets;
+    use crate::{
+        Facets,
+        seeds::{Chance, for_each_seed},
+    };
 
     fn record(thread: &str, ordinal: u32, length: u32) -> Record {
         Record {
@@ -315,6 +426,62 @@ mod tests {
         turns.remove(&record("t", 0, 1));
         assert_eq!((turns.next_ordinal("main", "t"), turns.next_ordinal("main", "u")), (2, 0));
         assert_eq!(main(&turns).messages(), 1);
+    }
+
+    #[test]
+    fn turns_that_are_loaded_are_those_that_were_put_one_by_one() {
+        for_each_seed(50, |seed| {
+            let mut chance = Chance(seed);
+            let mut records: Vec<Record> = Vec::new();
+            for _ in 0..chance.below(200) {
+                let mut record =
+                    record(&format!("t{}", chance.below(4)), chance.below(40) as u32, chance.below(90) as u32);
+                record.content = record.length / 2;
+                record.message_id = Uuid::from_u64_pair(seed, records.len() as u64);
+                record.facets.space = format!("s{}", chance.below(3));
+                record.facets.author = format!("a{}", chance.below(3));
+                record.facets.sent_at = chance.next().cast_signed();
+                let place =
+                    |record: &Record| (record.facets.space.clone(), record.facets.thread.clone(), record.ordinal);
+                if records.iter().all(|other| place(other) != place(&record)) {
+                    records.push(record);
+                }
+            }
+            let (mut put, mut load) = (Turns::default(), Load::default());
+            records.iter().for_each(|record| put.put(record));
+            let places: Vec<ThreadPlace> = records
+                .iter()
+                .map(|record| {
+                    let Facets { space, thread, .. } = &record.facets;
+                    let place = load.thread(space, thread, thread_key(space, thread));
+                    load.make_place(place, record.ordinal);
+                    place
+                })
+                .collect();
+            for (record, place) in records.iter().zip(places) {
+                let speaker = load.speaker(&record.facets.author, &record.facets.role);
+                let numbers = *record.numbers().first_chunk().unwrap();
+                load.put(place, speaker, numbers).unwrap();
+            }
+            let loaded = load.into_turns();
+            for (name, space) in loaded.spaces() {
+                for thread in &space.threads {
+                    assert_eq!(thread.turns.len(), thread.turns.capacity(), "{name} {} wastes no memory", thread.name);
+                }
+            }
+            assert_eq!(loaded, put);
+        });
+    }
+
+    #[test]
+    fn a_turn_has_no_place_that_was_not_made() {
+        let mut load = Load::default();
+        let place = load.thread("main", "t", 1);
+        load.make_place(place, 3);
+        let speaker = load.speaker("Ada", "user");
+        assert!(load.put(place, speaker, [3, 0, 0, 0, 0, 1, 1]).is_ok());
+        assert!(load.put(place, speaker, [4, 0, 0, 0, 0, 1, 1]).is_err());
+        assert!(load.put(place, speaker, [0, 0, 0, 0, 0, 1 << 32, 1]).is_err());
     }
 
     #[test]

@@ -7,21 +7,20 @@
 use std::sync::Arc;
 
 use tantivy::{
-    DocAddress, DocSet, Index, IndexReader, Searcher, SegmentReader, TERMINATED, TantivyDocument,
-    columnar::ColumnValues, schema::IndexRecordOption,
+    DocId, DocSet, Index, IndexReader, Searcher, SegmentReader, TERMINATED, columnar::ColumnValues,
+    schema::IndexRecordOption,
 };
 use uuid::Uuid;
 
 use super::{
     cause::Cause,
+    columns::{BLOCK, Block, Numbers, blocks},
     commit::Commit,
-    layout::{Fields, ORDINAL, THREAD},
-    record::Record,
-    turns::Turns,
+    layout::{Fields, THREAD_KEY},
+    names::{Names, Resolved},
+    record::{ORDINAL, Record, SPEAKER, THREAD, TURN_NUMBERS},
+    turns::{Load, ThreadPlace, Turns},
 };
-
-/// Decompressed blocks kept while records are read one after the other.
-const RECORD_BLOCKS: usize = 1;
 
 /// One commit.
 pub(crate) struct View {
@@ -46,27 +45,91 @@ pub(crate) struct Columns {
 }
 
 impl View {
-    /// Reads the last commit, which takes a few microseconds a message.
+    /// Reads the last commit: for each message it takes about the time of one access to memory that was not in the cache.
     ///
     /// # Errors
     /// When a file cannot be read, or what was read is not what the commit says.
-    pub(crate) fn load(index: &Index, reader: &IndexReader, fields: &Fields) -> Result<Self, Cause> {
+    pub(crate) fn load(index: &Index, reader: &IndexReader) -> Result<Self, Cause> {
         let payload = index.load_metas()?.payload;
         let commit = Commit::from_payload(payload.as_deref())?;
         let snapshot = Snapshot::newest(reader)?;
-        let mut turns = Turns::default();
+        let mut load = Load::default();
+        let mut segments = Vec::new();
+        for segment in snapshot.searcher.segment_readers() {
+            segments.push(SegmentTurns::make_places(segment, &mut load)?);
+        }
         let mut documents = 0;
-        snapshot.for_each_record(fields, |record| {
-            documents += 1;
-            turns.put(&record);
-        })?;
+        for segment in &mut segments {
+            documents += segment.put_turns(&mut load)?;
+        }
         if documents != commit.documents || documents != snapshot.searcher.num_docs() {
             return Err(Cause(format!(
                 "it holds {documents} documents where its last commit says {}",
                 commit.documents
             )));
         }
-        Ok(Self { snapshot, turns, commit })
+        Ok(Self { snapshot, turns: load.into_turns(), commit })
+    }
+}
+
+/// A segment whose turns are loaded.
+struct SegmentTurns<'a> {
+    segment: &'a SegmentReader,
+    threads: Resolved<ThreadPlace>,
+    keys: Numbers<1>,
+}
+
+impl<'a> SegmentTurns<'a> {
+    /// Makes the places of all live documents, so that no thread has to be moved once turns lie in it.
+    fn make_places(segment: &'a SegmentReader, load: &mut Load) -> Result<Self, Cause> {
+        let threads = Resolved::read(Names::open(segment, THREAD)?)?;
+        let keys = Numbers::open(segment, &[THREAD_KEY])?;
+        let mut turns = Self { segment, threads, keys };
+        let ordinals = Numbers::open(segment, &[ORDINAL])?;
+        let (mut numbers, mut block) = ([0; BLOCK], Block::new());
+        for documents in blocks(segment) {
+            turns.threads.numbers(&documents, &mut numbers);
+            ordinals.read(&documents, &mut block);
+            for (at, document) in documents.enumerate() {
+                if !segment.is_deleted(document) {
+                    let thread = turns.thread(document, numbers[at], load)?;
+                    let [ordinal] = block.get(at);
+                    load.make_place(thread, u32::try_from(ordinal)?);
+                }
+            }
+        }
+        turns.threads.forget_names();
+        Ok(turns)
+    }
+
+    /// Puts the turns of all live documents into their places. Returns how many there are.
+    fn put_turns(&mut self, load: &mut Load) -> Result<u64, Cause> {
+        let mut speakers = Resolved::read(Names::open(self.segment, SPEAKER)?)?;
+        let columns = Numbers::open(self.segment, &TURN_NUMBERS)?;
+        let (mut threads_of, mut speakers_of, mut block) = ([0; BLOCK], [0; BLOCK], Block::new());
+        let mut count = 0;
+        for documents in blocks(self.segment) {
+            self.threads.numbers(&documents, &mut threads_of);
+            speakers.numbers(&documents, &mut speakers_of);
+            columns.read(&documents, &mut block);
+            for (at, document) in documents.enumerate() {
+                if !self.segment.is_deleted(document) {
+                    let thread = self.thread(document, threads_of[at], load)?;
+                    let speaker = speakers.get(document, speakers_of[at], |author, role| load.speaker(author, role))?;
+                    load.put(thread, speaker, block.get(at))?;
+                    count += 1;
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    fn thread(&mut self, document: DocId, number: u64, load: &mut Load) -> Result<ThreadPlace, Cause> {
+        let keys = &self.keys;
+        self.threads.get(document, number, |space, thread| {
+            let [key] = keys.get(document);
+            load.thread(space, thread, key)
+        })
     }
 }
 
@@ -82,16 +145,19 @@ impl Snapshot {
     /// The record of a message, if it is here.
     pub(crate) fn find(&self, fields: &Fields, message_id: Uuid) -> Result<Option<Record>, Cause> {
         let term = fields.id_term(message_id);
-        for (segment_number, segment) in (0..).zip(self.searcher.segment_readers()) {
+        for segment in self.searcher.segment_readers() {
             let Some(mut postings) =
                 segment.inverted_index(fields.id())?.read_postings(&term, IndexRecordOption::Basic)?
             else {
                 continue;
             };
             while postings.doc() != TERMINATED {
-                if !segment.is_deleted(postings.doc()) {
-                    let document = self.searcher.doc(DocAddress::new(segment_number, postings.doc()))?;
-                    return Ok(Some(fields.record(&document)?));
+                let document = postings.doc();
+                if !segment.is_deleted(document) {
+                    let [thread, speaker, partition] = open_names(segment)?;
+                    let names = [thread.pair(document)?, speaker.pair(document)?, partition.pair(document)?];
+                    let numbers = Numbers::open(segment, &Record::NUMBERS)?.get(document);
+                    return Ok(Some(Record::from_columns(numbers, names)?));
                 }
                 postings.advance();
             }
@@ -100,22 +166,44 @@ impl Snapshot {
     }
 
     /// Reads the records of all live documents, segment by segment.
-    pub(crate) fn for_each_record(&self, fields: &Fields, mut visit: impl FnMut(Record)) -> Result<(), Cause> {
+    pub(crate) fn for_each_record(&self, mut visit: impl FnMut(Record)) -> Result<(), Cause> {
         for segment in self.searcher.segment_readers() {
-            let store = segment.get_store_reader(RECORD_BLOCKS)?;
-            for document in store.iter::<TantivyDocument>(segment.alive_bitset()) {
-                visit(fields.record(&document?)?);
+            let columns = Numbers::open(segment, &Record::NUMBERS)?;
+            let [thread, speaker, partition] = open_names(segment)?;
+            let mut names = [Resolved::read(thread)?, Resolved::read(speaker)?, Resolved::read(partition)?];
+            let (mut numbers, mut block) = ([[0; BLOCK]; Record::NAMES.len()], Block::new());
+            for documents in blocks(segment) {
+                columns.read(&documents, &mut block);
+                for (names, numbers) in names.iter().zip(&mut numbers) {
+                    names.numbers(&documents, numbers);
+                }
+                for (at, document) in documents.enumerate() {
+                    if !segment.is_deleted(document) {
+                        let pair = |names: &mut Resolved<_>, numbers: &[u64; BLOCK]| {
+                            names.get(document, numbers[at], |one, other| (one.to_owned(), other.to_owned()))
+                        };
+                        let [thread, speaker, partition] = &mut names;
+                        let [threads, speakers, partitions] = &numbers;
+                        let names = [pair(thread, threads)?, pair(speaker, speakers)?, pair(partition, partitions)?];
+                        visit(Record::from_columns(block.get(at), names)?);
+                    }
+                }
             }
         }
         Ok(())
     }
 }
 
+fn open_names(segment: &SegmentReader) -> Result<[Names; 3], Cause> {
+    let [thread, speaker, partition] = Record::NAMES;
+    Ok([Names::open(segment, thread)?, Names::open(segment, speaker)?, Names::open(segment, partition)?])
+}
+
 impl Columns {
     fn open(segment: &SegmentReader) -> Result<Self, Cause> {
         let columns = segment.fast_fields();
         Ok(Self {
-            threads: columns.column_first_or_default(THREAD)?,
+            threads: columns.column_first_or_default(THREAD_KEY)?,
             ordinals: columns.column_first_or_default(ORDINAL)?,
         })
     }
