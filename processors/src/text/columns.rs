@@ -5,23 +5,28 @@
 
 use std::{ops::Range, sync::Arc};
 
-use tantivy::{DocId, SegmentReader, columnar::ColumnValues};
+use tantivy::{
+    DocId, SegmentReader,
+    columnar::{Cardinality, ColumnValues},
+};
 
 use super::cause::Cause;
 
 /// Documents whose numbers are read at once: a column's decoder is chosen once for so many.
 pub(crate) const BLOCK: usize = 1_024;
 
+/// A column with a number for every document.
+pub(crate) type Column = Arc<dyn ColumnValues<u64>>;
+
 /// Columns of one segment.
-pub(crate) struct Numbers<const N: usize>([Arc<dyn ColumnValues<u64>>; N]);
+pub(crate) struct Numbers<const N: usize>([Column; N]);
 
 /// The numbers of up to [`BLOCK`] documents, column by column.
 pub(crate) struct Block<const N: usize>([Box<[u64]>; N]);
 
 impl<const N: usize> Numbers<N> {
     pub(crate) fn open(segment: &SegmentReader, columns: &[&str; N]) -> Result<Self, Cause> {
-        let columns: Result<Vec<_>, _> =
-            columns.iter().map(|column| segment.fast_fields().column_first_or_default(column)).collect();
+        let columns: Result<Vec<_>, _> = columns.iter().map(|column| open(segment, column)).collect();
         Ok(Self(columns?.try_into().map_err(|_| "a segment has other columns than asked for")?))
     }
 
@@ -47,6 +52,15 @@ impl<const N: usize> Block<N> {
     pub(crate) fn get(&self, place: usize) -> [u64; N] {
         self.0.each_ref().map(|numbers| numbers[place])
     }
+}
+
+/// Opens a column without the detour that the index library takes for documents that lack a number or have several.
+pub(crate) fn open(segment: &SegmentReader, name: &str) -> Result<Column, Cause> {
+    let column = segment.fast_fields().u64(name)?;
+    if column.get_cardinality() != Cardinality::Full {
+        return Err(Cause(format!("not every document has one {name}")));
+    }
+    Ok(column.values)
 }
 
 /// A segment's documents, those that were deleted included, in ranges of up to [`BLOCK`].

@@ -113,9 +113,14 @@ impl<T: Clone> Resolved<T> {
 
     /// What stands for a document's pair, by its number from [`Resolved::numbers`].
     pub(crate) fn get(&mut self, document: DocId, number: u64, make: impl FnOnce(&str, &str) -> T) -> Result<T, Cause> {
-        if let Some(Some(made)) = self.made.get(number as usize) {
-            return Ok(made.clone());
+        match self.made.get(number as usize) {
+            Some(Some(made)) => Ok(made.clone()),
+            _ => self.make(document, number, make),
         }
+    }
+
+    #[cold]
+    fn make(&mut self, document: DocId, number: u64, make: impl FnOnce(&str, &str) -> T) -> Result<T, Cause> {
         let pair = match self.value(number) {
             Some(pair) => Cow::Borrowed(pair),
             None => Cow::Owned(self.names.bytes(document)?),

@@ -265,67 +265,75 @@ impl Turns {
     }
 }
 
-/// Turns while they are loaded: first all threads and places are made, then the turns are put there, in any order.
+/// Turns while they are loaded: first all threads and their places are made, then the turns are put there, in any order.
+///
+/// Messages of many threads come mixed, so that put at once each would go to other memory than the one before, and the
+/// processor would mostly wait for it. So they are gathered by ranges of threads, and those of a range put together.
 #[derive(Default)]
 pub(crate) struct Load {
-    spaces: Vec<LoadedSpace>,
-    numbers: HashMap<String, u32>,
-    /// Only its speakers, until the end.
-    turns: Turns,
-}
-
-#[derive(Default)]
-struct LoadedSpace {
-    space: Space,
-    /// How many places each thread needs.
+    spaces: Vec<(String, Space)>,
+    space_numbers: HashMap<String, usize>,
+    /// By space, the number here of each of its threads.
+    threads: Vec<Vec<ThreadNumber>>,
+    /// By thread, how many places it needs.
     places: Vec<u32>,
+    /// By thread, what goes there in the end.
+    turns: Vec<Vec<Option<Turn>>>,
+    /// By range of threads, messages with their threads and ordinals.
+    gathered: Vec<Vec<(ThreadNumber, u32, Turn)>>,
+    gathered_count: usize,
+    speakers: Turns,
 }
 
-/// Where a thread stands in a [`Load`].
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ThreadPlace {
-    space: u32,
-    thread: u32,
-}
+/// Ranges of threads: so many that the turns of one are a small part of the memory that all take.
+const RANGES: usize = 128;
+
+/// Messages that are gathered before they are put into their places (50 MB).
+const GATHERED: usize = 1_000_000;
+
+/// A thread in a [`Load`], from 1 on.
+pub(crate) type ThreadNumber = NonZeroU32;
 
 impl Load {
     /// The thread of this name, by the key that the index has for it.
-    pub(crate) fn thread(&mut self, space: &str, thread: &str, key: u64) -> ThreadPlace {
-        let number = self.numbers.get(space).copied().unwrap_or_else(|| {
-            let number = u32::try_from(self.spaces.len()).expect("there are fewer than 2^32 spaces");
-            self.spaces.push(LoadedSpace::default());
-            self.numbers.insert(space.to_owned(), number);
-            number
+    pub(crate) fn thread(&mut self, space: &str, thread: &str, key: u64) -> ThreadNumber {
+        let number = self.space_numbers.get(space).copied().unwrap_or_else(|| {
+            self.space_numbers.insert(space.to_owned(), self.spaces.len());
+            self.spaces.push((space.to_owned(), Space::default()));
+            self.threads.push(Vec::new());
+            self.spaces.len() - 1
         });
-        let loaded = &mut self.spaces[number as usize];
-        let thread = loaded.space.number(thread, key);
-        loaded.places.resize(loaded.space.threads.len(), 0);
-        ThreadPlace { space: number, thread }
+        let threads = &mut self.threads[number];
+        let in_space = self.spaces[number].1.number(thread, key) as usize;
+        if in_space == threads.len() {
+            self.places.push(0);
+            let number = u32::try_from(self.places.len()).ok().and_then(NonZeroU32::new);
+            threads.push(number.expect("there are fewer than 2^32 threads, and one was just added"));
+        }
+        threads[in_space]
     }
 
     /// Who a message is by.
     pub(crate) fn speaker(&mut self, author: &str, role: &str) -> SpeakerId {
-        self.turns.speaker_id(author, role)
+        self.speakers.speaker_id(author, role)
     }
 
     /// Says that a message will come to this place.
-    pub(crate) fn make_place(&mut self, thread: ThreadPlace, ordinal: u32) {
-        let places = &mut self.spaces[thread.space as usize].places[thread.thread as usize];
+    pub(crate) fn make_place(&mut self, thread: ThreadNumber, ordinal: u32) {
+        let places = &mut self.places[thread.get() as usize - 1];
         *places = (*places).max(ordinal.saturating_add(1));
     }
 
-    /// Puts a message into its place, given what the columns [`TURN_NUMBERS`] have of it.
-    pub(crate) fn put(&mut self, thread: ThreadPlace, speaker: SpeakerId, numbers: [u64; 7]) -> Result<(), Cause> {
+    /// Makes all places at once, for growing would leave up to half of the memory unused.
+    pub(crate) fn make_room(&mut self) {
+        self.turns = self.places.iter().map(|places| vec![None; *places as usize]).collect();
+        self.gathered.resize_with(RANGES, Vec::new);
+    }
+
+    /// Takes in a message, given what the columns [`TURN_NUMBERS`](super::record::TURN_NUMBERS) have of it.
+    pub(crate) fn put(&mut self, thread: ThreadNumber, speaker: SpeakerId, numbers: [u64; 7]) -> Result<(), Cause> {
         let [ordinal, id_high, id_low, sent_at, accepted_at, length, content] = numbers;
-        let LoadedSpace { space, places } = &mut self.spaces[thread.space as usize];
-        let turns = &mut space.threads[thread.thread as usize].turns;
-        if turns.is_empty() {
-            // All at once, for growing would leave up to half of the memory unused.
-            turns.reserve_exact(places[thread.thread as usize] as usize);
-            turns.resize(places[thread.thread as usize] as usize, None);
-        }
-        let place = turns.get_mut(usize::try_from(ordinal)?).ok_or("a message has no place in its thread")?;
-        *place = Some(Turn {
+        let turn = Turn {
             message_id: Uuid::from_u64_pair(id_high, id_low),
             sent_at: sent_at.cast_signed(),
             accepted_at: accepted_at.cast_signed(),
@@ -333,24 +341,42 @@ impl Load {
             content: u32::try_from(content)?,
             speaker,
             window_length: 0.0,
-        });
+        };
+        let range = thread.get() as usize * RANGES / (self.places.len() + 1);
+        self.gathered[range].push((thread, u32::try_from(ordinal)?, turn));
+        self.gathered_count += 1;
+        if self.gathered_count == GATHERED {
+            self.put_gathered()?;
+        }
+        Ok(())
+    }
+
+    fn put_gathered(&mut self) -> Result<(), Cause> {
+        for gathered in &mut self.gathered {
+            for (thread, ordinal, turn) in gathered.drain(..) {
+                let turns = &mut self.turns[thread.get() as usize - 1];
+                *turns.get_mut(ordinal as usize).ok_or("a message has no place in its thread")? = Some(turn);
+            }
+        }
+        self.gathered_count = 0;
         Ok(())
     }
 
     /// The turns, with all that depends on neighbours.
-    pub(crate) fn into_turns(self) -> Turns {
-        let Self { spaces, numbers, mut turns } = self;
-        let mut spaces: Vec<Option<LoadedSpace>> = spaces.into_iter().map(Some).collect();
-        for (name, number) in numbers {
-            let mut space = spaces[number as usize].take().expect("each space has one name").space;
-            for thread in &mut space.threads {
+    pub(crate) fn into_turns(mut self) -> Result<Turns, Cause> {
+        self.put_gathered()?;
+        let mut loaded = self.turns;
+        let mut turns = self.speakers;
+        for ((name, mut space), numbers) in self.spaces.into_iter().zip(self.threads) {
+            for (thread, number) in space.threads.iter_mut().zip(numbers) {
+                thread.turns = std::mem::take(&mut loaded[number.get() as usize - 1]);
                 let (messages, window_lengths) = thread.settle();
                 space.messages += messages;
                 space.window_lengths += window_lengths;
             }
             turns.spaces.insert(name, space);
         }
-        turns
+        Ok(turns)
     }
 }
 
@@ -449,21 +475,22 @@ mod tests {
             }
             let (mut put, mut load) = (Turns::default(), Load::default());
             records.iter().for_each(|record| put.put(record));
-            let places: Vec<ThreadPlace> = records
+            let threads: Vec<ThreadNumber> = records
                 .iter()
                 .map(|record| {
                     let Facets { space, thread, .. } = &record.facets;
-                    let place = load.thread(space, thread, thread_key(space, thread));
-                    load.make_place(place, record.ordinal);
-                    place
+                    let number = load.thread(space, thread, thread_key(space, thread));
+                    load.make_place(number, record.ordinal);
+                    number
                 })
                 .collect();
-            for (record, place) in records.iter().zip(places) {
+            load.make_room();
+            for (record, thread) in records.iter().zip(threads) {
                 let speaker = load.speaker(&record.facets.author, &record.facets.role);
                 let numbers = *record.numbers().first_chunk().unwrap();
-                load.put(place, speaker, numbers).unwrap();
+                load.put(thread, speaker, numbers).unwrap();
             }
-            let loaded = load.into_turns();
+            let loaded = load.into_turns().unwrap();
             for (name, space) in loaded.spaces() {
                 for thread in &space.threads {
                     assert_eq!(thread.turns.len(), thread.turns.capacity(), "{name} {} wastes no memory", thread.name);
@@ -475,13 +502,17 @@ mod tests {
 
     #[test]
     fn a_turn_has_no_place_that_was_not_made() {
-        let mut load = Load::default();
-        let place = load.thread("main", "t", 1);
-        load.make_place(place, 3);
-        let speaker = load.speaker("Ada", "user");
-        assert!(load.put(place, speaker, [3, 0, 0, 0, 0, 1, 1]).is_ok());
-        assert!(load.put(place, speaker, [4, 0, 0, 0, 0, 1, 1]).is_err());
-        assert!(load.put(place, speaker, [0, 0, 0, 0, 0, 1 << 32, 1]).is_err());
+        let load = |numbers| {
+            let mut load = Load::default();
+            let thread = load.thread("main", "t", 1);
+            load.make_place(thread, 3);
+            load.make_room();
+            let speaker = load.speaker("Ada", "user");
+            load.put(thread, speaker, numbers).and_then(|()| load.into_turns())
+        };
+        assert!(load([3, 0, 0, 0, 0, 1, 1]).is_ok());
+        assert!(load([4, 0, 0, 0, 0, 1, 1]).is_err());
+        assert!(load([0, 0, 0, 0, 0, 1 << 32, 1]).is_err());
     }
 
     #[test]

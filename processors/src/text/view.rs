@@ -4,22 +4,19 @@
 //! Promises: a view that loads is whole: every live document was read, and there are as many as the commit says.
 //! Never: changes the index.
 
-use std::sync::Arc;
+use std::ops::Range;
 
-use tantivy::{
-    DocId, DocSet, Index, IndexReader, Searcher, SegmentReader, TERMINATED, columnar::ColumnValues,
-    schema::IndexRecordOption,
-};
+use tantivy::{DocId, DocSet, Index, IndexReader, Searcher, SegmentReader, TERMINATED, schema::IndexRecordOption};
 use uuid::Uuid;
 
 use super::{
     cause::Cause,
-    columns::{BLOCK, Block, Numbers, blocks},
+    columns::{self, BLOCK, Block, Column, Numbers, blocks},
     commit::Commit,
     layout::{Fields, THREAD_KEY},
     names::{Names, Resolved},
     record::{ORDINAL, Record, SPEAKER, THREAD, TURN_NUMBERS},
-    turns::{Load, ThreadPlace, Turns},
+    turns::{Load, ThreadNumber, Turns},
 };
 
 /// One commit.
@@ -40,8 +37,8 @@ pub(crate) struct Snapshot {
 /// Where a segment's documents stand in their threads.
 #[derive(Clone)]
 pub(crate) struct Columns {
-    pub(crate) threads: Arc<dyn ColumnValues<u64>>,
-    pub(crate) ordinals: Arc<dyn ColumnValues<u64>>,
+    pub(crate) threads: Column,
+    pub(crate) ordinals: Column,
 }
 
 impl View {
@@ -58,6 +55,7 @@ impl View {
         for segment in snapshot.searcher.segment_readers() {
             segments.push(SegmentTurns::make_places(segment, &mut load)?);
         }
+        load.make_room();
         let mut documents = 0;
         for segment in &mut segments {
             documents += segment.put_turns(&mut load)?;
@@ -68,14 +66,14 @@ impl View {
                 commit.documents
             )));
         }
-        Ok(Self { snapshot, turns: load.into_turns(), commit })
+        Ok(Self { snapshot, turns: load.into_turns()?, commit })
     }
 }
 
 /// A segment whose turns are loaded.
 struct SegmentTurns<'a> {
     segment: &'a SegmentReader,
-    threads: Resolved<ThreadPlace>,
+    threads: Resolved<ThreadNumber>,
     keys: Numbers<1>,
 }
 
@@ -86,15 +84,14 @@ impl<'a> SegmentTurns<'a> {
         let keys = Numbers::open(segment, &[THREAD_KEY])?;
         let mut turns = Self { segment, threads, keys };
         let ordinals = Numbers::open(segment, &[ORDINAL])?;
-        let (mut numbers, mut block) = ([0; BLOCK], Block::new());
+        let (mut threads, mut block) = (Vec::new(), Block::new());
         for documents in blocks(segment) {
-            turns.threads.numbers(&documents, &mut numbers);
+            turns.threads_of(&documents, load, &mut threads)?;
             ordinals.read(&documents, &mut block);
             for (at, document) in documents.enumerate() {
                 if !segment.is_deleted(document) {
-                    let thread = turns.thread(document, numbers[at], load)?;
                     let [ordinal] = block.get(at);
-                    load.make_place(thread, u32::try_from(ordinal)?);
+                    load.make_place(threads[at], u32::try_from(ordinal)?);
                 }
             }
         }
@@ -106,17 +103,16 @@ impl<'a> SegmentTurns<'a> {
     fn put_turns(&mut self, load: &mut Load) -> Result<u64, Cause> {
         let mut speakers = Resolved::read(Names::open(self.segment, SPEAKER)?)?;
         let columns = Numbers::open(self.segment, &TURN_NUMBERS)?;
-        let (mut threads_of, mut speakers_of, mut block) = ([0; BLOCK], [0; BLOCK], Block::new());
+        let (mut threads, mut numbers, mut block) = (Vec::new(), [0; BLOCK], Block::new());
         let mut count = 0;
         for documents in blocks(self.segment) {
-            self.threads.numbers(&documents, &mut threads_of);
-            speakers.numbers(&documents, &mut speakers_of);
+            self.threads_of(&documents, load, &mut threads)?;
+            speakers.numbers(&documents, &mut numbers);
             columns.read(&documents, &mut block);
             for (at, document) in documents.enumerate() {
                 if !self.segment.is_deleted(document) {
-                    let thread = self.thread(document, threads_of[at], load)?;
-                    let speaker = speakers.get(document, speakers_of[at], |author, role| load.speaker(author, role))?;
-                    load.put(thread, speaker, block.get(at))?;
+                    let speaker = speakers.get(document, numbers[at], |author, role| load.speaker(author, role))?;
+                    load.put(threads[at], speaker, block.get(at))?;
                     count += 1;
                 }
             }
@@ -124,12 +120,28 @@ impl<'a> SegmentTurns<'a> {
         Ok(count)
     }
 
-    fn thread(&mut self, document: DocId, number: u64, load: &mut Load) -> Result<ThreadPlace, Cause> {
-        let keys = &self.keys;
-        self.threads.get(document, number, |space, thread| {
-            let [key] = keys.get(document);
-            load.thread(space, thread, key)
-        })
+    /// Fills in the threads of documents; those of deleted ones are meaningless.
+    fn threads_of(
+        &mut self,
+        documents: &Range<DocId>,
+        load: &mut Load,
+        threads: &mut Vec<ThreadNumber>,
+    ) -> Result<(), Cause> {
+        let mut numbers = [0; BLOCK];
+        self.threads.numbers(documents, &mut numbers);
+        threads.clear();
+        for (document, number) in documents.clone().zip(numbers) {
+            let keys = &self.keys;
+            threads.push(if self.segment.is_deleted(document) {
+                ThreadNumber::MIN
+            } else {
+                self.threads.get(document, number, |space, thread| {
+                    let [key] = keys.get(document);
+                    load.thread(space, thread, key)
+                })?
+            });
+        }
+        Ok(())
     }
 }
 
@@ -201,10 +213,6 @@ fn open_names(segment: &SegmentReader) -> Result<[Names; 3], Cause> {
 
 impl Columns {
     fn open(segment: &SegmentReader) -> Result<Self, Cause> {
-        let columns = segment.fast_fields();
-        Ok(Self {
-            threads: columns.column_first_or_default(THREAD_KEY)?,
-            ordinals: columns.column_first_or_default(ORDINAL)?,
-        })
+        Ok(Self { threads: columns::open(segment, THREAD_KEY)?, ordinals: columns::open(segment, ORDINAL)? })
     }
 }
