@@ -1,12 +1,13 @@
 //! Names: pairs of names as a column of the index.
 //!
-//! Owns: the bytes of a pair, and how they are read back, one by one or all of a segment at once.
+//! Owns: the bytes of a pair, and how they are read back: of one document, of a segment, or of all segments with the same
+//! numbers.
 //! Promises: any two names of any length and content come back as they were, and no other pair has their bytes.
 //!
-//! A segment keeps each distinct value of such a column once, in a dictionary, and a number for it in every document. Two
-//! names that go together are one value, so that what stands for both is found by one number.
+//! A segment keeps each distinct value of such a column once, in a sorted dictionary, and a number for it in every document.
+//! Two names that go together are one value, so that what stands for both is found by one number.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, collections::HashMap, ops::Range};
 
 use tantivy::{
     DocId, SegmentReader, TantivyDocument,
@@ -24,14 +25,19 @@ const SEVERAL: u64 = u64::MAX;
 
 /// Puts a pair into a document.
 pub(crate) fn add(document: &mut TantivyDocument, field: Field, one: &str, other: &str) {
-    let length = u32::try_from(one.len()).unwrap_or(u32::MAX);
-    let pair = [&length.to_le_bytes(), one.as_bytes(), other.as_bytes()].concat();
-    for piece in pair.chunks(LONGEST_PIECE) {
+    for piece in pair(one, other).chunks(LONGEST_PIECE) {
         document.add_bytes(field, piece);
     }
 }
 
-fn part(pair: &[u8]) -> Result<(&str, &str), Cause> {
+/// The bytes of a pair.
+fn pair(one: &str, other: &str) -> Vec<u8> {
+    let length = u32::try_from(one.len()).unwrap_or(u32::MAX);
+    [&length.to_le_bytes(), one.as_bytes(), other.as_bytes()].concat()
+}
+
+/// Parts a pair into its names.
+pub(crate) fn part(pair: &[u8]) -> Result<(&str, &str), Cause> {
     let damaged = || Cause("a pair of names is damaged".to_owned());
     let (length, names) = pair.split_first_chunk().ok_or_else(damaged)?;
     let (one, other) = names.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(damaged)?;
@@ -79,64 +85,171 @@ impl Names {
     }
 }
 
-/// What stands for the pairs of a segment: it is made once for each that some document has.
-pub(crate) struct Resolved<T> {
-    names: Names,
-    /// Every value of the dictionary, one after the other, and where each ends.
-    values: Vec<u8>,
+/// Byte strings, one after the other.
+#[derive(Default)]
+struct Values {
+    bytes: Vec<u8>,
     ends: Vec<usize>,
-    made: Vec<Option<T>>,
 }
 
-impl<T: Clone> Resolved<T> {
+impl Values {
+    fn push(&mut self, value: &[u8]) {
+        self.bytes.extend_from_slice(value);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn get(&self, number: usize) -> Option<&[u8]> {
+        let start = number.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
+        self.bytes.get(start..*self.ends.get(number)?)
+    }
+}
+
+/// The pairs of one segment, for reading those of all documents.
+pub(crate) struct ReadNames {
+    names: Names,
+    values: Values,
+}
+
+impl ReadNames {
     pub(crate) fn read(names: Names) -> Result<Self, Cause> {
-        let (mut values, mut ends) = (Vec::new(), Vec::with_capacity(names.0.num_terms()));
+        let mut values = Values::default();
         let mut stream = names.0.dictionary().stream()?;
         while stream.advance() {
-            values.extend_from_slice(stream.key());
-            ends.push(values.len());
+            values.push(stream.key());
         }
         drop(stream);
-        let made = vec![None; ends.len()];
-        Ok(Self { names, values, ends, made })
+        Ok(Self { names, values })
     }
 
-    /// Forgets the names, which are not needed any more once every document was asked for.
-    pub(crate) fn forget_names(&mut self) {
-        self.values = Vec::new();
-    }
-
-    /// Reads the numbers that the pairs of documents have in this segment, from a range of [`blocks`](super::columns::blocks).
+    /// Reads the numbers that the documents' pairs have in this segment.
     pub(crate) fn numbers(&self, documents: &Range<DocId>, numbers: &mut [u64; BLOCK]) {
         self.names.numbers(documents, &mut numbers[..documents.len()]);
     }
 
-    /// What stands for a document's pair, by its number from [`Resolved::numbers`].
-    pub(crate) fn get(&mut self, document: DocId, number: u64, make: impl FnOnce(&str, &str) -> T) -> Result<T, Cause> {
-        match self.made.get(number as usize) {
-            Some(Some(made)) => Ok(made.clone()),
-            _ => self.make(document, number, make),
-        }
-    }
-
-    #[cold]
-    fn make(&mut self, document: DocId, number: u64, make: impl FnOnce(&str, &str) -> T) -> Result<T, Cause> {
-        let pair = match self.value(number) {
+    /// The pair of a document, by its number from [`ReadNames::numbers`].
+    pub(crate) fn pair(&self, document: DocId, number: u64) -> Result<(String, String), Cause> {
+        let pair = match usize::try_from(number).ok().and_then(|number| self.values.get(number)) {
             Some(pair) => Cow::Borrowed(pair),
             None => Cow::Owned(self.names.bytes(document)?),
         };
         let (one, other) = part(&pair)?;
-        let made = make(one, other);
-        if let Some(slot) = self.made.get_mut(number as usize) {
-            *slot = Some(made.clone());
+        Ok((one.to_owned(), other.to_owned()))
+    }
+}
+
+/// The values of a column in several segments, numbered from 0. Not every value is the pair of a document: it may be that of
+/// a deleted one, or a piece.
+///
+/// Both sides are sorted, so the dictionary of a segment is merged in one pass over both. Looking its values up one by one
+/// would take several times as long, for nearly every access would be one to memory that is not in the cache.
+#[derive(Default)]
+pub(crate) struct Union {
+    /// Sorted.
+    values: Values,
+    /// The number of each value.
+    numbers: Vec<u32>,
+    /// The pairs that lie in several values.
+    long: HashMap<Vec<u8>, u32>,
+}
+
+/// A segment whose names are in a [`Union`].
+pub(crate) struct UnitedNames {
+    names: Names,
+    /// By the number of a value in the segment, its number in the union.
+    numbers: Vec<u32>,
+}
+
+impl Union {
+    pub(crate) fn add(&mut self, names: Names) -> Result<UnitedNames, Cause> {
+        let mut numbers = Vec::with_capacity(names.0.num_terms());
+        let old = std::mem::take(self);
+        self.long = old.long;
+        let mut next = old.numbers.len() + self.long.len();
+        let mut old = old
+            .numbers
+            .into_iter()
+            .enumerate()
+            .map(|(at, number)| (old.values.get(at).unwrap_or(&[]), number))
+            .peekable();
+        let mut stream = names.0.dictionary().stream()?;
+        while stream.advance() {
+            let value = stream.key();
+            while let Some((before, number)) = old.next_if(|(before, _)| *before < value) {
+                self.push(before, number);
+            }
+            let number = match old.next_if(|(same, _)| *same == value) {
+                Some((_, number)) => number,
+                None => {
+                    next += 1;
+                    u32::try_from(next - 1)?
+                }
+            };
+            self.push(value, number);
+            numbers.push(number);
         }
-        Ok(made)
+        old.for_each(|(value, number)| self.push(value, number));
+        drop(stream);
+        if names.0.ords().get_cardinality() != Cardinality::Full {
+            for document in 0..names.0.num_rows() {
+                if names.0.term_ords(document).nth(1).is_some() {
+                    let number = u32::try_from(self.len())?;
+                    self.long.entry(names.bytes(document)?).or_insert(number);
+                }
+            }
+        }
+        Ok(UnitedNames { names, numbers })
     }
 
-    fn value(&self, number: u64) -> Option<&[u8]> {
-        let number = usize::try_from(number).ok()?;
-        let start = number.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
-        self.values.get(start..*self.ends.get(number)?)
+    fn push(&mut self, value: &[u8], number: u32) {
+        self.values.push(value);
+        self.numbers.push(number);
+    }
+
+    /// Pairs, the last of which gets the number 0.
+    #[cfg(test)]
+    pub(crate) fn of<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let pairs: std::collections::BTreeSet<_> = pairs.map(|(one, other)| pair(one, other)).collect();
+        let mut union = Self::default();
+        (0..pairs.len() as u32).rev().zip(pairs).for_each(|(number, pair)| union.push(&pair, number));
+        union
+    }
+
+    /// The number of a pair.
+    #[cfg(test)]
+    pub(crate) fn number(&self, one: &str, other: &str) -> u32 {
+        let pair = pair(one, other);
+        self.values().find(|(_, value)| *value == pair).expect("the pair is in the union").0
+    }
+
+    /// All numbers are below this.
+    pub(crate) fn len(&self) -> usize {
+        self.numbers.len() + self.long.len()
+    }
+
+    /// The values with their numbers.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        let long = self.long.iter().map(|(value, number)| (*number, value.as_slice()));
+        self.numbers.iter().enumerate().filter_map(|(at, number)| Some((*number, self.values.get(at)?))).chain(long)
+    }
+}
+
+impl UnitedNames {
+    /// Reads the numbers that the documents' pairs have in the union.
+    pub(crate) fn numbers(
+        &self,
+        union: &Union,
+        documents: &Range<DocId>,
+        numbers: &mut [u32; BLOCK],
+    ) -> Result<(), Cause> {
+        let mut in_segment = [0; BLOCK];
+        self.names.numbers(documents, &mut in_segment[..documents.len()]);
+        for ((document, in_segment), number) in documents.clone().zip(in_segment).zip(numbers) {
+            *number = match self.numbers.get(in_segment as usize) {
+                Some(number) => *number,
+                None => *union.long.get(&self.names.bytes(document)?).ok_or("a pair of names is missing")?,
+            };
+        }
+        Ok(())
     }
 }
 

@@ -14,7 +14,12 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{cause::Cause, layout::thread_key, record::Record};
+use super::{
+    cause::Cause,
+    layout::thread_key,
+    names::{Union, part},
+    record::Record,
+};
 use crate::Micros;
 
 /// How much a message takes of its neighbours' terms and length, by their distance in the thread.
@@ -76,7 +81,7 @@ pub(crate) struct Speaker {
 }
 
 /// The messages of one thread at their ordinals. A place is empty when its message was moved to another thread.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub(crate) struct Thread {
     pub(crate) name: String,
     turns: Vec<Option<Turn>>,
@@ -143,7 +148,7 @@ impl Thread {
 }
 
 /// The threads of one space and its statistics.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub(crate) struct Space {
     threads: Vec<Thread>,
     /// Where a thread stands, by the key that the index has for it.
@@ -195,7 +200,7 @@ impl Space {
 }
 
 /// The messages of all spaces.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub(crate) struct Turns {
     spaces: BTreeMap<String, Space>,
     speakers: Vec<Speaker>,
@@ -246,11 +251,14 @@ impl Turns {
 
     fn replace(&mut self, record: &Record, turn: Option<Turn>) {
         let facets = &record.facets;
-        if !self.spaces.contains_key(&facets.space) {
-            self.spaces.insert(facets.space.clone(), Space::default());
+        self.space(&facets.space).replace(&facets.space, &facets.thread, record.ordinal, turn);
+    }
+
+    fn space(&mut self, name: &str) -> &mut Space {
+        if !self.spaces.contains_key(name) {
+            self.spaces.insert(name.to_owned(), Space::default());
         }
-        let space = self.spaces.get_mut(&facets.space).expect("the space was inserted above");
-        space.replace(&facets.space, &facets.thread, record.ordinal, turn);
+        self.spaces.get_mut(name).expect("the space was inserted above")
     }
 
     fn speaker_id(&mut self, author: &str, role: &str) -> SpeakerId {
@@ -265,24 +273,23 @@ impl Turns {
     }
 }
 
-/// Turns while they are loaded: first all threads and their places are made, then the turns are put there, in any order.
+/// Turns while they are loaded: first the places of all messages are made, then the messages are put there, in any order.
+/// Threads and speakers go by their numbers in a [`Union`].
 ///
 /// Messages of many threads come mixed, so that put at once each would go to other memory than the one before, and the
 /// processor would mostly wait for it. So they are gathered by ranges of threads, and those of a range put together.
-#[derive(Default)]
-pub(crate) struct Load {
-    spaces: Vec<(String, Space)>,
-    space_numbers: HashMap<String, usize>,
-    /// By space, the number here of each of its threads.
-    threads: Vec<Vec<ThreadNumber>>,
+pub(crate) struct Load<'a> {
     /// By thread, how many places it needs.
     places: Vec<u32>,
-    /// By thread, what goes there in the end.
+    /// By thread, what goes there.
     turns: Vec<Vec<Option<Turn>>>,
     /// By range of threads, messages with their threads and ordinals.
-    gathered: Vec<Vec<(ThreadNumber, u32, Turn)>>,
+    gathered: Vec<Vec<(u32, u32, Turn)>>,
     gathered_count: usize,
-    speakers: Turns,
+    /// By number, the bytes of the speaker and, once a message was theirs, the id.
+    speakers: Vec<(&'a [u8], Option<SpeakerId>)>,
+    /// Only their speakers, until the end.
+    loaded: Turns,
 }
 
 /// Ranges of threads: so many that the turns of one are a small part of the memory that all take.
@@ -291,36 +298,26 @@ const RANGES: usize = 128;
 /// Messages that are gathered before they are put into their places (50 MB).
 const GATHERED: usize = 1_000_000;
 
-/// A thread in a [`Load`], from 1 on.
-pub(crate) type ThreadNumber = NonZeroU32;
-
-impl Load {
-    /// The thread of this name, by the key that the index has for it.
-    pub(crate) fn thread(&mut self, space: &str, thread: &str, key: u64) -> ThreadNumber {
-        let number = self.space_numbers.get(space).copied().unwrap_or_else(|| {
-            self.space_numbers.insert(space.to_owned(), self.spaces.len());
-            self.spaces.push((space.to_owned(), Space::default()));
-            self.threads.push(Vec::new());
-            self.spaces.len() - 1
-        });
-        let threads = &mut self.threads[number];
-        let in_space = self.spaces[number].1.number(thread, key) as usize;
-        if in_space == threads.len() {
-            self.places.push(0);
-            let number = u32::try_from(self.places.len()).ok().and_then(NonZeroU32::new);
-            threads.push(number.expect("there are fewer than 2^32 threads, and one was just added"));
+impl<'a> Load<'a> {
+    /// Nothing yet, of threads whose numbers are below `threads`.
+    pub(crate) fn new(threads: usize, speakers: &'a Union) -> Self {
+        let mut by_number: Vec<(&[u8], _)> = vec![(&[], None); speakers.len()];
+        for (number, speaker) in speakers.values() {
+            by_number[number as usize].0 = speaker;
         }
-        threads[in_space]
-    }
-
-    /// Who a message is by.
-    pub(crate) fn speaker(&mut self, author: &str, role: &str) -> SpeakerId {
-        self.speakers.speaker_id(author, role)
+        Self {
+            places: vec![0; threads],
+            turns: Vec::new(),
+            gathered: Vec::new(),
+            gathered_count: 0,
+            speakers: by_number,
+            loaded: Turns::default(),
+        }
     }
 
     /// Says that a message will come to this place.
-    pub(crate) fn make_place(&mut self, thread: ThreadNumber, ordinal: u32) {
-        let places = &mut self.places[thread.get() as usize - 1];
+    pub(crate) fn make_place(&mut self, thread: u32, ordinal: u32) {
+        let places = &mut self.places[thread as usize];
         *places = (*places).max(ordinal.saturating_add(1));
     }
 
@@ -331,7 +328,7 @@ impl Load {
     }
 
     /// Takes in a message, given what the columns [`TURN_NUMBERS`](super::record::TURN_NUMBERS) have of it.
-    pub(crate) fn put(&mut self, thread: ThreadNumber, speaker: SpeakerId, numbers: [u64; 7]) -> Result<(), Cause> {
+    pub(crate) fn put(&mut self, thread: u32, speaker: u32, numbers: [u64; 7]) -> Result<(), Cause> {
         let [ordinal, id_high, id_low, sent_at, accepted_at, length, content] = numbers;
         let turn = Turn {
             message_id: Uuid::from_u64_pair(id_high, id_low),
@@ -339,10 +336,10 @@ impl Load {
             accepted_at: accepted_at.cast_signed(),
             length: u32::try_from(length)?,
             content: u32::try_from(content)?,
-            speaker,
+            speaker: self.speaker(speaker)?,
             window_length: 0.0,
         };
-        let range = thread.get() as usize * RANGES / (self.places.len() + 1);
+        let range = thread as usize * RANGES / self.places.len();
         self.gathered[range].push((thread, u32::try_from(ordinal)?, turn));
         self.gathered_count += 1;
         if self.gathered_count == GATHERED {
@@ -351,10 +348,19 @@ impl Load {
         Ok(())
     }
 
+    fn speaker(&mut self, number: u32) -> Result<SpeakerId, Cause> {
+        let (bytes, id) = &mut self.speakers[number as usize];
+        if let Some(id) = id {
+            return Ok(*id);
+        }
+        let (author, role) = part(bytes)?;
+        Ok(*id.insert(self.loaded.speaker_id(author, role)))
+    }
+
     fn put_gathered(&mut self) -> Result<(), Cause> {
         for gathered in &mut self.gathered {
             for (thread, ordinal, turn) in gathered.drain(..) {
-                let turns = &mut self.turns[thread.get() as usize - 1];
+                let turns = &mut self.turns[thread as usize];
                 *turns.get_mut(ordinal as usize).ok_or("a message has no place in its thread")? = Some(turn);
             }
         }
@@ -362,21 +368,23 @@ impl Load {
         Ok(())
     }
 
-    /// The turns, with all that depends on neighbours.
-    pub(crate) fn into_turns(mut self) -> Result<Turns, Cause> {
+    /// The turns, with all that depends on neighbours, given the threads' names.
+    pub(crate) fn into_turns(mut self, threads: &Union) -> Result<Turns, Cause> {
         self.put_gathered()?;
-        let mut loaded = self.turns;
-        let mut turns = self.speakers;
-        for ((name, mut space), numbers) in self.spaces.into_iter().zip(self.threads) {
-            for (thread, number) in space.threads.iter_mut().zip(numbers) {
-                thread.turns = std::mem::take(&mut loaded[number.get() as usize - 1]);
+        let Self { places, mut turns, mut loaded, .. } = self;
+        for (number, name) in threads.values() {
+            if places[number as usize] > 0 {
+                let (space, name) = part(name)?;
+                let mut thread = Thread { name: name.to_owned(), turns: std::mem::take(&mut turns[number as usize]) };
                 let (messages, window_lengths) = thread.settle();
-                space.messages += messages;
-                space.window_lengths += window_lengths;
+                let space_turns = loaded.space(space);
+                let number = space_turns.number(&thread.name, thread_key(space, name));
+                space_turns.threads[number as usize] = thread;
+                space_turns.messages += messages;
+                space_turns.window_lengths += window_lengths;
             }
-            turns.spaces.insert(name, space);
         }
-        Ok(turns)
+        Ok(loaded)
     }
 }
 
@@ -454,16 +462,33 @@ mod tests {
         assert_eq!(main(&turns).messages(), 1);
     }
 
+    /// Every message by its place, without the numbers that threads and speakers have by chance.
+    fn contents(turns: &Turns) -> BTreeMap<(String, String, usize), (Turn, Speaker)> {
+        let mut contents = BTreeMap::new();
+        for (space, threads) in turns.spaces().map(|(name, space)| (name, &space.threads)) {
+            for thread in threads {
+                for (place, turn) in thread.turns.iter().enumerate() {
+                    if let Some(turn) = turn {
+                        let speaker = turns.speaker(turn.speaker).clone();
+                        let turn = Turn { speaker: SpeakerId(NonZeroU32::MIN), ..turn.clone() };
+                        contents.insert((space.to_owned(), thread.name.clone(), place), (turn, speaker));
+                    }
+                }
+            }
+        }
+        contents
+    }
+
     #[test]
     fn turns_that_are_loaded_are_those_that_were_put_one_by_one() {
         for_each_seed(50, |seed| {
             let mut chance = Chance(seed);
             let mut records: Vec<Record> = Vec::new();
-            for _ in 0..chance.below(200) {
+            for number in 0..chance.below(200) {
                 let mut record =
                     record(&format!("t{}", chance.below(4)), chance.below(40) as u32, chance.below(90) as u32);
                 record.content = record.length / 2;
-                record.message_id = Uuid::from_u64_pair(seed, records.len() as u64);
+                record.message_id = Uuid::from_u64_pair(seed, number);
                 record.facets.space = format!("s{}", chance.below(3));
                 record.facets.author = format!("a{}", chance.below(3));
                 record.facets.sent_at = chance.next().cast_signed();
@@ -473,42 +498,48 @@ mod tests {
                     records.push(record);
                 }
             }
-            let (mut put, mut load) = (Turns::default(), Load::default());
+            let mut put = Turns::default();
             records.iter().for_each(|record| put.put(record));
-            let threads: Vec<ThreadNumber> = records
-                .iter()
-                .map(|record| {
-                    let Facets { space, thread, .. } = &record.facets;
-                    let number = load.thread(space, thread, thread_key(space, thread));
-                    load.make_place(number, record.ordinal);
-                    number
-                })
-                .collect();
+
+            let facets = || records.iter().map(|record| &record.facets);
+            // Names that only documents have that were deleted are among them too.
+            let threads = Union::of(facets().map(|facets| (&*facets.space, &*facets.thread)).chain([("s9", "t")]));
+            let speakers = Union::of(facets().map(|facets| (&*facets.author, &*facets.role)).chain([("a9", "user")]));
+            let mut load = Load::new(threads.len(), &speakers);
+            let thread_of = |record: &Record| threads.number(&record.facets.space, &record.facets.thread);
+            records.iter().for_each(|record| load.make_place(thread_of(record), record.ordinal));
             load.make_room();
-            for (record, thread) in records.iter().zip(threads) {
-                let speaker = load.speaker(&record.facets.author, &record.facets.role);
+            for record in &records {
+                let speaker = speakers.number(&record.facets.author, &record.facets.role);
                 let numbers = *record.numbers().first_chunk().unwrap();
-                load.put(thread, speaker, numbers).unwrap();
+                load.put(thread_of(record), speaker, numbers).unwrap();
             }
-            let loaded = load.into_turns().unwrap();
-            for (name, space) in loaded.spaces() {
-                for thread in &space.threads {
-                    assert_eq!(thread.turns.len(), thread.turns.capacity(), "{name} {} wastes no memory", thread.name);
-                }
+            let loaded = load.into_turns(&threads).unwrap();
+
+            let statistics = |turns: &Turns| -> Vec<_> {
+                turns.spaces().map(|(name, space)| (name.to_owned(), space.messages, space.window_lengths)).collect()
+            };
+            assert_eq!(statistics(&loaded), statistics(&put));
+            assert_eq!(contents(&loaded), contents(&put));
+            for record in &records {
+                let Facets { space, thread, .. } = &record.facets;
+                assert_eq!(loaded.next_ordinal(space, thread), put.next_ordinal(space, thread));
+                let space_turns = &loaded.spaces[space];
+                let found = space_turns.thread(space_turns.thread_number(thread_key(space, thread)).unwrap());
+                assert_eq!(found.name, *thread);
+                assert_eq!(found.turns.len(), found.turns.capacity(), "no memory is wasted");
             }
-            assert_eq!(loaded, put);
         });
     }
 
     #[test]
     fn a_turn_has_no_place_that_was_not_made() {
+        let (threads, speakers) = (Union::of([("main", "t")].into_iter()), Union::of([("Ada", "user")].into_iter()));
         let load = |numbers| {
-            let mut load = Load::default();
-            let thread = load.thread("main", "t", 1);
-            load.make_place(thread, 3);
+            let mut load = Load::new(1, &speakers);
+            load.make_place(0, 3);
             load.make_room();
-            let speaker = load.speaker("Ada", "user");
-            load.put(thread, speaker, numbers).and_then(|()| load.into_turns())
+            load.put(0, 0, numbers).and_then(|()| load.into_turns(&threads))
         };
         assert!(load([3, 0, 0, 0, 0, 1, 1]).is_ok());
         assert!(load([4, 0, 0, 0, 0, 1, 1]).is_err());

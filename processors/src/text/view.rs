@@ -4,9 +4,7 @@
 //! Promises: a view that loads is whole: every live document was read, and there are as many as the commit says.
 //! Never: changes the index.
 
-use std::ops::Range;
-
-use tantivy::{DocId, DocSet, Index, IndexReader, Searcher, SegmentReader, TERMINATED, schema::IndexRecordOption};
+use tantivy::{DocSet, Index, IndexReader, Searcher, SegmentReader, TERMINATED, schema::IndexRecordOption};
 use uuid::Uuid;
 
 use super::{
@@ -14,9 +12,9 @@ use super::{
     columns::{self, BLOCK, Block, Column, Numbers, blocks},
     commit::Commit,
     layout::{Fields, THREAD_KEY},
-    names::{Names, Resolved},
+    names::{Names, ReadNames, Union, UnitedNames},
     record::{ORDINAL, Record, SPEAKER, THREAD, TURN_NUMBERS},
-    turns::{Load, ThreadNumber, Turns},
+    turns::{Load, Turns},
 };
 
 /// One commit.
@@ -50,15 +48,23 @@ impl View {
         let payload = index.load_metas()?.payload;
         let commit = Commit::from_payload(payload.as_deref())?;
         let snapshot = Snapshot::newest(reader)?;
-        let mut load = Load::default();
+        let (mut threads, mut speakers) = (Union::default(), Union::default());
         let mut segments = Vec::new();
         for segment in snapshot.searcher.segment_readers() {
-            segments.push(SegmentTurns::make_places(segment, &mut load)?);
+            segments.push(SegmentTurns {
+                segment,
+                threads: threads.add(Names::open(segment, THREAD)?)?,
+                speakers: speakers.add(Names::open(segment, SPEAKER)?)?,
+            });
+        }
+        let mut load = Load::new(threads.len(), &speakers);
+        for segment in &segments {
+            segment.make_places(&threads, &mut load)?;
         }
         load.make_room();
         let mut documents = 0;
-        for segment in &mut segments {
-            documents += segment.put_turns(&mut load)?;
+        for segment in &segments {
+            documents += segment.put_turns(&threads, &speakers, &mut load)?;
         }
         if documents != commit.documents || documents != snapshot.searcher.num_docs() {
             return Err(Cause(format!(
@@ -66,82 +72,52 @@ impl View {
                 commit.documents
             )));
         }
-        Ok(Self { snapshot, turns: load.into_turns()?, commit })
+        Ok(Self { snapshot, turns: load.into_turns(&threads)?, commit })
     }
 }
 
 /// A segment whose turns are loaded.
 struct SegmentTurns<'a> {
     segment: &'a SegmentReader,
-    threads: Resolved<ThreadNumber>,
-    keys: Numbers<1>,
+    threads: UnitedNames,
+    speakers: UnitedNames,
 }
 
-impl<'a> SegmentTurns<'a> {
-    /// Makes the places of all live documents, so that no thread has to be moved once turns lie in it.
-    fn make_places(segment: &'a SegmentReader, load: &mut Load) -> Result<Self, Cause> {
-        let threads = Resolved::read(Names::open(segment, THREAD)?)?;
-        let keys = Numbers::open(segment, &[THREAD_KEY])?;
-        let mut turns = Self { segment, threads, keys };
-        let ordinals = Numbers::open(segment, &[ORDINAL])?;
-        let (mut threads, mut block) = (Vec::new(), Block::new());
-        for documents in blocks(segment) {
-            turns.threads_of(&documents, load, &mut threads)?;
+impl SegmentTurns<'_> {
+    /// Makes the places of all live documents.
+    fn make_places(&self, threads: &Union, load: &mut Load<'_>) -> Result<(), Cause> {
+        let ordinals = Numbers::open(self.segment, &[ORDINAL])?;
+        let (mut thread, mut block) = ([0; BLOCK], Block::new());
+        for documents in blocks(self.segment) {
+            self.threads.numbers(threads, &documents, &mut thread)?;
             ordinals.read(&documents, &mut block);
             for (at, document) in documents.enumerate() {
-                if !segment.is_deleted(document) {
+                if !self.segment.is_deleted(document) {
                     let [ordinal] = block.get(at);
-                    load.make_place(threads[at], u32::try_from(ordinal)?);
+                    load.make_place(thread[at], u32::try_from(ordinal)?);
                 }
             }
         }
-        turns.threads.forget_names();
-        Ok(turns)
+        Ok(())
     }
 
     /// Puts the turns of all live documents into their places. Returns how many there are.
-    fn put_turns(&mut self, load: &mut Load) -> Result<u64, Cause> {
-        let mut speakers = Resolved::read(Names::open(self.segment, SPEAKER)?)?;
+    fn put_turns(&self, threads: &Union, speakers: &Union, load: &mut Load<'_>) -> Result<u64, Cause> {
         let columns = Numbers::open(self.segment, &TURN_NUMBERS)?;
-        let (mut threads, mut numbers, mut block) = (Vec::new(), [0; BLOCK], Block::new());
+        let (mut thread, mut speaker, mut block) = ([0; BLOCK], [0; BLOCK], Block::new());
         let mut count = 0;
         for documents in blocks(self.segment) {
-            self.threads_of(&documents, load, &mut threads)?;
-            speakers.numbers(&documents, &mut numbers);
+            self.threads.numbers(threads, &documents, &mut thread)?;
+            self.speakers.numbers(speakers, &documents, &mut speaker)?;
             columns.read(&documents, &mut block);
             for (at, document) in documents.enumerate() {
                 if !self.segment.is_deleted(document) {
-                    let speaker = speakers.get(document, numbers[at], |author, role| load.speaker(author, role))?;
-                    load.put(threads[at], speaker, block.get(at))?;
+                    load.put(thread[at], speaker[at], block.get(at))?;
                     count += 1;
                 }
             }
         }
         Ok(count)
-    }
-
-    /// Fills in the threads of documents; those of deleted ones are meaningless.
-    fn threads_of(
-        &mut self,
-        documents: &Range<DocId>,
-        load: &mut Load,
-        threads: &mut Vec<ThreadNumber>,
-    ) -> Result<(), Cause> {
-        let mut numbers = [0; BLOCK];
-        self.threads.numbers(documents, &mut numbers);
-        threads.clear();
-        for (document, number) in documents.clone().zip(numbers) {
-            let keys = &self.keys;
-            threads.push(if self.segment.is_deleted(document) {
-                ThreadNumber::MIN
-            } else {
-                self.threads.get(document, number, |space, thread| {
-                    let [key] = keys.get(document);
-                    load.thread(space, thread, key)
-                })?
-            });
-        }
-        Ok(())
     }
 }
 
@@ -182,7 +158,7 @@ impl Snapshot {
         for segment in self.searcher.segment_readers() {
             let columns = Numbers::open(segment, &Record::NUMBERS)?;
             let [thread, speaker, partition] = open_names(segment)?;
-            let mut names = [Resolved::read(thread)?, Resolved::read(speaker)?, Resolved::read(partition)?];
+            let names = [ReadNames::read(thread)?, ReadNames::read(speaker)?, ReadNames::read(partition)?];
             let (mut numbers, mut block) = ([[0; BLOCK]; Record::NAMES.len()], Block::new());
             for documents in blocks(segment) {
                 columns.read(&documents, &mut block);
@@ -191,13 +167,8 @@ impl Snapshot {
                 }
                 for (at, document) in documents.enumerate() {
                     if !segment.is_deleted(document) {
-                        let pair = |names: &mut Resolved<_>, numbers: &[u64; BLOCK]| {
-                            names.get(document, numbers[at], |one, other| (one.to_owned(), other.to_owned()))
-                        };
-                        let [thread, speaker, partition] = &mut names;
-                        let [threads, speakers, partitions] = &numbers;
-                        let names = [pair(thread, threads)?, pair(speaker, speakers)?, pair(partition, partitions)?];
-                        visit(Record::from_columns(block.get(at), names)?);
+                        let pair = |column: usize| names[column].pair(document, numbers[column][at]);
+                        visit(Record::from_columns(block.get(at), [pair(0)?, pair(1)?, pair(2)?])?);
                     }
                 }
             }
