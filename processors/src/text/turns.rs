@@ -295,8 +295,8 @@ pub(crate) struct Load<'a> {
 /// Ranges of threads: so many that the turns of one are a small part of the memory that all take.
 const RANGES: usize = 128;
 
-/// Messages that are gathered before they are put into their places (50 MB).
-const GATHERED: usize = 1_000_000;
+/// Messages that are gathered before they are put into their places (15 MB).
+const GATHERED: usize = 1 << 18;
 
 impl<'a> Load<'a> {
     /// Nothing yet, of threads whose numbers are below `threads`.
