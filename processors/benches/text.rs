@@ -88,7 +88,7 @@ fn document(number: u64, partition: Partition, threads: u64) -> TextDocument {
             space: "main".into(),
             thread: format!("conversation-{}", chance.next() % threads),
             author: format!("author-{}", number % 7),
-            role: if number % 2 == 0 { "user" } else { "assistant" }.into(),
+            role: if number.is_multiple_of(2) { "user" } else { "assistant" }.into(),
             sent_at,
             accepted_at: sent_at + (chance.next() % 1_000_000) as i64,
         },

@@ -160,9 +160,12 @@ pub(crate) struct UnitedNames {
 }
 
 impl Union {
+    /// Adds the names of a segment.
     pub(crate) fn add(&mut self, names: Names) -> Result<UnitedNames, Cause> {
         let mut numbers = Vec::with_capacity(names.0.num_terms());
         let old = std::mem::take(self);
+        self.values.ends.reserve(old.numbers.len() + names.0.num_terms());
+        self.numbers.reserve(old.numbers.len() + names.0.num_terms());
         self.long = old.long;
         let mut next = old.numbers.len() + self.long.len();
         let mut old = old

@@ -37,26 +37,22 @@ pub(crate) const THREAD: &str = "thread";
 pub(crate) const SPEAKER: &str = "speaker";
 
 /// The columns of the numbers that ranking needs at hand.
-pub(crate) const TURN_NUMBERS: [&str; 7] =
-    [ORDINAL, "id_high", "id_low", "sent_at", "accepted_at", "length", "content"];
+pub(crate) const TURN_NUMBERS: [&str; 7] = *Record::NUMBERS.first_chunk().expect("ten are more than seven");
 
 impl Record {
-    /// The columns of its numbers.
-    pub(crate) const NUMBERS: [&'static str; 10] = {
-        let [ordinal, id_high, id_low, sent_at, accepted_at, length, content] = TURN_NUMBERS;
-        [
-            ordinal,
-            id_high,
-            id_low,
-            sent_at,
-            accepted_at,
-            length,
-            content,
-            "offset",
-            "fingerprint_high",
-            "fingerprint_low",
-        ]
-    };
+    /// The columns of its numbers, those of [`TURN_NUMBERS`] first.
+    pub(crate) const NUMBERS: [&'static str; 10] = [
+        ORDINAL,
+        "id_high",
+        "id_low",
+        "sent_at",
+        "accepted_at",
+        "length",
+        "content",
+        "offset",
+        "fingerprint_high",
+        "fingerprint_low",
+    ];
 
     /// The columns of its names, a pair in each.
     pub(crate) const NAMES: [&'static str; 3] = [THREAD, SPEAKER, "partition"];

@@ -77,8 +77,8 @@ pub struct TextStore {
 impl TextStore {
     /// Opens the store in a directory, or makes an empty one there.
     ///
-    /// The columns are checked and read, which takes about a tenth of a microsecond a message. The postings are checked in
-    /// the background; until that is done, a search may find less than there is, or fail.
+    /// The columns are checked and read, which takes about a tenth of a microsecond a message. All other files are checked in
+    /// the background; until that is done, a search of a damaged index may answer wrongly, or fail.
     ///
     /// # Errors
     /// When the directory cannot be used, another store has it open, or the index is of another format, damaged, or was
