@@ -345,8 +345,8 @@ fn open_writer(index: &Index) -> Result<IndexWriter, Cause> {
     Ok(writer)
 }
 
-/// Refuses an index with other files than were written where opening reads them: the index library checks nothing, may
-/// panic on them, and a damaged number could ask for any amount of memory. Returns the files that remain to be checked.
+/// Refuses an index if a file that opening reads is not as it was written: the index library checks nothing and may panic,
+/// and a damaged number could ask for any amount of memory. Returns the files that remain to be checked.
 fn check_what_is_read(index: &Index, schema: &Schema) -> Result<Vec<PathBuf>, Cause> {
     if index.schema() != *schema {
         return Err(Cause("its fields are not those of this version".to_owned()));
