@@ -7,7 +7,7 @@ export MESHLOG_DATA
 CARGO_DENY := .cache/tools/bin/cargo-deny
 
 .PHONY: up build model test format lint docs deny unit fuzz bench bench-append bench-codec bench-http \
-	bench-log bench-rebuild bench-recall soak check-tools
+	bench-log bench-rebuild bench-recall bench-text soak check-tools
 
 ## Build, fetch the model, and run every role on http://127.0.0.1:7700 in the foreground.
 up: build model
@@ -60,7 +60,7 @@ fuzz: check-tools
 	./scripts/fuzz.sh "$(MINUTES)"
 
 ## All benchmarks, each with the peer it is measured against.
-bench: bench-append bench-codec bench-http bench-log bench-rebuild bench-recall
+bench: bench-append bench-codec bench-http bench-log bench-rebuild bench-recall bench-text
 
 ## PEERS is kafka,nats (fetched on first use), one of them, or none; ROUNDS with SECONDS a figure.
 PEERS ?= kafka,nats
@@ -92,6 +92,12 @@ bench-codec: check-tools
 EVENTS ?= 1000000
 bench-rebuild: check-tools
 	cargo bench --locked -p meshlog-replay --bench rebuild -- --events "$(EVENTS)"
+
+## A text view of MESSAGES messages in THREADS threads is filled and opened.
+MESSAGES ?= 1000000
+THREADS ?= 16
+bench-text: check-tools
+	cargo bench --locked -p meshlog-processors --bench text -- --messages "$(MESSAGES)" --threads "$(THREADS)"
 
 ## CONVERSATIONS and QUESTIONS name a pair of files (see docs/benchmarks.md); a small invented one by default.
 CONVERSATIONS ?= examples/conversations.jsonl

@@ -1,19 +1,21 @@
 //! Layout: how a message lies in the tantivy index.
 //!
 //! Owns: the schema, the keys that terms and threads have in it, and the form in which terms reach the indexer.
-//! Promises: postings and document frequencies are per space, because every term starts with its space.
+//! Promises: postings and document frequencies are per space, because every term starts with its space. What is not looked
+//! for is a column, which can be read for all messages at the price of one.
+//! Never: keeps anything in the index's document store, from which each message is decompressed and parsed by itself.
 //!
 //! Terms come analysed, so the indexer only has to part them. They travel as one string per message and not as
 //! pre-tokenized tokens: those take fifteen times the memory, and thousands of messages may wait for the indexer.
 
 use tantivy::{
     Index, TantivyDocument, Term,
-    schema::{BytesOptions, Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions, Value},
+    schema::{BytesOptions, Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions},
     tokenizer::{Token, TokenStream, Tokenizer},
 };
 use uuid::Uuid;
 
-use super::{analysis::DocumentTerms, record::Record};
+use super::{analysis::DocumentTerms, names, record::Record};
 
 /// Ends the space in a term. Terms hold letters and digits only, so the last one is always this one.
 const SPACE_END: char = '\0';
@@ -24,8 +26,8 @@ const LONGEST_SPACE: usize = 256;
 /// The name under which the index knows [`IndexedTerms`].
 const TOKENIZER: &str = "meshlog_terms";
 
-pub(crate) const THREAD: &str = "thread";
-pub(crate) const ORDINAL: &str = "ordinal";
+/// The column of [`thread_key`], by which a search finds the threads of postings.
+pub(crate) const THREAD_KEY: &str = "thread_key";
 
 /// The index's fields.
 #[derive(Debug, Clone, Copy)]
@@ -34,12 +36,12 @@ pub(crate) struct Fields {
     id: Field,
     /// The terms with their frequencies.
     pub(crate) terms: Field,
-    /// The thread's key, as a column.
-    thread: Field,
-    /// The message's ordinal in its thread, as a column.
-    ordinal: Field,
-    /// The [`Record`].
-    record: Field,
+    /// The column [`THREAD_KEY`].
+    thread_key: Field,
+    /// The columns [`Record::NUMBERS`].
+    numbers: [Field; Record::NUMBERS.len()],
+    /// The columns [`Record::NAMES`].
+    names: [Field; Record::NAMES.len()],
 }
 
 impl Fields {
@@ -54,9 +56,9 @@ impl Fields {
         let fields = Self {
             id: schema.add_bytes_field("id", BytesOptions::default().set_indexed()),
             terms: schema.add_text_field("terms", TextOptions::default().set_indexing_options(terms)),
-            thread: schema.add_u64_field(THREAD, column()),
-            ordinal: schema.add_u64_field(ORDINAL, column()),
-            record: schema.add_text_field("record", TextOptions::default().set_stored()),
+            thread_key: schema.add_u64_field(THREAD_KEY, column()),
+            numbers: Record::NUMBERS.map(|name| schema.add_u64_field(name, column())),
+            names: Record::NAMES.map(|name| schema.add_bytes_field(name, BytesOptions::default().set_fast())),
         };
         (schema.build(), fields)
     }
@@ -77,9 +79,13 @@ impl Fields {
         let mut document = TantivyDocument::default();
         document.add_bytes(self.id, record.message_id.as_bytes());
         document.add_text(self.terms, joined);
-        document.add_u64(self.thread, thread_key(&facets.space, &facets.thread));
-        document.add_u64(self.ordinal, u64::from(record.ordinal));
-        document.add_text(self.record, record.to_text());
+        document.add_u64(self.thread_key, thread_key(&facets.space, &facets.thread));
+        for (field, number) in self.numbers.into_iter().zip(record.numbers()) {
+            document.add_u64(field, number);
+        }
+        for (field, (one, other)) in self.names.into_iter().zip(record.names()) {
+            names::add(&mut document, field, one, &other);
+        }
         document
     }
 
@@ -91,15 +97,6 @@ impl Fields {
     /// The key of a term's postings in a space, given the space's [`space_prefix`].
     pub(crate) fn posting_term(&self, space_prefix: &str, term: &str) -> Term {
         Term::from_field_text(self.terms, &format!("{space_prefix}{term}"))
-    }
-
-    /// The record of a stored document.
-    ///
-    /// # Errors
-    /// Why the document holds none, in words.
-    pub(crate) fn record(&self, document: &TantivyDocument) -> Result<Record, String> {
-        let value = document.get_first(self.record);
-        Record::from_text(value.as_ref().and_then(|value| value.as_str()).ok_or("a stored document has no record")?)
     }
 
     /// The field that holds [`Fields::id_term`].

@@ -6,13 +6,17 @@
 //! Never: holds the messages' text (the threads store does), reads the log, or ranks one space by another's statistics.
 //!
 //! A message's way in: `analysis` makes terms of it, `store` gives it its place in its thread, `layout` makes a document
-//! of both, and `commit` goes with the batch. A query's way: `analysis`, then `search` over a `view`, which pairs an index
-//! snapshot with the `turns` held in memory. [`snippet()`] shows why a text was found.
+//! of both, with its `record` in `columns` and `names`, and `commit` goes with the batch. A query's way: `analysis`, then
+//! `search` over a `view`, which pairs an index snapshot with the `turns` held in memory. [`snippet()`] shows why a text was
+//! found. What lies damaged on disk is found by a `check`.
 
 mod analysis;
 mod cause;
+mod check;
+mod columns;
 mod commit;
 mod layout;
+mod names;
 mod record;
 mod search;
 mod snippet;
@@ -28,4 +32,4 @@ pub use store::{TextDocument, TextStore};
 
 /// The version of what is stored, terms included. Raise it with every change to them: older indexes are then refused, and
 /// a rebuild makes new ones.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;

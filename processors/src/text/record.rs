@@ -1,13 +1,14 @@
 //! Records: what the index keeps of a message besides its postings.
 //!
-//! Owns: the stored form, from which the turns are loaded at start and the digest is computed.
+//! Owns: the columns that a record lies in, and the digest of its content.
 //! Never: holds the text, which the threads store serves.
 
+use std::borrow::Cow;
+
 use meshlog_schemas::{Digest, Partition, Position};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::analysis::DocumentTerms;
+use super::{analysis::DocumentTerms, cause::Cause};
 use crate::Facets;
 
 /// Everything that is kept of one message.
@@ -26,53 +27,80 @@ pub(crate) struct Record {
     pub(crate) fingerprint: [u64; 2],
 }
 
-/// The record as JSON has it. Short names, for they are stored once a message.
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    id: Uuid,
-    facets: Facets,
-    topic: String,
-    partition: u32,
-    offset: u64,
-    ordinal: u32,
-    length: u32,
-    content: u32,
-    terms: [u64; 2],
-}
+/// The column of a message's number in its thread.
+pub(crate) const ORDINAL: &str = "ordinal";
+
+/// The column of its space and thread.
+pub(crate) const THREAD: &str = "thread";
+
+/// The column of its author and their role.
+pub(crate) const SPEAKER: &str = "speaker";
+
+/// The columns of the numbers that ranking needs at hand.
+pub(crate) const TURN_NUMBERS: [&str; 7] = *Record::NUMBERS.first_chunk().expect("ten are more than seven");
 
 impl Record {
-    /// The text to store: JSON, for the index reads stored text faster than stored bytes.
-    pub(crate) fn to_text(&self) -> String {
-        let stored = Stored {
-            id: self.message_id,
-            facets: self.facets.clone(),
-            topic: self.position.partition.topic.name().to_owned(),
-            partition: self.position.partition.id,
-            offset: self.position.offset,
-            ordinal: self.ordinal,
-            length: self.length,
-            content: self.content,
-            terms: self.fingerprint,
-        };
-        serde_json::to_string(&stored).expect("strings and numbers always have a JSON form")
+    /// The columns of its numbers, those of [`TURN_NUMBERS`] first.
+    pub(crate) const NUMBERS: [&'static str; 10] = [
+        ORDINAL,
+        "id_high",
+        "id_low",
+        "sent_at",
+        "accepted_at",
+        "length",
+        "content",
+        "offset",
+        "fingerprint_high",
+        "fingerprint_low",
+    ];
+
+    /// The columns of its names, a pair in each.
+    pub(crate) const NAMES: [&'static str; 3] = [THREAD, SPEAKER, "partition"];
+
+    /// What goes into the columns [`Record::NUMBERS`]. Times before 1970 are numbers above those of all others.
+    pub(crate) fn numbers(&self) -> [u64; 10] {
+        let (id_high, id_low) = self.message_id.as_u64_pair();
+        let [fingerprint_high, fingerprint_low] = self.fingerprint;
+        [
+            u64::from(self.ordinal),
+            id_high,
+            id_low,
+            self.facets.sent_at.cast_unsigned(),
+            self.facets.accepted_at.cast_unsigned(),
+            u64::from(self.length),
+            u64::from(self.content),
+            self.position.offset,
+            fingerprint_high,
+            fingerprint_low,
+        ]
     }
 
-    /// Reads what [`Record::to_text`] wrote.
+    /// What goes into the columns [`Record::NAMES`].
+    pub(crate) fn names(&self) -> [(&str, Cow<'_, str>); 3] {
+        let (facets, partition) = (&self.facets, self.position.partition);
+        [
+            (&facets.space, Cow::Borrowed(&facets.thread)),
+            (&facets.author, Cow::Borrowed(&facets.role)),
+            (partition.topic.name(), Cow::Owned(partition.id.to_string())),
+        ]
+    }
+
+    /// The record whose columns hold this.
     ///
     /// # Errors
-    /// Why the text is no record, in words.
-    pub(crate) fn from_text(text: &str) -> Result<Self, String> {
-        let stored: Stored =
-            serde_json::from_str(text).map_err(|error| format!("a stored record is damaged: {error}"))?;
-        let topic = stored.topic.parse().map_err(|error| format!("a stored record is damaged: {error}"))?;
+    /// Why there is none, in words.
+    pub(crate) fn from_columns(numbers: [u64; 10], names: [(String, String); 3]) -> Result<Self, Cause> {
+        let [ordinal, id_high, id_low, sent_at, accepted_at, length, content, offset, fingerprint @ ..] = numbers;
+        let [(space, thread), (author, role), (topic, partition)] = names;
+        let (sent_at, accepted_at) = (sent_at.cast_signed(), accepted_at.cast_signed());
         Ok(Self {
-            message_id: stored.id,
-            facets: stored.facets,
-            position: Position { partition: Partition { topic, id: stored.partition }, offset: stored.offset },
-            ordinal: stored.ordinal,
-            length: stored.length,
-            content: stored.content,
-            fingerprint: stored.terms,
+            message_id: Uuid::from_u64_pair(id_high, id_low),
+            facets: Facets { space, thread, author, role, sent_at, accepted_at },
+            position: Position { partition: Partition { topic: topic.parse()?, id: partition.parse()? }, offset },
+            ordinal: u32::try_from(ordinal)?,
+            length: u32::try_from(length)?,
+            content: u32::try_from(content)?,
+            fingerprint,
         })
     }
 
@@ -141,8 +169,14 @@ mod tests {
 
     #[test]
     fn a_record_round_trips() {
-        assert_eq!(Record::from_text(&record().to_text()), Ok(record()));
-        assert!(Record::from_text("{}").is_err());
+        let names = || record().names().map(|(one, other)| (one.to_owned(), other.into_owned()));
+        assert_eq!(Record::from_columns(record().numbers(), names()).unwrap(), record());
+        let mut numbers = record().numbers();
+        numbers[0] = 1 << 32;
+        assert!(Record::from_columns(numbers, names()).is_err(), "no thread has that many messages");
+        let mut names = names();
+        names[2].0 = "gossip".into();
+        assert!(Record::from_columns(record().numbers(), names).is_err(), "there is no such topic");
     }
 
     #[test]

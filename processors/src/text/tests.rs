@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{TextDocument, TextHits, TextQuery, TextStore};
-use crate::{Facets, Filter};
+use crate::{Facets, Filter, StoreError};
 
 const PARTITION: Partition = Partition { topic: Topic::Messages, id: 0 };
 
@@ -389,6 +389,42 @@ fn a_very_long_space_is_a_space_like_any_other() {
 }
 
 #[test]
+fn names_of_any_length_and_content_stay_apart_through_merges_and_restarts() {
+    // The index keeps a value of up to 60,000 bytes in one piece, and a pair has four bytes more than its names.
+    let long = [59_995, 59_996, 59_997, 65_535, 65_536, 120_000, 200_001].map(|length| "n".repeat(length));
+    let short = ["", "\0", "\0\0", "a", "a\0", "\u{1f600}", "n"].map(str::to_owned);
+    let names: Vec<String> = long.into_iter().chain(short).collect();
+    let mut documents = Vec::new();
+    for (number, name) in (0..).step_by(4).zip(&names) {
+        let mut named = [number, number + 1, number + 2, number + 3].map(|id| document(id, "main", "t", "a boat"));
+        named[0].facets.space.clone_from(name);
+        named[1].facets.thread.clone_from(name);
+        named[2].facets.author.clone_from(name);
+        named[3].facets.role.clone_from(name);
+        documents.extend(named);
+    }
+    let (one, other) = (directory(), directory());
+    let at_once = open(one.path());
+    apply(&at_once, &documents);
+    let mut singly = open(other.path());
+    documents.iter().for_each(|document| apply(&singly, std::slice::from_ref(document)));
+    // Replaced documents are read one by one, and segments with them are merged value by value.
+    documents.iter().step_by(3).for_each(|document| apply(&singly, std::slice::from_ref(document)));
+    drop(singly);
+    singly = open(other.path());
+    assert_eq!(digest(&singly), digest(&at_once));
+    for (number, name) in (0..).step_by(4).zip(&names) {
+        let in_thread = Filter { threads: vec![name.clone()], spaces: vec!["main".into()], ..Filter::default() };
+        assert_eq!(numbers(&search_with(&singly, "boat", &in_space(name))), [number], "{} bytes", name.len());
+        assert_eq!(numbers(&search_with(&singly, "boat", &in_thread)), [number + 1], "{} bytes", name.len());
+    }
+    let mut changed = documents[24].clone();
+    changed.facets.space.replace_range(200_000.., "m");
+    apply(&singly, &[changed]);
+    assert_ne!(digest(&singly), digest(&at_once), "the last of 200,001 bytes counts");
+}
+
+#[test]
 fn searches_see_whole_commits_while_documents_come_in() {
     let directory = directory();
     let store = open(directory.path());
@@ -457,6 +493,63 @@ fn a_missing_file_is_an_error() {
     }
 }
 
+/// Puts a file with other content in its place. A new one, as mapped memory of an earlier attempt must not change under it.
+fn replace_file(path: &Path, content: &[u8]) {
+    fs::remove_file(path).expect("the file is removed");
+    fs::write(path, content).expect("the file is written");
+}
+
+fn with_bit_flipped(content: &[u8], place: usize) -> Vec<u8> {
+    let mut damaged = content.to_vec();
+    damaged[place] ^= 1 << (place % 8);
+    damaged
+}
+
+/// Whether an error names the file and says what to do.
+fn names(refused: &StoreError, path: &Path) -> bool {
+    let name = path.file_name().expect("it is a file").to_string_lossy();
+    refused.cause.contains(&*name) && refused.cause.contains("meshlog replay rebuild text")
+}
+
+#[test]
+fn damage_in_a_file_that_opening_reads_is_an_error_then() {
+    for end in ["fast", "del"] {
+        let (directory, expected) = closed_store();
+        let path = &files(directory.path(), end)[0];
+        let content = fs::read(path).expect("the file is read");
+        replace_file(path, &with_bit_flipped(&content, 0));
+        let Err(refused) = TextStore::open(directory.path()) else {
+            panic!("a store opened with a damaged {end} file");
+        };
+        assert!(names(&refused, path), "{refused}");
+        replace_file(path, &content);
+        assert_eq!(digest(&open(directory.path())), expected, "{end}");
+    }
+}
+
+#[test]
+fn damage_in_other_files_is_named_by_everything_that_is_asked_and_by_the_next_opening() {
+    for end in ["term", "idx", "store"] {
+        let (directory, _) = closed_store();
+        let path = &files(directory.path(), end)[0];
+        let content = fs::read(path).expect("the file is read");
+        replace_file(path, &with_bit_flipped(&content, 0));
+        let store = open(directory.path());
+        let refused = store.apply(&conversation(), &read_to(20)).expect_err("nothing is added to a damaged index");
+        assert!(names(&refused, path), "{refused}");
+        assert!(names(&store.digest().expect_err("there is no digest of a damaged index"), path));
+        let query = TextQuery { text: "boat", filter: &Filter::default(), limit: 1 };
+        assert!(names(&store.search(&query).expect_err("a damaged index is not searched"), path));
+        drop(store);
+        // Also where the file happens to look sound again: what else is damaged is not known.
+        replace_file(path, &content);
+        let Err(refused) = TextStore::open(directory.path()) else {
+            panic!("a store opened that was found damaged");
+        };
+        assert!(names(&refused, path), "{refused}");
+    }
+}
+
 #[test]
 fn a_damaged_file_is_an_error_or_does_no_harm() {
     let (directory, expected) = closed_store();
@@ -464,9 +557,7 @@ fn a_damaged_file_is_an_error_or_does_no_harm() {
         let content = fs::read(&path).expect("the file is read");
         let step = (content.len() / 150).max(1);
         for place in (0..content.len()).step_by(step) {
-            let mut damaged = content.clone();
-            damaged[place] ^= 1 << (place % 8);
-            check_damaged(&path, &damaged, directory.path(), &expected);
+            check_damaged(&path, &with_bit_flipped(&content, place), directory.path(), &expected);
         }
         check_damaged(&path, &content[..content.len() / 2], directory.path(), &expected);
         check_damaged(&path, b"", directory.path(), &expected);
@@ -476,13 +567,23 @@ fn a_damaged_file_is_an_error_or_does_no_harm() {
 }
 
 fn check_damaged(path: &Path, content: &[u8], directory: &Path, expected: &str) {
-    // A new file in place of the old one, as mapped memory of an earlier attempt must not change under it.
-    fs::remove_file(path).expect("the file is removed");
-    fs::write(path, content).expect("the file is written");
-    if let Ok(store) = TextStore::open(directory) {
-        assert_eq!(digest(&store), expected, "{}", path.display());
-        assert_eq!(store.checkpoints(), read_to(11), "{}", path.display());
-        search(&store, "green boat");
+    replace_file(path, content);
+    let Ok(store) = TextStore::open(directory) else {
+        return;
+    };
+    // While the check goes on, any answer will do, but there must be one.
+    let query = TextQuery { text: "green boat", filter: &Filter::default(), limit: 10 };
+    let _ = store.search(&query);
+    match store.digest() {
+        Ok(digest) => {
+            assert_eq!(digest.to_string(), expected, "{}", path.display());
+            assert_eq!(store.checkpoints(), read_to(11), "{}", path.display());
+            search(&store, "green boat");
+        }
+        Err(refused) => {
+            assert!(names(&refused, path), "{}: {refused}", path.display());
+            fs::remove_file(directory.join("damaged")).expect("the index is marked");
+        }
     }
 }
 
