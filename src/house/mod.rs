@@ -7,6 +7,7 @@ mod doctor;
 mod error;
 mod event_view;
 mod files;
+mod memory;
 pub(crate) mod offline;
 mod ports;
 mod rooms;

@@ -21,7 +21,7 @@ use meshlog_schemas::{Checkpoints, Event, EventId, SchemaRegistered, Topic, Trus
 use pollster::block_on;
 
 use super::{
-    HouseError, files,
+    HouseError, files, memory,
     serving::{Serving, specs},
 };
 
@@ -52,6 +52,7 @@ impl Rooms {
     /// Opens the log in `data`, then views and stages.
     pub(super) fn open(data: &Path, model: &Path, weights: Weights, log: EmbeddedOptions) -> Result<Self, HouseError> {
         files::allow_many();
+        memory::use_ordinary_pages();
         // The common pool embeds for the stages and builds indexes; questions and searches have threads of their own.
         let pool = rayon::ThreadPoolBuilder::new()
             .thread_name(|index| format!("pool-{index}"))
