@@ -89,6 +89,9 @@ pub(crate) struct Schedule {
     suspects: BTreeSet<Position>,
     /// Suspects that may not be started any more.
     doomed: BTreeSet<Position>,
+    /// When something was first to be picked, and until when the next suspect waits.
+    begun: Option<Duration>,
+    calm_until: Option<Duration>,
     outcomes: VecDeque<Outcome>,
     pending: Option<Pending>,
     /// Outcomes to commit one at a time, since the log refused them together.
@@ -149,6 +152,8 @@ impl Schedule {
             careful,
             suspects,
             doomed,
+            begun: None,
+            calm_until: None,
             outcomes: VecDeque::new(),
             pending: None,
             singly: 0,
@@ -243,7 +248,8 @@ impl Schedule {
 
     /// When to look again if nothing else happens before.
     pub(crate) fn wake_at(&self) -> Option<Duration> {
-        self.sleeping.keys().next().map(|(at, _)| *at)
+        let sleeping = self.sleeping.keys().next().map(|(at, _)| *at);
+        sleeping.into_iter().chain(self.calm_until).min()
     }
 
     /// Brings a key to where it belongs after anything about it has changed: ready, sleeping, or neither. Events that

@@ -45,6 +45,8 @@ impl Schedule {
 
     fn pick(&mut self, now: Duration) -> Option<Work> {
         self.wake(now);
+        let begun = *self.begun.get_or_insert(now);
+        self.calm_until = None;
         let lanes = self.settings.lanes.max(1);
         if self.is_ending || self.is_exclusive || self.works >= 2 * lanes {
             return None;
@@ -63,6 +65,14 @@ impl Schedule {
             let is_suspect = self.suspects.contains(&position);
             if (is_suspect || is_alone) && !work.tasks.is_empty() || is_suspect && self.works > 0 {
                 break;
+            }
+            if is_suspect {
+                let started = self.tries.get(&position).map_or(0, |tries| tries.started);
+                let calm_until = begun + self.settings.calm * started;
+                if now < calm_until {
+                    self.calm_until = Some(calm_until);
+                    break;
+                }
             }
             if !self.has_room(size, bytes) {
                 break;

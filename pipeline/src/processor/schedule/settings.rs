@@ -1,5 +1,7 @@
 //! Settings: the bounds and counts of a stage, with their defaults.
 
+use std::time::Duration;
+
 use super::{Backoff, Load};
 
 /// Bounds and counts of a stage.
@@ -19,6 +21,9 @@ pub struct Settings {
     pub most_attempts: u32,
     /// How often an event may take the process down.
     pub most_starts: u32,
+    /// What was at work when the process went down is not started at once: it waits this long for each time that it was
+    /// started. A process that something else kills again and again does not live so long, so nothing is blamed for it.
+    pub calm: Duration,
     /// How long retries wait.
     pub backoff: Backoff,
 }
@@ -34,6 +39,7 @@ impl Default for Settings {
             at_work: Load { events: 64, bytes: 2 * 1024 * 1024 },
             most_attempts: 5,
             most_starts: 3,
+            calm: Duration::from_millis(500),
             backoff: Backoff::default(),
         }
     }

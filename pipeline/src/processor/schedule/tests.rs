@@ -148,7 +148,12 @@ fn after_an_end_out_of_order_a_start_is_durable_before_it_is_made_and_a_suspect_
     assert_eq!(offsets(&before), [0]);
     assert_eq!(next(&mut schedule), None, "the suspect waits until nothing else is at work");
     schedule.finish(before, Ok(()), NOW);
-    let alone = next(&mut schedule).unwrap();
+    assert_eq!(next(&mut schedule), None, "and until the process has lived for a while");
+    let calm = NOW + settings.calm;
+    assert_eq!(schedule.wake_at(), Some(calm));
+    assert_eq!(schedule.next_work(calm), None, "first the note");
+    commit(&mut schedule);
+    let alone = schedule.next_work(calm).unwrap();
     assert_eq!(offsets(&alone), [1]);
     assert_eq!(next(&mut schedule), None, "nothing runs beside it");
     schedule.finish(alone, Ok(()), NOW);
