@@ -1,8 +1,8 @@
 //! Memory: in pages of the ordinary size.
 //!
-//! The allocator asks for huge pages, which a heap that many threads share holds on to for the sake of single blocks: 1,002 MB
-//! in place of 744 MB under an import, and once the page cache has filled the memory, stalls while the kernel makes room for them.
-//! Nothing was slower without them. Never: limits how much is used.
+//! The allocator asks for huge pages, and a heap that many threads share holds on to a whole one for the sake of a single
+//! block: 1,002 MB in place of 744 MB two minutes into an import. Nothing was measured to be slower without them.
+//! Never: limits how much is used.
 
 /// Keeps huge pages away from the heap. Where the system does not know them, there is nothing to do.
 pub(super) fn use_ordinary_pages() {
