@@ -27,7 +27,7 @@ import urllib.request
 POISON = 60
 SUBSCRIBERS = 10
 GAP = 0.02
-# The goals: how much the disturbances may move the p99, and what the server may take of memory that no file backs.
+# The goals: how much the disturbances may move the p99, and how much memory may be resident.
 MOST_P99 = 1.2
 MOST_MB = 2048
 
@@ -66,11 +66,11 @@ def soak(arguments, directory):
             "append_p99_soak_over_import": second.p99 / first.p99,
             "append_p50_ms_import": first.p50, "append_p50_ms_soak": second.p50,
             "imported_per_s_import": first.imported, "imported_per_s_soak": second.imported,
-            "heap_mb_import_end": first.heap[-1], "heap_mb_soak_end": second.heap[-1],
-            "heap_mb_most": max(first.heap + second.heap),
+            "resident_mb_import_end": first.resident[-1], "resident_mb_soak_end": second.resident[-1],
+            "resident_mb_most": max(first.resident + second.resident),
             "subscribers_read_events": second.read, "poison_tried": second.tried, "readyz": ready,
         }
-        for name, most in (("append_p99_soak_over_import", MOST_P99), ("heap_mb_most", MOST_MB)):
+        for name, most in (("append_p99_soak_over_import", MOST_P99), ("resident_mb_most", MOST_MB)):
             print(f"{name} {figures[name]:.2f}, goal <= {most}: {'met' if figures[name] <= most else 'missed'}")
         print(json.dumps({"figures": {name: round(value, 3) for name, value in figures.items()}}))
     finally:
@@ -79,10 +79,10 @@ def soak(arguments, directory):
 
 
 class Period:
-    """A period under load: `p50`, `p99` in milliseconds, `imported` messages a second, `heap` (not of files) in MB by the minute."""
+    """A period under load: `p50`, `p99` in milliseconds, `imported` messages a second, `resident` in MB by the minute."""
 
     def __init__(self, name, pid, address, minutes, disturbed):
-        self.heap, self.read, self.tried = [], 0, 0
+        self.resident, self.read, self.tried = [], 0, 0
         self.over = threading.Event()
         seconds = minutes * 60
         before, started = messages(address), time.monotonic()
@@ -99,9 +99,9 @@ class Period:
             probing = pool.apply_async(probe, (address, seconds))
             while load.poll() is None:
                 time.sleep(min(60, max(1, started + seconds - time.monotonic())))
-                self.heap.append(resident_mb(pid, "RssAnon"))
+                self.resident.append(resident_mb(pid))
                 print(f"{name}: {time.monotonic() - started:.0f} s, {messages(address):,} messages on the log, "
-                      f"resident {resident_mb(pid):.0f} MB, of these not of files {self.heap[-1]:.0f} MB", flush=True)
+                      f"resident {self.resident[-1]:.0f} MB, of these not of files {resident_mb(pid, 'RssAnon'):.0f} MB", flush=True)
             latencies = sorted(probing.get())
         self.imported = (messages(address) - before) / (time.monotonic() - started)
         self.over.set()

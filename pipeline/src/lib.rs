@@ -52,7 +52,7 @@ pub use record::{
     Batch, Bounds, NewRecord, ProcessorProgress, ReadLimit, Receipt, Record, StoredProgress, TopicLayout,
     default_layout, partition_of,
 };
-pub use reopen::{Closed, Reopenable, io_error};
+pub use reopen::{Closed, Reopenable, fjall_io_error};
 pub use room::{Capacity, Permit, Room};
 pub use seal::{ClearSealer, Opened, SEAL_HEADER, SealError, Sealed, Sealer};
 pub use signal::Signal;

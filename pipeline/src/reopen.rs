@@ -134,7 +134,7 @@ impl<T> Reopenable<T> {
 /// A poisoned database only says that something failed before, perhaps in the background: most likely for lack of space, so
 /// that is what it counts as. If it was anything else, the write that is tried again will say so. A locked one is in use, and
 /// worth to be tried again too.
-pub fn io_error(error: fjall::Error) -> io::Error {
+pub fn fjall_io_error(error: fjall::Error) -> io::Error {
     let mut kind = match &error {
         fjall::Error::Poisoned | fjall::Error::Locked => io::ErrorKind::StorageFull,
         _ => io::ErrorKind::Other,
@@ -279,10 +279,10 @@ mod tests {
     #[test]
     fn a_full_disk_below_fjall_is_known_as_one() {
         let full = fjall::Error::Io(io::ErrorKind::StorageFull.into());
-        assert_eq!(io_error(full).kind(), io::ErrorKind::StorageFull);
-        assert_eq!(io_error(fjall::Error::Poisoned).kind(), io::ErrorKind::StorageFull);
+        assert_eq!(fjall_io_error(full).kind(), io::ErrorKind::StorageFull);
+        assert_eq!(fjall_io_error(fjall::Error::Poisoned).kind(), io::ErrorKind::StorageFull);
         let fault = fjall::Error::Io(io::ErrorKind::PermissionDenied.into());
-        assert_eq!(io_error(fault).kind(), io::ErrorKind::PermissionDenied);
-        assert_eq!(io_error(fjall::Error::Unrecoverable).kind(), io::ErrorKind::Other);
+        assert_eq!(fjall_io_error(fault).kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(fjall_io_error(fjall::Error::Unrecoverable).kind(), io::ErrorKind::Other);
     }
 }

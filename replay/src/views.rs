@@ -101,9 +101,15 @@ impl Views {
     pub fn open(root: &Path, events: EventLog, specs: Vec<ViewSpec>) -> Result<Self, ReplayError> {
         // Side by side: a store that is slow to open holds up none of the others.
         let views = thread::scope(|scope| {
-            let opening: Vec<_> =
-                specs.into_iter().map(|spec| scope.spawn(|| View::open(root, &events, spec))).collect();
-            let opened = opening.into_iter().map(|view| view.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            let opening: Vec<_> = specs
+                .into_iter()
+                .map(|spec| {
+                    let thread = thread::Builder::new().name(format!("open-{}", spec.name));
+                    let opened = thread.spawn_scoped(scope, || View::open(root, &events, spec));
+                    opened.map_err(|cause| ReplayError::Directory { path: root.to_owned(), action: "opened", cause })
+                })
+                .collect();
+            let opened = opening.into_iter().map(|view| view?.join().unwrap_or_else(|panic| resume_unwind(panic)));
             opened.collect::<Result<_, _>>()
         })?;
         let shared = Shared { events, views, rebuilds: Mutex::new(Vec::new()), stopping: AtomicBool::new(false) };

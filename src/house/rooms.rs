@@ -62,18 +62,13 @@ impl Rooms {
         }
         // Side by side, so that a start takes as long as the longest of them: the log and the model's files, then the views
         // and what is made of the files.
-        let (embedded, files) = thread::scope(|scope| {
-            let files = scope.spawn(|| ModelFiles::read(model));
-            (EmbeddedLog::open(&data.join("log"), log), joined(files))
-        });
+        let (files, embedded) = beside(|| ModelFiles::read(model), || EmbeddedLog::open(&data.join("log"), log))?;
         let (embedded, files) = (Arc::new(embedded?), files?);
         let events = EventLog::new(embedded.clone(), Arc::new(ClearSealer));
         let serving = Arc::new(Serving::default());
         let specs = specs(&serving, files.model_id(), files.dims());
-        let (views, encoder) = thread::scope(|scope| {
-            let encoder = scope.spawn(|| files.load());
-            (Views::open(&data.join("projections"), events.clone(), specs), joined(encoder))
-        });
+        let views = || Views::open(&data.join("projections"), events.clone(), specs);
+        let (encoder, views) = beside(|| files.load(), views)?;
         let (views, encoder) = (views?, encoder?);
         let encoder: Arc<dyn Encoder> = Arc::new(CachedEncoder::new(encoder, CACHED_VECTORS));
         block_on(events.append(schemas(), None))?;
@@ -136,9 +131,14 @@ impl Rooms {
     }
 }
 
-/// What a thread answers; a panic goes on in the one that waits.
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+/// Does two things at once, the first on a thread of its own. A panic goes on in the caller.
+fn beside<A: Send, B>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B) -> Result<(A, B), HouseError> {
+    thread::scope(|scope| {
+        let one = thread::Builder::new().name("open-model".to_owned()).spawn_scoped(scope, one);
+        let one = one.map_err(HouseError::System)?;
+        let other = other();
+        Ok((one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), other))
+    })
 }
 
 /// The schemas of this program, as events that are stored once for each.

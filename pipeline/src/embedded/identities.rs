@@ -20,7 +20,7 @@ use meshlog_schemas::{EventId, Partition, Position, Topic};
 use uuid::Uuid;
 
 use super::disk::is_full;
-use crate::reopen::{Closed, Reopenable, io_error};
+use crate::reopen::{Closed, Reopenable, fjall_io_error};
 
 /// Identities and the positions of their records.
 pub(super) type Known = HashMap<(Topic, EventId), Position>;
@@ -139,7 +139,7 @@ impl Identities {
 
 impl Index {
     fn open(path: &Path, log: Uuid) -> io::Result<Self> {
-        let failed = |error| named(&path.display().to_string(), io_error(error));
+        let failed = |error| named(&path.display().to_string(), fjall_io_error(error));
         let database = Database::builder(path)
             .cache_size(8 * 1024 * 1024)
             .max_journaling_size(64 * 1024 * 1024)
@@ -178,8 +178,10 @@ impl Index {
     }
 
     fn find(&self, topic: Topic, id: EventId) -> io::Result<Option<Position>> {
-        let stored =
-            self.entries.get(key(topic, id)).map_err(|error| named("reading an identity failed", io_error(error)))?;
+        let stored = self
+            .entries
+            .get(key(topic, id))
+            .map_err(|error| named("reading an identity failed", fjall_io_error(error)))?;
         let Some(stored) = stored else { return Ok(None) };
         let damaged = || io::Error::other("a stored identity is damaged");
         let (partition, offset) = stored.split_first_chunk::<4>().ok_or_else(damaged)?;
@@ -189,7 +191,7 @@ impl Index {
     }
 
     fn write(&self, known: &Known, journal: u64) -> io::Result<()> {
-        let failed = |error| named("writing identities failed", io_error(error));
+        let failed = |error| named("writing identities failed", fjall_io_error(error));
         let entries: Vec<_> = known.iter().collect();
         for chunk in entries.chunks(CHUNK) {
             let mut batch = self.database.batch();

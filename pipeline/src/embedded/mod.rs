@@ -348,7 +348,8 @@ impl EmbeddedLog {
 /// What to do about a log that does not open.
 fn advice(path: &Path) -> String {
     match rustix::fs::statvfs(path) {
-        Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_TO_OPEN => format!(
+        // Without blocks at all, the file system does not say.
+        Ok(disk) if disk.f_blocks > 0 && disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_TO_OPEN => format!(
             "only {} MB are free on its disk: make room and start again",
             disk.f_bavail.saturating_mul(disk.f_frsize) / (1024 * 1024)
         ),

@@ -13,7 +13,10 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{TextDocument, TextHits, TextQuery, TextStore};
-use crate::{Facets, Filter, StoreError};
+use crate::{Facets, Filter};
+
+mod damage;
+mod oracle;
 
 const PARTITION: Partition = Partition { topic: Topic::Messages, id: 0 };
 
@@ -71,6 +74,13 @@ fn numbers(hits: &TextHits) -> Vec<u128> {
 
 fn digest(store: &TextStore) -> String {
     store.digest().expect("the digest is computed").to_string()
+}
+
+/// The index's files whose names end so.
+fn files(directory: &Path, end: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).expect("the directory is read");
+    let paths = entries.map(|entry| entry.expect("the directory is read").path());
+    paths.filter(|path| path.to_string_lossy().ends_with(end)).collect()
 }
 
 fn in_space(space: &str) -> Filter {
@@ -464,129 +474,6 @@ fn many_small_commits_leave_few_segments() {
     assert_eq!(open(directory.path()).document_count(), 100);
 }
 
-/// The index's files whose names end so.
-fn files(directory: &Path, end: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).expect("the directory is read");
-    let paths = entries.map(|entry| entry.expect("the directory is read").path());
-    paths.filter(|path| path.to_string_lossy().ends_with(end)).collect()
-}
-
-/// A closed store with two segments, one of which has a replaced document.
-fn closed_store() -> (TempDir, String) {
-    let directory = directory();
-    let store = open(directory.path());
-    apply(&store, &conversation());
-    store.apply(&[document(3, "main", "boats", "Yes, in blue.")], &read_to(11)).expect("the document is applied");
-    let expected = digest(&store);
-    drop(store);
-    (directory, expected)
-}
-
-#[test]
-fn a_missing_file_is_an_error() {
-    for end in ["term", "idx", "store", "fast", "del"] {
-        let (directory, _) = closed_store();
-        let found = files(directory.path(), end);
-        assert!(!found.is_empty(), "{end}");
-        fs::remove_file(&found[0]).expect("the file is removed");
-        assert!(TextStore::open(directory.path()).is_err(), "{end}");
-    }
-}
-
-/// Puts a file with other content in its place. A new one, as mapped memory of an earlier attempt must not change under it.
-fn replace_file(path: &Path, content: &[u8]) {
-    fs::remove_file(path).expect("the file is removed");
-    fs::write(path, content).expect("the file is written");
-}
-
-fn with_bit_flipped(content: &[u8], place: usize) -> Vec<u8> {
-    let mut damaged = content.to_vec();
-    damaged[place] ^= 1 << (place % 8);
-    damaged
-}
-
-/// Whether an error names the file and says what to do.
-fn names(refused: &StoreError, path: &Path) -> bool {
-    let name = path.file_name().expect("it is a file").to_string_lossy();
-    refused.cause.contains(&*name) && refused.cause.contains("meshlog replay rebuild text")
-}
-
-#[test]
-fn damage_in_a_file_that_opening_reads_is_an_error_then() {
-    for end in ["fast", "del"] {
-        let (directory, expected) = closed_store();
-        let path = &files(directory.path(), end)[0];
-        let content = fs::read(path).expect("the file is read");
-        replace_file(path, &with_bit_flipped(&content, 0));
-        let Err(refused) = TextStore::open(directory.path()) else {
-            panic!("a store opened with a damaged {end} file");
-        };
-        assert!(names(&refused, path), "{refused}");
-        replace_file(path, &content);
-        assert_eq!(digest(&open(directory.path())), expected, "{end}");
-    }
-}
-
-#[test]
-fn damage_in_other_files_is_named_by_everything_that_is_asked_and_by_the_next_opening() {
-    for end in ["term", "idx", "store"] {
-        let (directory, _) = closed_store();
-        let path = &files(directory.path(), end)[0];
-        let content = fs::read(path).expect("the file is read");
-        replace_file(path, &with_bit_flipped(&content, 0));
-        let store = open(directory.path());
-        let refused = store.apply(&conversation(), &read_to(20)).expect_err("nothing is added to a damaged index");
-        assert!(names(&refused, path), "{refused}");
-        assert!(names(&store.digest().expect_err("there is no digest of a damaged index"), path));
-        let query = TextQuery { text: "boat", filter: &Filter::default(), limit: 1 };
-        assert!(names(&store.search(&query).expect_err("a damaged index is not searched"), path));
-        drop(store);
-        // Also where the file happens to look sound again: what else is damaged is not known.
-        replace_file(path, &content);
-        let Err(refused) = TextStore::open(directory.path()) else {
-            panic!("a store opened that was found damaged");
-        };
-        assert!(names(&refused, path), "{refused}");
-    }
-}
-
-#[test]
-fn a_damaged_file_is_an_error_or_does_no_harm() {
-    let (directory, expected) = closed_store();
-    for path in files(directory.path(), "") {
-        let content = fs::read(&path).expect("the file is read");
-        let step = (content.len() / 150).max(1);
-        for place in (0..content.len()).step_by(step) {
-            check_damaged(&path, &with_bit_flipped(&content, place), directory.path(), &expected);
-        }
-        check_damaged(&path, &content[..content.len() / 2], directory.path(), &expected);
-        check_damaged(&path, b"", directory.path(), &expected);
-        fs::write(&path, &content).expect("the file is written");
-    }
-    assert_eq!(digest(&open(directory.path())), expected);
-}
-
-fn check_damaged(path: &Path, content: &[u8], directory: &Path, expected: &str) {
-    replace_file(path, content);
-    let Ok(store) = TextStore::open(directory) else {
-        return;
-    };
-    // While the check goes on, any answer will do, but there must be one.
-    let query = TextQuery { text: "green boat", filter: &Filter::default(), limit: 10 };
-    let _ = store.search(&query);
-    match store.digest() {
-        Ok(digest) => {
-            assert_eq!(digest.to_string(), expected, "{}", path.display());
-            assert_eq!(store.checkpoints(), read_to(11), "{}", path.display());
-            search(&store, "green boat");
-        }
-        Err(refused) => {
-            assert!(names(&refused, path), "{}: {refused}", path.display());
-            fs::remove_file(directory.join("damaged")).expect("the index is marked");
-        }
-    }
-}
-
 #[test]
 fn after_a_failed_commit_the_last_one_is_served_and_the_next_succeeds() {
     let directory = directory();
@@ -608,73 +495,6 @@ fn after_a_failed_commit_the_last_one_is_served_and_the_next_succeeds() {
     let at_once = open(at_once.path());
     apply(&at_once, &conversation());
     assert_eq!(digest(&store), digest(&at_once));
-}
-
-/// What the module promises of the ranking, computed message by message.
-mod oracle {
-    use std::collections::HashMap;
-
-    use super::TextDocument;
-    use crate::text::analysis::{document_terms, stems};
-
-    struct Message<'a> {
-        document: &'a TextDocument,
-        terms: HashMap<String, f64>,
-        length: f64,
-        lending: f64,
-    }
-
-    pub(super) fn scores(documents: &[TextDocument], space: &str, query: &str) -> HashMap<u128, f64> {
-        let messages: Vec<Message<'_>> =
-            documents.iter().filter(|document| document.facets.space == space).map(read).collect();
-        let windows: Vec<Vec<(f64, &Message<'_>)>> =
-            messages.iter().map(|message| window(&messages, message)).collect();
-        let lengths: Vec<f64> =
-            windows.iter().map(|window| window.iter().map(|(share, message)| share * message.length).sum()).collect();
-        let mean = lengths.iter().sum::<f64>() / lengths.len() as f64;
-        let mut terms = stems(query);
-        terms.sort_unstable();
-        terms.dedup();
-        let mut scores = HashMap::new();
-        for ((message, window), length) in messages.iter().zip(&windows).zip(&lengths) {
-            let score: f64 = terms.iter().map(|term| part(&messages, window, length / mean, term)).sum();
-            if score > 0.0 {
-                scores.insert(message.document.message_id.as_u128(), score);
-            }
-        }
-        scores
-    }
-
-    fn read(document: &TextDocument) -> Message<'_> {
-        let read = document_terms(&document.facets, &document.text);
-        let mut terms = HashMap::new();
-        let length = read.terms.len() as f64;
-        for term in read.terms {
-            *terms.entry(term).or_insert(0.0) += 1.0;
-        }
-        Message { document, terms, length, lending: (40.0 / f64::from(read.content.max(1))).min(1.0) }
-    }
-
-    fn window<'m, 'd>(messages: &'m [Message<'d>], message: &'m Message<'d>) -> Vec<(f64, &'m Message<'d>)> {
-        let thread: Vec<&Message<'_>> =
-            messages.iter().filter(|other| other.document.facets.thread == message.document.facets.thread).collect();
-        let place = thread.iter().position(|other| std::ptr::eq(*other, message)).expect("it is in its thread");
-        let shares = [1.0, 0.5, 0.25];
-        let near = thread.iter().enumerate().filter(|(other, _)| other.abs_diff(place) <= 2);
-        near.map(|(other, neighbour)| {
-            let lending = if other == place { 1.0 } else { neighbour.lending };
-            (shares[other.abs_diff(place)] * lending, *neighbour)
-        })
-        .collect()
-    }
-
-    fn part(messages: &[Message<'_>], window: &[(f64, &Message<'_>)], length: f64, term: &str) -> f64 {
-        let of = |message: &Message<'_>| message.terms.get(term).copied().unwrap_or(0.0);
-        let having = messages.iter().filter(|message| of(message) > 0.0).count() as f64;
-        let frequency: f64 = window.iter().map(|(share, message)| share * of(message)).sum();
-        let rarity = (1.0 + (messages.len() as f64 - having + 0.5) / (having + 0.5)).ln();
-        rarity * frequency * 1.9 / (frequency + 0.9 * (0.25 + 0.75 * length))
-    }
 }
 
 fn any_text() -> impl Strategy<Value = String> {

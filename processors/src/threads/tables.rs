@@ -19,7 +19,7 @@ use std::{
 };
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
-use meshlog_pipeline::{io_error, start_in_background};
+use meshlog_pipeline::{fjall_io_error, start_in_background};
 use meshlog_schemas::{Checkpoints, Digest};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -61,11 +61,11 @@ impl Tables {
             .cache_size(16 * 1024 * 1024)
             .max_journaling_size(64 * 1024 * 1024)
             .worker_threads(1);
-        let database = start_in_background(|| builder.open())?.map_err(io_error)?;
+        let database = start_in_background(|| builder.open())?.map_err(fjall_io_error)?;
         let keyspace = |name| {
             database
                 .keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(4 * 1024 * 1024))
-                .map_err(io_error)
+                .map_err(fjall_io_error)
         };
         Ok(Self {
             messages: keyspace("messages")?,
