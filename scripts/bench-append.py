@@ -2,8 +2,9 @@
 """Durable appends of the embedded log beside those of Apache Kafka and NATS JetStream, in one run on one disk.
 
 Closed loop: a producer sends its next record when the one before is acknowledged. The rounds go in turn: a plain file, the
-log, then each peer's server, started for the round on an empty directory. Each peer is written to in several ways, and in
-every round the fastest counts. Ratios are medians of the rounds' ratios. The last line is one JSON object.
+log, then each peer's server, started for the round on an empty directory. The log and Kafka are written to in the same ways
+(partitions; producers that are tasks or threads) and compared way by way; NATS, which has other ways, counts with its fastest
+and is compared with the log's first. Ratios are medians of the rounds' ratios. The last line is one JSON object.
 """
 
 import argparse
@@ -27,8 +28,11 @@ PRODUCERS = (1, 8, 64)
 GOALS = {("fdatasync", 1): 0.6, ("kafka_fsync", 64): 4, ("kafka", 64): 0.9, ("nats_always", 64): 10}
 BUILD = ["cargo", "bench", "--locked", "-p", "meshlog-pipeline", "--bench", "log", "--no-run", "--message-format=json"]
 
-# A round of one competitor: for each number of producers "rate" in records/s, "p99" in ms and the "way" it was written to.
-Round = dict[int, dict]
+# How producers write: partitions, and whether they are tasks (in Kafka callbacks of one client) or threads that wait (in Kafka
+# of one client, too). The first is the log's default.
+WAYS = ((4, "tasks"), (1, "tasks"), (4, "threads"), (1, "threads"))
+# A round of one competitor: for each number of producers and each way "rate" in records/s and "p99" in ms.
+Round = dict[int, dict[tuple, dict]]
 
 
 class Kafka:
@@ -131,7 +135,7 @@ def main() -> None:
     print(f"{machine()}; {disk()}")
     print(f"records of {options.bytes} bytes, closed loop, {options.rounds} rounds of {options.seconds} s a figure")
     print("  fdatasync    a plain file: one thread, whatever the number of producers, writes a record, then fdatasync")
-    print(f"  log          Meshlog {commit.strip()}, in process, 4 partitions, acknowledged after fdatasync (its default)")
+    print(f"  log          Meshlog {commit.strip()}, in process, acknowledged after fdatasync (its default)")
     for name, peer in peers.items():
         print(f"  {name:<12} {peer.settings}")
     if os.getloadavg()[0] > 1:
@@ -148,53 +152,68 @@ def main() -> None:
 
 
 def measure_log(bench: str, directory: pathlib.Path, seconds: int, length: int) -> dict[str, Round]:
-    """The plain file and the log, in one process."""
-    command = [bench, "append", "--seconds", seconds, "--rounds", 1, "--bytes", length, "--directory", directory]
-    figures = json.loads(output(command, directory, patience=60 + 8 * seconds)[-1])["figures"]
-    plain = {"rate": figures["plain_fdatasync_per_s"]}
-    log = {count: {"rate": figures[f"append_per_s_{count}"], "p99": figures[f"append_p99_ms_{count}"]} for count in PRODUCERS}
-    tell("fdatasync", 1, plain["rate"])
-    for count, run in log.items():
-        tell("log", count, run["rate"])
-    return {"fdatasync": dict.fromkeys(PRODUCERS, plain), "log": log}
+    """The plain file and the log, in one process for each way."""
+    log: Round = {count: {} for count in PRODUCERS}
+    plain = []
+    for way in WAYS:
+        partitions, form = way
+        command = [bench, "append", "--seconds", seconds, "--rounds", 1, "--bytes", length, "--directory", directory,
+                   "--partitions", partitions, "--threads", int(form == "threads")]  # fmt: skip
+        figures = json.loads(output(command, directory, patience=60 + 8 * seconds)[-1])["figures"]
+        plain.append(figures["plain_fdatasync_per_s"])
+        tell("fdatasync", 1, plain[-1])
+        for count in PRODUCERS:
+            log[count][way] = {"rate": figures[f"append_per_s_{count}"], "p99": figures[f"append_p99_ms_{count}"]}
+            tell("log", count, log[count][way]["rate"], way)
+    # The one thread of the plain file is measured beside each way, and compared with each.
+    return {"fdatasync": {count: {way: {"rate": rate} for way, rate in zip(WAYS, plain)} for count in PRODUCERS}, "log": log}
 
 
 def measure_peer(name: str, peer: Kafka | Nats, directory: pathlib.Path, seconds: int, length: int) -> Round:
     with peer.serve(directory) as address:
         lines = output(peer.client(address, seconds, length), directory, patience=120 + 24 * seconds)
-    fastest: Round = {}
+    found: Round = {count: {} for count in PRODUCERS}
     for run in map(json.loads, lines):
-        tell(name, run["producers"], run["rate"], run["way"])
-        if run["rate"] > fastest.get(run["producers"], {"rate": 0})["rate"]:
-            fastest[run["producers"]] = run
-    return fastest
+        way = (run["partitions"], run["form"]) if "form" in run else WAYS[0]
+        tell(name, run["producers"], run["rate"], way if "form" in run else (run["way"],))
+        ways = found[run["producers"]]
+        if run["rate"] > ways.get(way, {"rate": 0})["rate"]:
+            ways[way] = run
+    return found
 
 
-def tell(name: str, count: int, rate: float, way: str = "") -> None:
-    print(f"  {name:<12} {count:>2}: {rate:>9.0f}/s  {way}".rstrip(), flush=True)
+def tell(name: str, count: int, rate: float, way: tuple = ()) -> None:
+    print(f"  {name:<12} {count:>2}: {rate:>9.0f}/s  {' '.join(map(str, way))}".rstrip(), flush=True)
 
 
 def report(rounds: list[dict[str, Round]]) -> None:
-    print(f"\nmedians of the rounds, each peer in its fastest way; load {os.getloadavg()[0]:.1f}")
-    print(f"{'producers':<10} {'':<12} {'records/s':>10} {'p99 ms':>8} {'log / it':>9}")
+    print(f"\nmedians of the rounds; load {os.getloadavg()[0]:.1f}")
+    print(f"{'producers':<10} {'partitions':<11} {'form':<8} {'':<12} {'records/s':>10} {'p99 ms':>8} {'log / it':>9}")
     figures = {}
-    for name in rounds[0]:
-        prefix = {"fdatasync": "plain_fdatasync", "log": "append"}.get(name, f"{name}_append")
-        for count in PRODUCERS:
-            suffix = "" if name == "fdatasync" else f"_{count}"
-            rate = figures[f"{prefix}_per_s{suffix}"] = statistics.median(runs[name][count]["rate"] for runs in rounds)
-            line = f"{count:<10} {name:<12} {rate:>10.0f}"
-            if name != "fdatasync":
-                p99 = figures[f"{prefix}_p99_ms_{count}"] = statistics.median(runs[name][count]["p99"] for runs in rounds)
-                line += f" {p99:>8.2f}"
-            if name != "log":
-                ratio = statistics.median(runs["log"][count]["rate"] / runs[name][count]["rate"] for runs in rounds)
-                figures[f"append_over_{name}_{count}"] = ratio
-                line = f"{line:<43} {ratio:>8.2f}"
-                if goal := GOALS.get((name, count)):
-                    line += f"  goal >= {goal}: {'met' if ratio >= goal else 'missed'}"
-            print(line)
+    for count in PRODUCERS:
+        for way in WAYS:
+            for name in rounds[0]:
+                runs = [runs[name][count].get(way) for runs in rounds]
+                if None not in runs:
+                    logs = [runs["log"][count][way]["rate"] for runs in rounds]
+                    row(figures, count, way, name, runs, logs)
     print(json.dumps({"figures": {name: round(value, 3) for name, value in figures.items()}}))
+
+
+def row(figures: dict[str, float], count: int, way: tuple, name: str, runs: list[dict], logs: list[float]) -> None:
+    partitions, form = way
+    figure = f"{name}_{count}_{partitions}_{form}"
+    rate = figures[f"per_s_{figure}"] = statistics.median(run["rate"] for run in runs)
+    line = f"{count:<10} {partitions:<11} {form:<8} {name:<12} {rate:>10.0f}"
+    if name != "fdatasync":
+        p99 = figures[f"p99_ms_{figure}"] = statistics.median(run["p99"] for run in runs)
+        line += f" {p99:>8.2f}"
+    if name != "log":
+        ratio = figures[f"log_over_{figure}"] = statistics.median(log / run["rate"] for log, run in zip(logs, runs))
+        line = f"{line:<63} {ratio:>9.2f}"
+        if goal := GOALS.get((name, count)):
+            line += f"  goal >= {goal}: {'met' if ratio >= goal else 'missed'}"
+    print(line)
 
 
 def output(command: list, directory: pathlib.Path, patience: float) -> list[str]:

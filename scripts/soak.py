@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Does anything slow the log down, or grow without end?
 
-A server of its own takes an import at full speed (wrk, JSON lines, 2 connections) for two periods. In the first there is
-nothing else; in the second there are also 10 subscribers that read 16 KB a second each, and an event that no stage can read
-is tried again every second. All the while one message of 1 KB is sent every 20 ms, and what it took to become durable is the
-measure. Prints one line a minute, whether the goals were met and, last, a JSON object.
+A server of its own takes an import at full speed (wrk, JSON lines, 2 connections). In most of every minute there are also 10
+subscribers that read 16 KB a second each, and an event that no stage can read is tried again every second; in the rest of it
+the import is alone, so that what changes as the log grows falls on both. All the while one message of 1 KB is sent every
+20 ms, and what it took to become durable is the measure. Prints one line a minute, whether the goals were met and, last, a
+JSON object.
 
     cargo build --release && cargo bench -p meshlog-pipeline --bench log --no-run && scripts/soak.py --minutes 10
 """
@@ -27,15 +28,20 @@ import urllib.request
 POISON = 60
 SUBSCRIBERS = 10
 GAP = 0.02
+# A cycle in seconds: at first the import alone, then disturbed.
+ALONE, DISTURBED = 10, 50
+# After a change this many seconds count for neither.
+SETTLING = 1
 # The goals: how much the disturbances may move the p99, and how much memory may be resident.
 MOST_P99 = 1.2
 MOST_MB = 2048
+# What a minute of import at full speed was seen to leave on the disk.
+GB_A_MINUTE = 4.6
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=10, help="of the second period")
-    parser.add_argument("--baseline-minutes", type=float, default=3, help="of the first")
+    parser.add_argument("--minutes", type=int, default=10)
     parser.add_argument("--meshlog", default="target/release/meshlog")
     parser.add_argument("--model", default=os.environ.get("MESHLOG_MODEL", "models/all-MiniLM-L6-v2"))
     arguments = parser.parse_args()
@@ -48,6 +54,10 @@ def main():
 
 
 def soak(arguments, directory):
+    needed = GB_A_MINUTE * arguments.minutes
+    free = shutil.disk_usage(directory).free / 1e9
+    if free < needed:
+        raise SystemExit(f"soak: so many minutes leave about {needed:.0f} GB on the disk and {free:.0f} are free; take fewer")
     data = directory / "data"
     bench = ["cargo", "bench", "--quiet", "--locked", "-p", "meshlog-pipeline", "--bench", "log", "--"]
     subprocess.run([*bench, "poison", "--directory", str(data.resolve()), "--records", str(POISON)], check=True)
@@ -58,19 +68,10 @@ def soak(arguments, directory):
         address = re.search(r"http://([\d.:]+)", server.stdout.readline())[1]
         url = f"http://{address}"
         wait_for(lambda: len(dead_letters(url)) >= POISON)
-        first = Period("import", server.pid, address, arguments.baseline_minutes, disturbed=False)
-        second = Period("import, slow subscribers, poison", server.pid, address, arguments.minutes, disturbed=True)
+        soak = Soak(server.pid, address, arguments.minutes)
         ready = urllib.request.urlopen(f"{url}/readyz").status
-        figures = {
-            "append_p99_ms_import": first.p99, "append_p99_ms_soak": second.p99,
-            "append_p99_soak_over_import": second.p99 / first.p99,
-            "append_p50_ms_import": first.p50, "append_p50_ms_soak": second.p50,
-            "imported_per_s_import": first.imported, "imported_per_s_soak": second.imported,
-            "resident_mb_import_end": first.resident[-1], "resident_mb_soak_end": second.resident[-1],
-            "resident_mb_most": max(first.resident + second.resident),
-            "subscribers_read_events": second.read, "poison_tried": second.tried, "readyz": ready,
-        }
-        for name, most in (("append_p99_soak_over_import", MOST_P99), ("resident_mb_most", MOST_MB)):
+        figures = soak.figures() | {"readyz": ready}
+        for name, most in (("append_p99_disturbed_over_alone", MOST_P99), ("resident_mb_most", MOST_MB)):
             print(f"{name} {figures[name]:.2f}, goal <= {most}: {'met' if figures[name] <= most else 'missed'}")
         print(json.dumps({"figures": {name: round(value, 3) for name, value in figures.items()}}))
     finally:
@@ -78,62 +79,99 @@ def soak(arguments, directory):
         server.wait()
 
 
-class Period:
-    """A period under load: `p50`, `p99` in milliseconds, `imported` messages a second, `resident` in MB by the minute."""
+class Soak:
+    """All cycles under one import: what the probes took, alone and disturbed, and `resident` in MB by the second."""
 
-    def __init__(self, name, pid, address, minutes, disturbed):
-        self.resident, self.read, self.tried = [], 0, 0
-        self.over = threading.Event()
-        seconds = minutes * 60
+    def __init__(self, pid, address, minutes):
+        self.address, self.resident, self.read, self.tried = address, [], 0, 0
+        self.is_disturbed, self.is_over = threading.Event(), threading.Event()
+        seconds = minutes * (ALONE + DISTURBED)
         before, started = messages(address), time.monotonic()
         load = subprocess.Popen(
-            ["wrk", "--threads", "1", "--connections", "2", "--duration", f"{int(seconds)}s", "--timeout", "60s",
+            ["wrk", "--threads", "1", "--connections", "2", "--duration", f"{seconds}s", "--timeout", "60s",
              "--script", "scripts/bench-http.lua", f"http://{address}", "--", "1000"], stdout=subprocess.DEVNULL)
-        disturbing = []
-        if disturbed:
-            disturbing = [threading.Thread(target=self.subscribe, args=(address,)) for _ in range(SUBSCRIBERS)]
-            disturbing.append(threading.Thread(target=self.poison, args=(f"http://{address}",)))
+        disturbing = [threading.Thread(target=self.subscribe) for _ in range(SUBSCRIBERS)]
+        disturbing.append(threading.Thread(target=self.poison))
         for thread in disturbing:
             thread.start()
-        with multiprocessing.Pool(1) as pool:
-            probing = pool.apply_async(probe, (address, seconds))
-            while load.poll() is None:
-                time.sleep(min(60, max(1, started + seconds - time.monotonic())))
-                self.resident.append(resident_mb(pid))
-                print(f"{name}: {time.monotonic() - started:.0f} s, {messages(address):,} messages on the log, "
-                      f"resident {self.resident[-1]:.0f} MB, of these not of files {resident_mb(pid, 'RssAnon'):.0f} MB", flush=True)
-            latencies = sorted(probing.get())
-        self.imported = (messages(address) - before) / (time.monotonic() - started)
-        self.over.set()
-        for thread in disturbing:
-            thread.join()
-        self.p50, self.p99 = (latencies[int(len(latencies) * share)] * 1000 for share in (0.5, 0.99))
-        print(f"{name}: append p50 {self.p50:.2f} ms, p99 {self.p99:.2f} ms, max {latencies[-1] * 1000:.1f} ms of "
-              f"{len(latencies)}; {self.imported:,.0f} messages/s; "
-              f"subscribers read {self.read}, poison tried {self.tried}", flush=True)
+        try:
+            with multiprocessing.Pool(1) as pool:
+                probing = pool.apply_async(probe, (address, seconds))
+                while load.poll() is None:
+                    at = time.monotonic() - started
+                    (self.is_disturbed.set if is_disturbed(at) else self.is_disturbed.clear)()
+                    self.resident.append(resident_mb(pid))
+                    if len(self.resident) % 60 == 0:
+                        last = self.resident[-60:]
+                        print(f"{at:.0f} s, {messages(address):,} messages on the log, resident {min(last):.0f} to "
+                              f"{max(last):.0f} MB, now {last[-1]:.0f}, of these not of files "
+                              f"{resident_mb(pid, 'RssAnon'):.0f}", flush=True)  # fmt: skip
+                    if probing.ready():
+                        # Where it failed, there is nothing left to measure.
+                        probing.get()
+                    time.sleep(max(0, started + len(self.resident) - time.monotonic()))
+                self.probes = probing.get()
+            self.imported = (messages(address) - before) / (time.monotonic() - started)
+        finally:
+            load.terminate()
+            self.is_over.set()
+            self.is_disturbed.set()
+            for thread in disturbing:
+                thread.join()
 
-    def subscribe(self, address):
-        """Follows all messages and takes 16 KB a second of them."""
-        host, port = address.split(":")
-        connection = socket.socket()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
-        connection.connect((host, int(port)))
-        connection.sendall(f"GET /v1/events?topic=messages HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\n\r\n".encode())
-        while not self.over.wait(1):
-            self.read += connection.recv(16 * 1024).count(b"\ndata: ")
-        connection.close()
+    def figures(self):
+        figures = {"imported_per_s": self.imported}
+        for name, wanted in (("alone", False), ("disturbed", True)):
+            # Nothing is counted on the edge.
+            took = [(at, took) for at, took in self.probes
+                    if is_disturbed(at) == wanted == is_disturbed(max(0, at - SETTLING))]  # fmt: skip
+            latencies = sorted(took for _, took in took)
+            cycles = range(int(self.probes[-1][0]) // (ALONE + DISTURBED) + 1)
+            by_cycle = [sorted(t for at, t in took if at // (ALONE + DISTURBED) == cycle) for cycle in cycles]
+            p99s = ", ".join(f"{quantile(cycle, 0.99):.1f}" for cycle in by_cycle if cycle)
+            p50, p99 = quantile(latencies, 0.5), quantile(latencies, 0.99)
+            print(f"{name}: append p50 {p50:.2f} ms, p99 {p99:.2f} ms (by the minute {p99s}), max {quantile(latencies, 1):.1f} ms "
+                  f"of {len(latencies)}", flush=True)  # fmt: skip
+            figures |= {f"append_p50_ms_{name}": p50, f"append_p99_ms_{name}": p99}
+        figures["append_p99_disturbed_over_alone"] = figures["append_p99_ms_disturbed"] / figures["append_p99_ms_alone"]
+        return figures | {"resident_mb_end": self.resident[-1], "resident_mb_most": max(self.resident),
+                          "subscribers_read_events": self.read, "poison_tried": self.tried}  # fmt: skip
 
-    def poison(self, url):
-        """Has an event that no stage can read tried again, every second."""
+    def subscribe(self):
+        """While the import is to be disturbed: follows all messages and takes 16 KB a second of them."""
+        host, port = self.address.split(":")
+        while not self.is_over.is_set():
+            self.is_disturbed.wait()
+            with socket.socket() as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+                connection.connect((host, int(port)))
+                connection.sendall(f"GET /v1/events?topic=messages HTTP/1.1\r\nhost: {self.address}\r\n"
+                                   "accept: text/event-stream\r\n\r\n".encode())  # fmt: skip
+                while self.is_disturbed.is_set() and not self.is_over.wait(1):
+                    self.read += connection.recv(16 * 1024).count(b"\ndata: ")
+
+    def poison(self):
+        """While the import is to be disturbed: has an event that no stage can read tried again, every second."""
+        url = f"http://{self.address}"
         letters = [letter["id"] for letter in dead_letters(url)]
-        while not self.over.wait(1):
+        while not self.is_over.wait(1):
+            self.is_disturbed.wait()
             id = letters[self.tried % len(letters)]
             urllib.request.urlopen(urllib.request.Request(f"{url}/v1/dead-letters/{id}/redrive", method="POST")).read()
             self.tried += 1
 
 
+def is_disturbed(seconds):
+    return seconds % (ALONE + DISTURBED) >= ALONE
+
+
+def quantile(sorted_seconds, share):
+    """A quantile in milliseconds."""
+    return sorted_seconds[min(int(len(sorted_seconds) * share), len(sorted_seconds) - 1)] * 1000
+
+
 def probe(address, seconds):
-    """What it took a message of 1 KB to become durable, in seconds, every `GAP` seconds."""
+    """When a message of 1 KB was sent and what it took to become durable, in seconds, every `GAP` seconds."""
     connection = http.client.HTTPConnection(address)
     connection.connect()
     connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -146,9 +184,10 @@ def probe(address, seconds):
         begun = time.monotonic()
         connection.request("POST", "/v1/messages", body, {"content-type": "application/json"})
         answer = connection.getresponse()
-        answer.read()
-        assert answer.status == 202, answer.status
-        latencies.append(time.monotonic() - begun)
+        said = answer.read()
+        if answer.status != 202:
+            raise RuntimeError(f"a message was not taken: {answer.status} {said.decode()}")
+        latencies.append((begun - started, time.monotonic() - begun))
         due = max(due + GAP, time.monotonic())
     return latencies
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! log append  [--seconds S] [--bytes N] [--rounds R]     closed-loop producers against a plain file with fdatasync
+//!             [--partitions P] [--threads 1]             into so many partitions (4); a thread for each producer
 //! log read    [--records N] [--bytes N]                  one thread reads everything, warm
 //! log growth  [--records N] [--bytes N]                  latency of appends while the log grows to N records, and reopening
 //! log poison  --directory DATA [--records N]             measures nothing: leaves N unreadable events, for scripts/soak.py
@@ -20,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meshlog_pipeline::{Batch, EmbeddedLog, EmbeddedOptions, Log, NewRecord, ReadLimit};
+use meshlog_pipeline::{Batch, EmbeddedLog, EmbeddedOptions, Log, NewRecord, ReadLimit, TopicLayout};
 use meshlog_schemas::{Headers, Topic};
 
 const PRODUCERS: [usize; 3] = [1, 8, 64];
@@ -42,7 +43,10 @@ fn main() {
     let figures = match arguments.first().map(String::as_str) {
         Some("read") => read(&directory, option("--records", 1_000_000), bytes),
         Some("growth") => growth(&directory, option("--records", 1_000_000), bytes),
-        _ => append(&directory, option("--seconds", 3), option("--rounds", 3), bytes),
+        _ => {
+            let way = Way { partitions: option("--partitions", 4) as u32, has_threads: option("--threads", 0) == 1 };
+            append(&directory, option("--seconds", 3), option("--rounds", 3), bytes, way)
+        }
     };
     std::fs::remove_dir_all(&directory).expect("what was made can be removed");
     let figures: Vec<String> = figures.into_iter().map(|(name, value)| format!("\"{name}\": {value:.3}")).collect();
@@ -65,18 +69,29 @@ fn poison(data: &Path, records: u64) {
 
 type Figures = Vec<(String, f64)>;
 
-fn append(directory: &Path, seconds: u64, rounds: u64, bytes: usize) -> Figures {
+/// What is written to, and how its producers wait.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    partitions: u32,
+    /// A thread for each producer, instead of a task on one thread a processor.
+    has_threads: bool,
+}
+
+fn append(directory: &Path, seconds: u64, rounds: u64, bytes: usize, way: Way) -> Figures {
     println!(
-        "append of {bytes} bytes, acknowledged after fdatasync, closed loop, {rounds} rounds of {seconds} s, medians"
+        "append of {bytes} bytes, acknowledged after fdatasync, closed loop, {way:?}, {rounds} rounds of {seconds} s, medians"
     );
+    let layout = vec![TopicLayout { topic: Topic::Messages, partitions: way.partitions }];
+    let options = EmbeddedOptions { layout, ..EmbeddedOptions::default() };
     let mut plain = Vec::new();
     let mut logs: Vec<Vec<Run>> = PRODUCERS.iter().map(|_| Vec::new()).collect();
     for round in 0..rounds {
         plain.push(plain_file(&directory.join(format!("plain-{round}")), seconds, bytes));
         for (runs, producers) in logs.iter_mut().zip(PRODUCERS) {
             let path = directory.join(format!("log-{round}-{producers}"));
-            let log = Arc::new(EmbeddedLog::open(&path, EmbeddedOptions::default()).expect("the log opens"));
-            runs.push(closed_loop(&log, producers, seconds, bytes));
+            let log = Arc::new(EmbeddedLog::open(&path, options.clone()).expect("the log opens"));
+            let measure = if way.has_threads { closed_loop_of_threads } else { closed_loop };
+            runs.push(measure(&log, producers, seconds, bytes));
             drop(log);
             std::fs::remove_dir_all(path).expect("what was made can be removed");
         }
@@ -171,28 +186,47 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(threads).build().expect("a runtime starts")
 }
 
-/// Producers that each send their next record when the one before is acknowledged.
+/// Producers that each send their next record when the one before is acknowledged, as tasks.
 fn closed_loop(log: &Arc<EmbeddedLog>, producers: usize, seconds: u64, bytes: usize) -> Run {
     let runtime = runtime();
-    let body = bytes::Bytes::from(vec![7; bytes]);
-    let (started, commits) = (Instant::now(), log.commits());
-    let tasks: Vec<_> = (0..producers)
-        .map(|producer| {
-            let (log, body) = (log.clone(), body.clone());
-            runtime.spawn(async move {
-                let mut latencies = Vec::with_capacity(100_000);
-                while started.elapsed().as_secs() < seconds {
-                    let begun = Instant::now();
-                    let record = record(producer, latencies.len() as u64, &body);
-                    log.append(Batch { records: vec![record], progress: None }).await.expect("the log takes it");
-                    latencies.push(begun.elapsed().as_micros() as u32);
-                }
-                latencies
-            })
+    measured(log, seconds, |end| {
+        let spawn = |producer| runtime.spawn(produce(log.clone(), producer, end, bytes));
+        let tasks: Vec<_> = (0..producers).map(spawn).collect();
+        tasks.into_iter().flat_map(|task| runtime.block_on(task).expect("a producer ends")).collect()
+    })
+}
+
+/// The same, each in a thread of its own that waits.
+fn closed_loop_of_threads(log: &Arc<EmbeddedLog>, producers: usize, seconds: u64, bytes: usize) -> Run {
+    let runtime = runtime();
+    let runtime = &runtime;
+    measured(log, seconds, |end| {
+        std::thread::scope(|scope| {
+            let spawn = |producer| scope.spawn(move || runtime.block_on(produce(log.clone(), producer, end, bytes)));
+            let threads: Vec<_> = (0..producers).map(spawn).collect();
+            threads.into_iter().flat_map(|thread| thread.join().expect("a producer ends")).collect()
         })
-        .collect();
-    let latencies: Vec<u32> =
-        tasks.into_iter().flat_map(|task| runtime.block_on(task).expect("a producer ends")).collect();
+    })
+}
+
+/// One closed loop; answers what each append took, in microseconds.
+async fn produce(log: Arc<EmbeddedLog>, producer: usize, end: Instant, bytes: usize) -> Vec<u32> {
+    let body = bytes::Bytes::from(vec![7; bytes]);
+    let mut latencies = Vec::with_capacity(100_000);
+    let mut begun = Instant::now();
+    while begun < end {
+        let record = record(producer, latencies.len() as u64, &body);
+        log.append(Batch { records: vec![record], progress: None }).await.expect("the log takes it");
+        latencies.push(begun.elapsed().as_micros() as u32);
+        begun = Instant::now();
+    }
+    latencies
+}
+
+/// What producers reach that `run` starts and that end in time.
+fn measured(log: &EmbeddedLog, seconds: u64, run: impl FnOnce(Instant) -> Vec<u32>) -> Run {
+    let (started, commits) = (Instant::now(), log.commits());
+    let latencies = run(started + Duration::from_secs(seconds));
     let count = latencies.len() as f64;
     let run = Run::new(latencies, started.elapsed());
     Run { group: count / (log.commits() - commits).max(1) as f64, ..run }

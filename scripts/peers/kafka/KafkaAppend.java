@@ -1,4 +1,3 @@
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
@@ -18,7 +17,8 @@ import org.apache.kafka.common.serialization.StringSerializer;
 
 /**
  * Closed-loop producers against a Kafka broker, for scripts/bench-append.py: every record is acknowledged (acks=all) before
- * its producer sends the next. One line of JSON for each number of producers and each way to set Kafka up for them.
+ * its producer sends the next. One line of JSON for each number of producers, number of
+ * partitions and form.
  *
  * <p>Usage: java -cp 'libs/*' KafkaAppend.java BOOTSTRAP FLUSH_MESSAGES|default SECONDS BYTES COUNT...
  */
@@ -43,12 +43,11 @@ public class KafkaAppend {
         bench.createTopics(flushMessages.equals("default") ? Map.of() : Map.of("flush.messages", flushMessages));
         int[] counts = Arrays.stream(arguments).skip(4).mapToInt(Integer::parseInt).toArray();
         // Broker and client are compiled as they run: the first run counts for nothing.
-        bench.measure(64, 4, false);
+        bench.measure(64, 4, Form.TASKS);
         for (int count : counts) {
             for (int partitions : PARTITIONS) {
-                System.out.println(bench.measure(count, partitions, false));
-                if (count > 1) {
-                    System.out.println(bench.measure(count, partitions, true));
+                for (Form form : Form.values()) {
+                    System.out.println(bench.measure(count, partitions, form));
                 }
             }
         }
@@ -80,35 +79,43 @@ public class KafkaAppend {
         return client;
     }
 
-    String measure(int count, int partitions, boolean own) throws Exception {
-        List<KafkaProducer<String, byte[]>> clients = new ArrayList<>();
-        for (int index = 0; index < (own ? count : 1); index++) {
-            clients.add(connect(partitions));
-        }
+    String measure(int count, int partitions, Form form) throws Exception {
+        KafkaProducer<String, byte[]> client = connect(partitions);
         CountDownLatch running = new CountDownLatch(count);
         AtomicReference<Exception> failure = new AtomicReference<>();
         long started = System.nanoTime();
         long end = started + (long) (seconds * 1e9);
         List<Producer> producers = IntStream.range(0, count)
-                .mapToObj(index -> new Producer(
-                        clients.get(index % clients.size()), topic(partitions), index, end, running, failure))
+                .mapToObj(index -> new Producer(client, topic(partitions), index, end, running, failure))
                 .toList();
-        producers.forEach(Producer::sendNext);
+        if (form == Form.THREADS) {
+            producers.forEach(producer -> new Thread(producer::sendAll).start());
+        } else {
+            producers.forEach(Producer::sendNext);
+        }
         running.await();
         double took = (System.nanoTime() - started) / 1e9;
-        clients.forEach(KafkaProducer::close);
+        client.close();
         if (failure.get() != null) {
             throw failure.get();
         }
         int[] micros = producers.stream().flatMapToInt(Producer::latencies).sorted().toArray();
         return String.format(
                 Locale.ROOT,
-                "{\"producers\": %d, \"rate\": %.3f, \"p99\": %.3f, \"way\": \"%d partition%s, %s\"}",
+                "{\"producers\": %d, \"rate\": %.3f, \"p99\": %.3f, \"partitions\": %d, \"form\": \"%s\"}",
                 count, micros.length / took, micros[(int) (micros.length * 0.99)] / 1e3,
-                partitions, partitions == 1 ? "" : "s", own ? "a client each" : "one client");
+                partitions, form.name().toLowerCase(Locale.ROOT));
     }
 
-    /** One closed loop without a thread: from each acknowledgement to the next record, which is Kafka's fastest way. */
+    /** How producers wait for their acknowledgements. All share one client: with a client each, Kafka is far slower. */
+    enum Form {
+        /** Each goes on from the callback, in the client's one thread. */
+        TASKS,
+        /** Each waits in a thread of its own. */
+        THREADS
+    }
+
+    /** One closed loop. */
     class Producer implements Callback {
         final KafkaProducer<String, byte[]> client;
         final String topic;
@@ -130,9 +137,33 @@ public class KafkaAppend {
             this.failure = failure;
         }
 
+        /** In a thread of its own: waits for every acknowledgement. */
+        void sendAll() {
+            try {
+                for (begun = System.nanoTime(); begun < end; begun = System.nanoTime()) {
+                    client.send(next()).get();
+                    acknowledged();
+                }
+            } catch (Exception exception) {
+                failure.compareAndSet(null, exception);
+            }
+            running.countDown();
+        }
+
+        ProducerRecord<String, byte[]> next() {
+            return new ProducerRecord<>(topic, "key-" + number + "-" + acknowledged % 16, body);
+        }
+
+        void acknowledged() {
+            if (acknowledged == latencies.length) {
+                latencies = Arrays.copyOf(latencies, 2 * acknowledged);
+            }
+            latencies[acknowledged++] = (int) ((System.nanoTime() - begun) / 1_000);
+        }
+
         void sendNext() {
             begun = System.nanoTime();
-            client.send(new ProducerRecord<>(topic, "key-" + number + "-" + acknowledged % 16, body), this);
+            client.send(next(), this);
         }
 
         @Override
@@ -142,12 +173,8 @@ public class KafkaAppend {
                 running.countDown();
                 return;
             }
-            long now = System.nanoTime();
-            if (acknowledged == latencies.length) {
-                latencies = Arrays.copyOf(latencies, 2 * acknowledged);
-            }
-            latencies[acknowledged++] = (int) ((now - begun) / 1_000);
-            if (now < end) {
+            acknowledged();
+            if (System.nanoTime() < end) {
                 sendNext();
             } else {
                 running.countDown();
