@@ -30,8 +30,8 @@ SUBSCRIBERS = 10
 GAP = 0.02
 # A cycle in seconds: at first the import alone, then disturbed.
 ALONE, DISTURBED = 10, 50
-# After a change this many seconds count for neither.
-SETTLING = 1
+# After a change this many seconds count for neither: it is made within one, and subscribers and poison see it within another.
+SETTLING = 3
 # The goals: how much the disturbances may move the p99, and how much memory may be resident.
 MOST_P99 = 1.2
 MOST_MB = 2048

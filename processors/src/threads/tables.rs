@@ -39,7 +39,7 @@ const LISTED_AUTHORS: usize = 64;
 /// take about three times as much.
 const MOST_UNSEALED: u64 = 64 * 1024 * 1024;
 
-/// A batch waits no longer than this, so that a worker that is no more shows as an error and not as a view that stands still.
+/// A batch waits no longer than this: a database whose worker has failed says so only when it is written to.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// An open database with its keyspaces.
