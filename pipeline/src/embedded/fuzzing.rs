@@ -188,7 +188,8 @@ pub fn journal_group(bytes: &[u8]) {
     meant_so[4..8].copy_from_slice(&crc.to_le_bytes());
     let Some(group) = journal::decode_group(LOG, sequence, meant_so) else { return };
     let parts: Vec<_> = group.parts().collect();
-    let again = journal::encode_group(LOG, sequence, group.number, &parts, &group.progress);
+    let mut again = Vec::new();
+    journal::encode_group(LOG, sequence, group.number, &parts, &group.progress, &mut again);
     let again = journal::decode_group(LOG, sequence, again).expect("what was just written is a group");
     assert_eq!((again.number, &again.sections, &again.progress), (group.number, &group.sections, &group.progress));
     assert!(again.parts().eq(parts));

@@ -73,16 +73,18 @@ impl Group {
     }
 }
 
-/// Lays out a group. `parts` are the sections with their frames.
+/// Lays out a group in the place of what `bytes` holds. `parts` are the sections with their frames.
 pub(super) fn encode_group(
     log: Uuid,
     sequence: u64,
     number: u64,
     parts: &[(Section, &[u8])],
     progress: &BTreeMap<String, StoredProgress>,
-) -> Vec<u8> {
+    bytes: &mut Vec<u8>,
+) {
     let frames: usize = parts.iter().map(|(_, frames)| frames.len()).sum();
-    let mut bytes = Vec::with_capacity(GROUP_HEADER + parts.len() * SECTION + frames + 64);
+    bytes.clear();
+    bytes.reserve(GROUP_HEADER + parts.len() * SECTION + frames + 64);
     bytes.extend_from_slice(&GROUP_MAGIC);
     bytes.extend_from_slice(&[0; 4]);
     bytes.extend_from_slice(&sequence.to_le_bytes());
@@ -110,9 +112,8 @@ pub(super) fn encode_group(
     let body = (bytes.len() - GROUP_HEADER) as u32;
     bytes[24..28].copy_from_slice(&body.to_le_bytes());
     bytes[32..36].copy_from_slice(&progress_length.to_le_bytes());
-    let crc = group_crc(log, &bytes);
+    let crc = group_crc(log, bytes);
     bytes[4..8].copy_from_slice(&crc.to_le_bytes());
-    bytes
 }
 
 /// The length of the group whose header `bytes` begin with, if it can be one of this journal.
@@ -402,7 +403,9 @@ mod tests {
 
     fn encode((parts, progress): &Given) -> Vec<u8> {
         let parts: Vec<_> = parts.iter().map(|(section, frames)| (*section, frames.as_slice())).collect();
-        encode_group(LOG, 3, 12, &parts, progress)
+        let mut bytes = b"of the group before".to_vec();
+        encode_group(LOG, 3, 12, &parts, progress, &mut bytes);
+        bytes
     }
 
     proptest! {

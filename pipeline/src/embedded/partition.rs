@@ -1,10 +1,19 @@
-//! A partition: its segments in order, and the range of offsets that readers see.
+//! A partition: its segments in order, the tail that is not in them yet, and the range of offsets that readers see.
+//!
+//! ```text
+//!        segments                    tail
+//!   |  0 ..  99 | 100 .. 180 |  181 .. 200 |
+//!   ^start       (files)        (memory)   ^end
+//! ```
+//! The tail is the newest group: its records are durable in the journal, and readers see them while they are being copied to the
+//! last segment. If that fails they are read from memory until the log is opened again.
 //!
 //! Owns: which segment holds an offset, when a new one begins, and which are taken away by retention.
 //! Never: shows a record before the writer has published it.
 
 use std::{
     io,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{
         Arc, PoisonError, RwLock,
@@ -12,11 +21,13 @@ use std::{
     },
 };
 
-use meshlog_schemas::{Offset, Partition};
+use bytes::Bytes;
+use meshlog_schemas::{Offset, Partition, Position};
 use uuid::Uuid;
 
 use super::{
     disk::Disk,
+    frame,
     manifest::PartitionFiles,
     segment::{Mark, Segment},
 };
@@ -25,7 +36,7 @@ use crate::{
     record::{Bounds, ReadLimit, Record},
 };
 
-/// Records of one partition that wait to be written.
+/// Records of one partition on their way to its segment.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     pub(super) frames: Vec<u8>,
@@ -36,6 +47,21 @@ pub(super) struct Pending {
     pub(super) appended_at: i64,
 }
 
+impl Pending {
+    /// The offset behind the last.
+    pub(super) fn end(&self) -> Offset {
+        self.first + u64::from(self.records)
+    }
+
+    /// Holds none again, and keeps memory for the next, but no more than `most` bytes of it.
+    pub(super) fn clear(&mut self, most: usize) {
+        self.frames.clear();
+        self.frames.shrink_to(most);
+        self.marks.clear();
+        self.records = 0;
+    }
+}
+
 /// One partition's records on disk.
 pub(super) struct PartitionLog {
     pub(super) partition: Partition,
@@ -44,10 +70,19 @@ pub(super) struct PartitionLog {
     disk: Arc<dyn Disk>,
     segment_bytes: u64,
     segments: RwLock<Vec<Arc<Segment>>>,
+    /// Published, and not in the segments yet.
+    tail: RwLock<Option<Arc<Pending>>>,
     start: AtomicU64,
     end: AtomicU64,
     /// Whether a file came or went since the directory was synced.
     names_changed: AtomicBool,
+}
+
+/// Where a record stands.
+enum Place {
+    /// In a segment, which held everything before this offset when it was looked for.
+    Segment(Arc<Segment>, Offset),
+    Tail(Arc<Pending>),
 }
 
 /// The directory of a partition's files.
@@ -74,6 +109,7 @@ impl PartitionLog {
             disk: disk.clone(),
             segment_bytes,
             segments: RwLock::new(segments),
+            tail: RwLock::default(),
             start: AtomicU64::new(files.start),
             end: AtomicU64::new(files.end()),
             names_changed: AtomicBool::new(false),
@@ -94,9 +130,13 @@ impl PartitionLog {
         let mut next = from;
         let mut bytes = limit.bytes;
         while next < end && records.len() < limit.records && (bytes > 0 || records.is_empty()) {
-            let Some(segment) = self.segment_of(next) else { break };
+            let Some(place) = self.place_of(next) else { break };
             let before = records.len();
-            let read = segment.read(next, end, ReadLimit { records: limit.records, bytes }, &mut records);
+            let limit = ReadLimit { records: limit.records, bytes };
+            let read = match &place {
+                Place::Segment(segment, held) => segment.read(next, end.min(*held), limit, &mut records),
+                Place::Tail(tail) => self.read_tail(tail, next..end, limit, &mut records),
+            };
             if let Err(error) = read {
                 // What came before is intact: answer it now, and the error when the reader comes back.
                 if records.is_empty() {
@@ -110,17 +150,64 @@ impl PartitionLog {
                 Some(last) if last.position.offset + 1 > next => next = last.position.offset + 1,
                 _ => break,
             }
-            if next < segment.extent().end {
+            if matches!(place, Place::Segment(_, held) if next < held) {
                 break;
             }
         }
         Ok(records)
     }
 
-    fn segment_of(&self, offset: Offset) -> Option<Arc<Segment>> {
+    /// Where the record of an offset before the end stands.
+    fn place_of(&self, offset: Offset) -> Option<Place> {
+        let in_tail = || self.tail_with(offset).map(Place::Tail);
+        // Between the first look and the second it may have gone from the tail to the segment.
+        self.segment_of(offset).or_else(in_tail).or_else(|| self.segment_of(offset))
+    }
+
+    fn segment_of(&self, offset: Offset) -> Option<Place> {
         let segments = self.segments();
         let behind = segments.partition_point(|segment| segment.base <= offset);
-        behind.checked_sub(1).map(|index| segments[index].clone())
+        let segment = &segments[behind.checked_sub(1)?];
+        let held = segment.extent().end;
+        (offset < held).then(|| Place::Segment(segment.clone(), held))
+    }
+
+    fn tail_with(&self, offset: Offset) -> Option<Arc<Pending>> {
+        let tail = self.tail.read().unwrap_or_else(PoisonError::into_inner);
+        tail.as_ref().filter(|tail| (tail.first..tail.end()).contains(&offset)).cloned()
+    }
+
+    fn read_tail(
+        &self,
+        tail: &Pending,
+        wanted: Range<Offset>,
+        limit: ReadLimit,
+        records: &mut Vec<Record>,
+    ) -> Result<(), LogError> {
+        let tag = frame::tag(self.partition);
+        let (mut at, mut taken, before) = (0, 0, records.len());
+        while at < tail.frames.len()
+            && records.len() < limit.records
+            && (taken < limit.bytes || records.len() == before)
+        {
+            let rest = &tail.frames[at..];
+            let corrupt = |cause| LogError::Corrupt {
+                position: Position { partition: self.partition, offset: wanted.start },
+                cause: format!("byte {at} of the newest records, in memory: {cause}"),
+            };
+            let head = frame::read_head(rest, tag).map_err(corrupt)?;
+            if head.offset >= wanted.end {
+                break;
+            }
+            if head.offset >= wanted.start {
+                let record = head.record(self.partition, &Bytes::copy_from_slice(&rest[..head.length()]));
+                let record = record.map_err(corrupt)?;
+                taken += record.key.len() + record.body.len();
+                records.push(record);
+            }
+            at += head.length();
+        }
+        Ok(())
     }
 
     /// The segment that is written, if there is one yet.
@@ -153,16 +240,21 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Appends to the last segment, for which room was made. Readers see it once it is published.
-    pub(super) fn append(&self, pending: &Pending) -> io::Result<()> {
-        let active = self.active().ok_or_else(|| io::Error::other("no room was made"))?;
-        let end = pending.first + u64::from(pending.records);
-        active.append(&pending.frames, end, &pending.marks, pending.appended_at)
+    /// Shows readers records that are durable and follow the last. Room was made for them; they are copied by
+    /// [`PartitionLog::copy_tail`], before more are published.
+    pub(super) fn publish(&self, records: Arc<Pending>) {
+        let end = records.end();
+        *self.tail_mut() = Some(records);
+        self.end.store(end, Ordering::Release);
     }
 
-    /// Shows readers everything before `end`.
-    pub(super) fn publish(&self, end: Offset) {
-        self.end.store(end, Ordering::Release);
+    /// Copies what was published last to the last segment. After a failure it is read from memory.
+    pub(super) fn copy_tail(&self) -> io::Result<()> {
+        let Some(tail) = self.tail.read().unwrap_or_else(PoisonError::into_inner).clone() else { return Ok(()) };
+        let active = self.active().ok_or_else(|| io::Error::other("no room was made"))?;
+        active.append(&tail.frames, tail.end(), &tail.marks, tail.appended_at)?;
+        *self.tail_mut() = None;
+        Ok(())
     }
 
     /// Makes everything appended before the call durable, names too, and writes the indexes.
@@ -217,6 +309,10 @@ impl PartitionLog {
             }
         }
         Ok(())
+    }
+
+    fn tail_mut(&self) -> std::sync::RwLockWriteGuard<'_, Option<Arc<Pending>>> {
+        self.tail.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn segments(&self) -> std::sync::RwLockReadGuard<'_, Vec<Arc<Segment>>> {

@@ -422,9 +422,10 @@ fn bring_forward(
             for (section, frames) in group.parts() {
                 let partition = &partitions[section.slot as usize];
                 let (pending, known) = pending(partition.partition, section.first, frames)?;
-                let appended = partition.make_room(frames.len() as u64).and_then(|()| partition.append(&pending));
-                appended.map_err(|error| format!("{}: {error}", partition.partition))?;
-                partition.publish(section.first + u64::from(section.records));
+                let failed = |error: io::Error| format!("{}: {error}", partition.partition);
+                partition.make_room(frames.len() as u64).map_err(failed)?;
+                partition.publish(Arc::new(pending));
+                partition.copy_tail().map_err(failed)?;
                 identities.add(known);
             }
             progress.extend(group.progress);

@@ -1,7 +1,8 @@
 //! The writer: the one thread that gives offsets and commits.
 //!
 //! Owns: the next offset of every partition, and the journal. It takes all batches that wait, writes them to the journal as
-//! one group with one sync, copies their frames to the segments, and only then moves the ends and answers: group commit.
+//! one group with one sync, and only then moves the ends and answers: group commit. It copies the group to the segments
+//! while the producers that were answered make their next batches; so long readers see it in memory.
 //! While it waits for the disk the next group gathers, so groups grow with load; and producers that were answered together
 //! are given a moment to come back together (never longer than a part of a sync), so that two half groups do not
 //! take turns. A lone producer never waits for company.
@@ -52,6 +53,8 @@ pub(super) struct Writer {
     next: Vec<Offset>,
     since_mark: Vec<usize>,
     pending: Vec<Pending>,
+    /// The group as the journal takes it; kept for its memory.
+    bytes: Vec<u8>,
     last_appended_at: i64,
     company: Company,
 }
@@ -105,6 +108,7 @@ impl Writer {
             next: shared.partitions.iter().map(|partition| partition.bounds().end).collect(),
             since_mark: vec![segment::STRIDE; slots],
             pending: (0..slots).map(|_| Pending::default()).collect(),
+            bytes: Vec::new(),
             company: Company::new(),
             shared,
             keeper,
@@ -140,37 +144,18 @@ impl Writer {
             Some(reason) => Err(Refused::Stopped(reason)),
             None => self.commit(&requests),
         };
-        self.pending.iter_mut().for_each(|pending| {
-            pending.frames.clear();
-            pending.marks.clear();
-            pending.records = 0;
-        });
         match result {
-            Ok(receipts) => requests.into_iter().zip(receipts).for_each(|(request, receipts)| {
-                drop(request.permit);
-                // A producer that no longer listens has lost its receipts, not its records.
-                let _ = request.reply.send(Ok(receipts));
-            }),
-            Err(refused) => {
-                let error = match refused {
-                    Refused::Full(reason) => {
-                        self.shared.set_full(Some(&reason));
-                        AppendError::Full { reason }
-                    }
-                    Refused::Stopped(reason) => {
-                        self.shared.stop(&reason);
-                        self.shared.stopped_error()
-                    }
-                };
-                for request in requests {
-                    drop(request.permit);
-                    let _ = request.reply.send(Err(error.clone()));
-                }
-            }
+            Ok(group) => self.acknowledge(requests, group),
+            Err(refused) => self.refuse(requests, refused),
         }
+        for pending in &mut self.pending {
+            pending.clear(GROUP_BYTES);
+        }
+        self.bytes.shrink_to(GROUP_BYTES);
     }
 
-    fn commit(&mut self, requests: &[Request]) -> Result<Vec<Vec<Receipt>>, Refused> {
+    /// Makes a group durable.
+    fn commit(&mut self, requests: &[Request]) -> Result<Group, Refused> {
         self.turn()?;
         let mut group = Group::default();
         let shared = self.shared.clone();
@@ -184,10 +169,63 @@ impl Writer {
         }
         if !group.touched.is_empty() || !group.progress.is_empty() {
             self.write(&group)?;
-            self.publish(&mut group);
         }
         self.shared.set_full(None);
-        Ok(group.receipts)
+        Ok(group)
+    }
+
+    /// Shows a durable group to readers, answers its producers, and copies it to the segments.
+    fn acknowledge(&mut self, requests: Vec<Request>, group: Group) {
+        let shared = self.shared.clone();
+        let mut tails = Vec::with_capacity(group.touched.len());
+        for slot in group.touched {
+            let tail = Arc::new(std::mem::take(&mut self.pending[slot as usize]));
+            self.next[slot as usize] = tail.end();
+            shared.partitions[slot as usize].publish(tail.clone());
+            tails.push((slot, tail));
+        }
+        for (processor, kept) in group.progress {
+            shared.set_progress(processor, kept);
+        }
+        // First of all: each takes its time to wake up.
+        for (request, receipts) in requests.into_iter().zip(group.receipts) {
+            drop(request.permit);
+            // A producer that no longer listens has lost its receipts, not its records.
+            let _ = request.reply.send(Ok(receipts));
+        }
+        shared.identities.add(group.identities);
+        let mut topics = BTreeSet::new();
+        for (slot, tail) in tails {
+            let partition = &shared.partitions[slot as usize];
+            topics.insert(partition.partition.topic);
+            if let Err(error) = partition.copy_tail() {
+                // What was acknowledged is in the journal: the next start brings it to the segment.
+                shared.stop(&format!("it could not write {}: {error}", partition.partition));
+            }
+            if partition.active().is_some_and(|active| active.unsynced() >= SEGMENT_SYNC) {
+                self.keeper.sync_soon(slot);
+            }
+            // No reader has it any more, but for one who came in just this moment.
+            self.pending[slot as usize] = Arc::into_inner(tail).unwrap_or_default();
+        }
+        topics.iter().for_each(|topic| shared.appended[topic].ring());
+    }
+
+    fn refuse(&self, requests: Vec<Request>, refused: Refused) {
+        let error = match refused {
+            Refused::Full(reason) => {
+                self.shared.set_full(Some(&reason));
+                AppendError::Full { reason }
+            }
+            Refused::Stopped(reason) => {
+                self.shared.stop(&reason);
+                self.shared.stopped_error()
+            }
+        };
+        for request in requests {
+            drop(request.permit);
+            let _ = request.reply.send(Err(error.clone()));
+        }
     }
 
     /// Gives the records of a batch their positions, but for those whose identity is there already.
@@ -240,7 +278,7 @@ impl Writer {
         self.shared.identities.find(topic, id)
     }
 
-    /// Makes the group durable and copies it to the segments.
+    /// Writes the group to the journal and syncs it.
     fn write(&mut self, group: &Group) -> Result<(), Refused> {
         let pending = |slot: &u32| &self.pending[*slot as usize];
         let parts: Vec<(Section, &[u8])> = group
@@ -252,7 +290,8 @@ impl Writer {
                 (section, frames.as_slice())
             })
             .collect();
-        let bytes = journal::encode_group(self.shared.log, self.journal.sequence, self.number, &parts, &group.progress);
+        let Self { bytes, journal, .. } = self;
+        journal::encode_group(self.shared.log, journal.sequence, self.number, &parts, &group.progress, bytes);
         // Space first: once the journal holds the group, the segments must be able to take it.
         for slot in &group.touched {
             let partition = &self.shared.partitions[*slot as usize];
@@ -271,36 +310,9 @@ impl Writer {
             self.company.observe(group.receipts.len(), start.elapsed());
         }
         self.number += 1;
-        for slot in &group.touched {
-            let partition = &self.shared.partitions[*slot as usize];
-            // The group is durable, but cannot be read: the next start brings it to the segments.
-            let appended = partition.append(&self.pending[*slot as usize]);
-            appended.map_err(|error| stopped("write", &partition.partition.to_string(), &error))?;
-            if partition.active().is_some_and(|active| active.unsynced() >= SEGMENT_SYNC) {
-                self.keeper.sync_soon(*slot);
-            }
-        }
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
         self.shared.pressure.answered(group.receipts.len(), now_micros());
         Ok(())
-    }
-
-    /// Moves the ends and wakes the readers. Only after the commit.
-    fn publish(&mut self, group: &mut Group) {
-        let mut topics = BTreeSet::new();
-        self.shared.identities.add(group.identities.drain());
-        for (processor, kept) in std::mem::take(&mut group.progress) {
-            self.shared.set_progress(processor, kept);
-        }
-        for slot in &group.touched {
-            let pending = &self.pending[*slot as usize];
-            let end = pending.first + u64::from(pending.records);
-            self.next[*slot as usize] = end;
-            let partition = &self.shared.partitions[*slot as usize];
-            partition.publish(end);
-            topics.insert(partition.partition.topic);
-        }
-        topics.iter().for_each(|topic| self.shared.appended[topic].ring());
     }
 
     /// Goes on in the next journal if this one is full and the next is ready.
