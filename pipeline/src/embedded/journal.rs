@@ -183,8 +183,10 @@ pub(super) struct Journal {
     file: Arc<dyn File>,
     path: PathBuf,
     at: u64,
-    /// How many bytes of the file hold zeros or old groups.
+    /// How many bytes of the file held zeros or old groups when it was taken.
     prepared: u64,
+    /// How many bytes can be written without running out of space.
+    reserved: u64,
 }
 
 /// The path of a journal.
@@ -232,7 +234,7 @@ impl Journal {
         let path = path(root, sequence);
         disk.rename(&spare, &path)?;
         disk.sync_directory(&directory)?;
-        Ok(Self { sequence, file, path, at: FILE_HEADER, prepared })
+        Ok(Self { sequence, file, path, at: FILE_HEADER, prepared, reserved: prepared })
     }
 
     /// Goes on behind the groups of a journal that was read to `at`.
@@ -240,16 +242,16 @@ impl Journal {
         let path = path(root, sequence);
         let file = disk.open(&path)?;
         let prepared = file.length()?;
-        Ok(Self { sequence, file, path, at, prepared })
+        Ok(Self { sequence, file, path, at, prepared, reserved: prepared })
     }
 
     /// Makes sure that a group of this length can be written without running out of space.
     pub(super) fn reserve(&mut self, length: u64) -> io::Result<()> {
         let end = self.at + length;
-        if end > self.prepared {
+        if end > self.reserved {
             let to = end + CHUNK as u64;
-            self.file.reserve(self.prepared, to - self.prepared)?;
-            self.prepared = to;
+            self.file.reserve(self.reserved, to - self.reserved)?;
+            self.reserved = to;
         }
         Ok(())
     }
@@ -279,6 +281,11 @@ impl Journal {
     /// How many bytes are written.
     pub(super) fn bytes(&self) -> u64 {
         self.at
+    }
+
+    /// Whether groups go beyond what was prepared: then each sync writes metadata too, and takes twice as long.
+    pub(super) fn is_outgrown(&self) -> bool {
+        self.at > self.prepared
     }
 }
 

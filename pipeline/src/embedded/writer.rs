@@ -318,7 +318,7 @@ impl Writer {
     /// Goes on in the next journal if this one is full and the next is ready.
     fn turn(&mut self) -> Result<(), Refused> {
         let bytes = self.journal.bytes();
-        if bytes < self.shared.options.journal_bytes {
+        if bytes < self.shared.options.journal_bytes && !self.journal.is_outgrown() {
             return Ok(());
         }
         let must = bytes >= self.shared.options.journal_bytes * JOURNAL_STRETCH;
