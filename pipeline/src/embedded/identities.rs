@@ -122,11 +122,15 @@ impl Identities {
     /// it may be called again; the index is then opened again first.
     pub(super) fn flush(&self, journal: u64) -> io::Result<()> {
         let Some(index) = &self.index else { return Ok(()) };
-        let flushing = lock(&self.flushing).clone();
+        let written = lock(&self.flushing).clone();
         index.recover()?;
-        index.write(|index| index.write(&flushing, journal)).map_err(closed)??;
+        index.write(|index| index.write(&written, journal)).map_err(closed)??;
         self.flushed.store(journal, Ordering::Release);
-        *lock(&self.flushing) = Arc::default();
+        let mut flushing = lock(&self.flushing);
+        // If a flush was begun meanwhile, it holds more than was written.
+        if Arc::ptr_eq(&flushing, &written) {
+            *flushing = Arc::default();
+        }
         Ok(())
     }
 

@@ -25,6 +25,9 @@ pub(super) struct Keeper {
 #[derive(Default)]
 struct State {
     turn: Option<Turn>,
+    /// From the moment that the writer goes on in the next journal until what the last one held is durable elsewhere. So
+    /// long there is no further turn.
+    is_turning: bool,
     /// The journal to go on in.
     next: Option<Journal>,
     /// The number of the journal that is written, and its file.
@@ -75,11 +78,10 @@ impl Keeper {
     pub(super) fn next_journal(&self, must: bool) -> Result<Option<Journal>, String> {
         let mut state = self.state();
         loop {
-            if state.turn.is_none()
-                && let Some(next) = state.next.take()
-            {
+            if let Some(next) = state.next.take() {
                 // At once: otherwise the same journal would be prepared again below the writer.
                 state.current = Some((next.sequence, next.file().clone()));
+                state.is_turning = true;
                 return Ok(Some(next));
             }
             if !must {
@@ -184,7 +186,9 @@ impl Work {
             if let Some(turn) = state.turn.take() {
                 return Task::Turn(Box::new(turn));
             }
-            if let (None, Some((sequence, _))) = (&state.next, &state.current) {
+            if !state.is_turning
+                && let (None, Some((sequence, _))) = (&state.next, &state.current)
+            {
                 return Task::PrepareNext(sequence + 1);
             }
             if !state.slots.is_empty() {
@@ -213,6 +217,7 @@ impl Work {
         }
         self.manifest = manifest;
         self.old.push(turn.old.sequence);
+        self.keeper.state().is_turning = false;
         Ok(())
     }
 

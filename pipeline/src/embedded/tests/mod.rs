@@ -110,3 +110,36 @@ fn what_was_sequenced_before_closing_is_acknowledged() {
     let stored = log.bounds(Partition { topic: Topic::Messages, id: 0 }).unwrap().end;
     assert!(stored >= acknowledged as u64, "{acknowledged} were acknowledged, {stored} are stored");
 }
+
+/// Journals so small that one is full before what the last held is settled.
+#[test]
+fn identities_are_known_while_journals_turn_as_fast_as_they_can() {
+    let directory = tempdir().unwrap();
+    let layout = vec![TopicLayout { topic: Topic::Messages, partitions: 1 }];
+    let options = EmbeddedOptions { layout, journal_bytes: 4 * 1024, ..EmbeddedOptions::default() };
+    let log = EmbeddedLog::open(directory.path(), options).unwrap();
+    let append = |number: u128| {
+        let identity = Some(meshlog_schemas::EventId(Uuid::from_u128(number)));
+        let record = NewRecord { identity, ..message(&[7; 500]) };
+        block_on(log.append(Batch { records: vec![record], progress: None })).unwrap()[0]
+    };
+    let append = &append;
+    std::thread::scope(|scope| {
+        for producer in 0..4_u128 {
+            scope.spawn(move || {
+                let mut positions = Vec::new();
+                for count in 0..1_500 {
+                    let receipt = append(producer << 64 | count);
+                    assert!(!receipt.duplicate);
+                    positions.push(receipt.position);
+                    // Some of now, and some of long ago.
+                    for back in [0, 3, 7, 20, 60] {
+                        let Some(before) = positions.len().checked_sub(back + 1) else { continue };
+                        let again = append(producer << 64 | before as u128);
+                        assert_eq!((again.position, again.duplicate), (positions[before], true), "{count}, {back} back");
+                    }
+                }
+            });
+        }
+    });
+}
