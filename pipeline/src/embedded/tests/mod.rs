@@ -136,7 +136,11 @@ fn identities_are_known_while_journals_turn_as_fast_as_they_can() {
                     for back in [0, 3, 7, 20, 60] {
                         let Some(before) = positions.len().checked_sub(back + 1) else { continue };
                         let again = append(producer << 64 | before as u128);
-                        assert_eq!((again.position, again.duplicate), (positions[before], true), "{count}, {back} back");
+                        assert_eq!(
+                            (again.position, again.duplicate),
+                            (positions[before], true),
+                            "{count}, {back} back"
+                        );
                     }
                 }
             });
