@@ -30,6 +30,7 @@ mod signal;
 #[cfg(test)]
 #[path = "../../testing/small_disk.rs"]
 mod small_disk;
+mod unsealed;
 
 pub use background::{start_in_background, work_in_background};
 pub use clock::now_micros;
@@ -56,3 +57,4 @@ pub use reopen::{Closed, Reopenable, fjall_io_error};
 pub use room::{Capacity, Permit, Room};
 pub use seal::{ClearSealer, Opened, SEAL_HEADER, SealError, Sealed, Sealer};
 pub use signal::Signal;
+pub use unsealed::wait_for_sealing;

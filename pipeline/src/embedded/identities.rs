@@ -20,7 +20,10 @@ use meshlog_schemas::{EventId, Partition, Position, Topic};
 use uuid::Uuid;
 
 use super::disk::is_full;
-use crate::reopen::{Closed, Reopenable, fjall_io_error};
+use crate::{
+    reopen::{Closed, Reopenable, fjall_io_error},
+    unsealed::wait_for_sealing,
+};
 
 /// Identities and the positions of their records.
 pub(super) type Known = HashMap<(Topic, EventId), Position>;
@@ -198,6 +201,7 @@ impl Index {
         let failed = |error| named("writing identities failed", fjall_io_error(error));
         let entries: Vec<_> = known.iter().collect();
         for chunk in entries.chunks(CHUNK) {
+            wait_for_sealing([&self.entries]);
             let mut batch = self.database.batch();
             for ((topic, id), position) in chunk {
                 let value = [&position.partition.id.to_le_bytes()[..], &position.offset.to_le_bytes()].concat();

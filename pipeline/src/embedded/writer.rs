@@ -299,7 +299,7 @@ impl Writer {
             room.map_err(|error| refused("make room in", &partition.partition.to_string(), &error))?;
         }
         let journal = self.journal.path().display().to_string();
-        let begun = self.journal.reserve(bytes.len() as u64).and_then(|()| self.journal.write(&bytes));
+        let begun = self.journal.reserve(bytes.len() as u64).and_then(|()| self.journal.write(bytes));
         begun.map_err(|error| refused("write", &journal, &error))?;
         let stopped = |action: &str, file: &str, error: &io::Error| {
             Refused::Stopped(format!("it could not {action} {file}: {error}"))

@@ -16,12 +16,10 @@ use std::{
     collections::{BTreeSet, HashMap},
     io,
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
 };
 
-use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
-use meshlog_pipeline::{fjall_io_error, start_in_background};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use meshlog_pipeline::{fjall_io_error, start_in_background, wait_for_sealing};
 use meshlog_schemas::{Checkpoints, Digest};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -34,13 +32,6 @@ use crate::StoreError;
 
 /// The most authors that a thread row lists.
 const LISTED_AUTHORS: usize = 64;
-
-/// While the tables hold this many bytes in memory that are not on their way to the disk, the next batch waits. In memory they
-/// take about three times as much.
-const MOST_UNSEALED: u64 = 64 * 1024 * 1024;
-
-/// A batch waits no longer than this: a database whose worker has failed says so only when it is written to.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// An open database with its keyspaces.
 pub(super) struct Tables {
@@ -101,7 +92,8 @@ impl Tables {
     /// Takes in messages with their texts and moves the checkpoints, atomically. A message that is there already is
     /// left as it is.
     pub(super) fn apply(&self, messages: &[(MessageRow, &str)], checkpoints: &Checkpoints) -> Result<(), StoreError> {
-        self.wait_for_the_worker();
+        let Self { messages: rows, texts, turns, threads, recent, meta, .. } = self;
+        wait_for_sealing([rows, texts, turns, threads, recent, meta]);
         let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
         let mut pending = Pending::default();
         for (row, text) in messages {
@@ -127,18 +119,6 @@ impl Tables {
         }
         batch.insert(&self.meta, "checkpoints", checkpoints.to_text());
         batch.commit().map_err(|cause| self.error("commit", cause))
-    }
-
-    /// Waits while too much is unsealed. It is fjall's one worker that seals a full table, and while it is at a long compaction
-    /// the tables grow without bound: to 850 MB in five minutes of import. (A second worker would only seal and flush, but would
-    /// also turn in circles as long as there is something to compact.)
-    fn wait_for_the_worker(&self) {
-        let tables = [&self.messages, &self.texts, &self.turns, &self.threads, &self.recent, &self.meta];
-        let unsealed = || tables.iter().map(|table| table.tree.active_memtable().size()).sum::<u64>();
-        let begun = Instant::now();
-        while unsealed() > MOST_UNSEALED && begun.elapsed() < LONGEST_WAIT {
-            thread::sleep(Duration::from_millis(5));
-        }
     }
 
     /// Folds a message into its thread's row.
