@@ -6,7 +6,7 @@
 //! to compact. So there is one, and who writes waits for it here.
 //!
 //! Owns: when a batch waits, and how long.
-//! Never: waits for a worker that is no more: the write says that.
+//! Never: refuses a batch. One that has waited long enough is written: if the worker is no more, the write says so.
 
 use std::{
     thread,
@@ -19,7 +19,7 @@ use fjall::{AbstractTree, Keyspace};
 /// times as much.
 const MOST: u64 = 64 * 1024 * 1024;
 
-/// A batch waits no longer than this: a database whose worker has failed says so only when it is written to.
+/// A batch waits no longer than this.
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// To be called before each batch that is written to `tables` of one database: waits while too much of them is unsealed.
