@@ -4,7 +4,9 @@
 //! on a busy machine about a tenth of the processor time of any other thread, on an idle one all that it wants. While many
 //! producers wait on the log at once, that is still too much: a core on which background work runs looks taken, and
 //! requests queue on the others. Then the work goes to threads whose core counts as idle, and that run on what is left over.
-//! Not always: where other programs have the machine, what is left over may be nothing.
+//! Not always: where other programs have the machine, what is left over may be nothing. And of few threads, because what is
+//! left over is not quite nothing: each thread that is ready now and then has a core for a tick of the kernel, a few
+//! milliseconds, while a request waits; a dozen of them doubled the slowest hundredth of the requests.
 //!
 //! Never: raises a priority, which would need a right that the process need not have.
 
@@ -38,7 +40,8 @@ pub fn start_in_background<T: Send>(work: impl FnOnce() -> T + Send) -> io::Resu
 }
 
 /// Does a piece of work, on what is left over if the log `is_pressed`. It should be short: a piece that was begun on what is
-/// left over is ended there. Work that is parallel by rayon is so in either place.
+/// left over is ended there, and others wait for their turn meanwhile. So it must not wait for anything but the machine's own
+/// disks: neither for another piece of work, nor for a network. Work that is parallel by rayon is so in either place.
 pub(crate) fn step_back<T: Send>(is_pressed: bool, work: impl FnOnce() -> T + Send) -> T {
     match leftovers().filter(|_| is_pressed) {
         Some(pool) => pool.install(work),
@@ -51,16 +54,13 @@ pub(crate) fn step_back<T: Send>(is_pressed: bool, work: impl FnOnce() -> T + Se
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
-/// Stages and views that work at the same time, beside one thread for each core that one of them may use by itself.
-const WORKERS: usize = 10;
-
 /// The threads that run on what is left over; `None` where there is no such thing.
 fn leftovers() -> Option<&'static ThreadPool> {
     static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
     let start = || {
-        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get()) + WORKERS;
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let pool = ThreadPoolBuilder::new()
-            .num_threads(threads)
+            .num_threads((cores / 2).max(1))
             .thread_name(|index| format!("leftover-{index}"))
             .start_handler(|_| take_leftovers());
         pool.build().inspect_err(|error| tracing::debug!(%error, "nothing steps back under pressure")).ok()

@@ -87,8 +87,8 @@ impl<'a> Coordinator<'a> {
     pub(super) fn run(mut self, mut on_commit: impl FnMut()) -> Result<(), Interruption> {
         self.follow_letters()?;
         while !self.around.stop.is_asked() {
-            let is_pressed = self.around.events.log().is_pressed();
-            let Step { has_moved, has_committed, unread } = step_back(is_pressed, || self.step())?;
+            let steps_back = self.around.stage.steps_back() && self.around.events.log().is_pressed();
+            let Step { has_moved, has_committed, unread } = step_back(steps_back, || self.step())?;
             if has_committed {
                 on_commit();
             }

@@ -81,7 +81,7 @@ impl Desk {
     /// Works until the desk is closed.
     pub(super) fn run(&self, stage: &dyn Stage, log: &dyn Log) {
         while let Some(job) = self.take() {
-            let result = step_back(log.is_pressed(), || process(stage, &job.events));
+            let result = step_back(stage.steps_back() && log.is_pressed(), || process(stage, &job.events));
             self.answers.lock().unwrap_or_else(PoisonError::into_inner).push(Answer { job, result });
             self.answered.ring();
         }

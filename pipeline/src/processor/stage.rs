@@ -34,6 +34,13 @@ pub trait Stage: Send + Sync + 'static {
         1
     }
 
+    /// Whether its results may come later while many producers wait on the log: then it works on what requests leave over of
+    /// the processors, on threads that it shares with the views. Not for a stage for whose results somebody waits, nor for
+    /// one that itself waits for somebody, such as a provider: it would keep those threads from all others.
+    fn steps_back(&self) -> bool {
+        false
+    }
+
     /// How urgent an event is among those that wait.
     fn priority(&self, _event: &StoredEvent) -> Priority {
         Priority::Normal

@@ -87,6 +87,7 @@ type Handler = Box<dyn Fn(&[StoredEvent]) -> Result<(), StageError> + Send + Syn
 /// Routes every message, named by its text; what else happens is up to the test.
 struct Scripted {
     lanes: usize,
+    steps_back: bool,
     handler: Handler,
 }
 
@@ -96,7 +97,7 @@ impl Scripted {
     }
 
     fn start_with(events: &EventLog, settings: Settings, handler: Handler) -> StageRunner {
-        let stage = Box::new(Scripted { lanes: settings.lanes, handler });
+        let stage = Box::new(Scripted { lanes: settings.lanes, steps_back: false, handler });
         StageRunner::start_with(events.clone(), stage, settings).unwrap()
     }
 }
@@ -116,6 +117,10 @@ impl Stage for Scripted {
 
     fn lanes(&self) -> usize {
         self.lanes
+    }
+
+    fn steps_back(&self) -> bool {
+        self.steps_back
     }
 
     fn process(&self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {
@@ -373,8 +378,33 @@ impl Log for Flaky {
         None
     }
 
+    fn is_pressed(&self) -> bool {
+        true
+    }
+
     fn close(&self) {
         self.inner.close();
+    }
+}
+
+#[test]
+fn only_a_stage_that_steps_back_waits_for_what_a_pressed_log_leaves_over() {
+    for steps_back in [false, true] {
+        let (inner, appends) = (MemoryLog::new(default_layout()), AtomicUsize::new(0));
+        let log = Arc::new(Flaky { inner, appends, is_rough: AtomicBool::new(false) });
+        let events = EventLog::new(log, Arc::new(ClearSealer));
+        say(&events, "a", "first");
+        let worked_on = Arc::new(Mutex::new(String::new()));
+        let thread = worked_on.clone();
+        let handler: Handler = Box::new(move |_| {
+            *thread.lock().unwrap() = std::thread::current().name().unwrap_or_default().to_owned();
+            Ok(())
+        });
+        let stage = Box::new(Scripted { lanes: 1, steps_back, handler });
+        let runner = StageRunner::start_with(events.clone(), stage, Settings::default()).unwrap();
+        wait(runner.progress(), &ends(&events, Topic::Messages));
+        let name = worked_on.lock().unwrap().clone();
+        assert_eq!(name.starts_with("leftover"), steps_back && cfg!(target_os = "linux"), "on {name}");
     }
 }
 

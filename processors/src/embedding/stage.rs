@@ -39,6 +39,10 @@ impl Stage for Embedder {
         Topic::Messages
     }
 
+    fn steps_back(&self) -> bool {
+        true
+    }
+
     fn process(&self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {
         let messages: Vec<_> =
             events.iter().enumerate().filter_map(|(cause, event)| Some((cause, event, message(event)?))).collect();
