@@ -7,7 +7,7 @@ export MESHLOG_DATA
 CARGO_DENY := .cache/tools/bin/cargo-deny
 
 .PHONY: up build model test format lint docs deny unit fuzz bench bench-append bench-codec bench-http \
-	bench-log bench-rebuild bench-recall bench-text soak check-tools
+	bench-kafka bench-log bench-rebuild bench-recall bench-text soak check-tools
 
 ## Build, fetch the model, and run every role on http://127.0.0.1:7700 in the foreground.
 up: build model
@@ -45,13 +45,15 @@ $(CARGO_DENY):
 		--root .cache/tools --target-dir .cache/tools-target cargo-deny
 	rm -rf .cache/tools-target
 
-# Tests that fill a disk need one of their own, which not every system lets its users mount.
+# Tests that fill a disk need one of their own, which not every system lets its users mount; those of the Kafka engine need a
+# broker.
 unit:
+	@./scripts/check-tools.sh test
 	@if unshare --user --map-root-user --mount mount -t tmpfs tmpfs /tmp 2>/dev/null; then \
-		cargo test --workspace --locked --no-fail-fast; \
+		./scripts/with-kafka.sh cargo test --workspace --locked --no-fail-fast; \
 	else \
 		echo "NOTE: no tmpfs can be mounted in a namespace here: the tests that fill a disk are left out"; \
-		MESHLOG_NO_SMALL_DISK=1 cargo test --workspace --locked --no-fail-fast; \
+		MESHLOG_NO_SMALL_DISK=1 ./scripts/with-kafka.sh cargo test --workspace --locked --no-fail-fast; \
 	fi
 
 ## Every fuzz target for MINUTES each; `make unit` only replays what is kept in fuzz/corpus.
@@ -60,7 +62,7 @@ fuzz: check-tools
 	./scripts/fuzz.sh "$(MINUTES)"
 
 ## All benchmarks, each with the peer it is measured against.
-bench: bench-append bench-codec bench-http bench-log bench-rebuild bench-recall bench-text
+bench: bench-append bench-codec bench-http bench-kafka bench-log bench-rebuild bench-recall bench-text
 
 ## PEERS is kafka,nats (fetched on first use), one of them, or none; ROUNDS with SECONDS a figure.
 PEERS ?= kafka,nats
@@ -80,6 +82,10 @@ bench-log: check-tools
 	cargo bench --locked -p meshlog-pipeline --bench log -- read --directory "$(CURDIR)/.cache" --bytes 200
 	cargo bench --locked -p meshlog-pipeline --bench log -- read --directory "$(CURDIR)/.cache" --bytes 1024
 	cargo bench --locked -p meshlog-pipeline --bench log -- growth --directory "$(CURDIR)/.cache" --records "$(RECORDS)"
+
+## The Kafka engine against a plain librdkafka client, on a broker of their own.
+bench-kafka: check-tools
+	./scripts/with-kafka.sh cargo bench --locked -p meshlog-pipeline --bench kafka
 
 ## MINUTES of an import at full speed with slow subscribers and events that cannot be processed.
 soak: build model

@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-CACHE = ROOT / ".cache/append"
+CACHE = ROOT / ".cache/peers"
 PRODUCERS = (1, 8, 64)
 # The log's rate over a competitor's, at so many producers.
 GOALS = {("fdatasync", 1): 0.6, ("kafka_fsync", 64): 4, ("kafka", 64): 0.9, ("nats_always", 64): 10}

@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
-# Names what a machine lacks to build Meshlog, with the command that installs it on Debian and Ubuntu.
+# Names what a machine lacks to build Meshlog, with the command that installs it on Debian and Ubuntu; with the argument
+# "test" also what its tests need (Java and Maven, for Apache Kafka).
 set -euo pipefail
 
 missing=()
 command -v cc >/dev/null || missing+=(build-essential)
 command -v python3 >/dev/null || missing+=(python3)
 python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
+if [ "${1:-}" = test ]; then
+    command -v java >/dev/null || missing+=(default-jre-headless)
+    command -v mvn >/dev/null || missing+=(maven)
+fi
 
 if ! command -v cargo >/dev/null; then
     echo "check-tools: Rust is missing; install it with rustup (https://rustup.rs), then run make again" >&2

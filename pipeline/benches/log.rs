@@ -26,6 +26,11 @@ use meshlog_schemas::{Headers, Topic};
 
 const PRODUCERS: [usize; 3] = [1, 8, 64];
 
+#[path = "closed_loop.rs"]
+mod closed_loop;
+
+use closed_loop::{Run, median, produce, record, runtime};
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let option = |name: &str, default: u64| -> u64 {
@@ -125,39 +130,6 @@ fn append(directory: &Path, seconds: u64, rounds: u64, bytes: usize, way: Way) -
     figures
 }
 
-/// Latencies in milliseconds, and records a second.
-#[derive(Debug, Clone, Copy, Default)]
-struct Run {
-    rate: f64,
-    p50: f64,
-    p99: f64,
-    max: f64,
-    /// Records per commit.
-    group: f64,
-}
-
-impl Run {
-    fn new(mut latencies: Vec<u32>, took: Duration) -> Self {
-        latencies.sort_unstable();
-        let at = |share: f64| {
-            let index = ((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1));
-            latencies.get(index).map_or(0.0, |micros| f64::from(*micros) / 1e3)
-        };
-        Self {
-            rate: latencies.len() as f64 / took.as_secs_f64(),
-            p50: at(0.5),
-            p99: at(0.99),
-            max: at(1.0),
-            group: 1.0,
-        }
-    }
-}
-
-fn median(mut runs: Vec<Run>) -> Run {
-    runs.sort_by(|a, b| a.rate.total_cmp(&b.rate));
-    runs[runs.len() / 2]
-}
-
 fn plain_file(path: &Path, seconds: u64, bytes: usize) -> Run {
     let mut file = File::create(path).expect("the file can be made");
     let record = vec![7; bytes];
@@ -169,21 +141,6 @@ fn plain_file(path: &Path, seconds: u64, bytes: usize) -> Run {
         latencies.push(begun.elapsed().as_micros() as u32);
     }
     Run::new(latencies, started.elapsed())
-}
-
-fn record(producer: usize, count: u64, body: &bytes::Bytes) -> NewRecord {
-    NewRecord {
-        topic: Topic::Messages,
-        key: format!("key-{producer}-{}", count % 16).into(),
-        headers: Headers::default(),
-        body: body.clone(),
-        identity: None,
-    }
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    let threads = std::thread::available_parallelism().map_or(2, |count| count.get());
-    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).build().expect("a runtime starts")
 }
 
 /// Producers that each send their next record when the one before is acknowledged, as tasks.
@@ -207,20 +164,6 @@ fn closed_loop_of_threads(log: &Arc<EmbeddedLog>, producers: usize, seconds: u64
             threads.into_iter().flat_map(|thread| thread.join().expect("a producer ends")).collect()
         })
     })
-}
-
-/// One closed loop; answers what each append took, in microseconds.
-async fn produce(log: Arc<EmbeddedLog>, producer: usize, end: Instant, bytes: usize) -> Vec<u32> {
-    let body = bytes::Bytes::from(vec![7; bytes]);
-    let mut latencies = Vec::with_capacity(100_000);
-    let mut begun = Instant::now();
-    while begun < end {
-        let record = record(producer, latencies.len() as u64, &body);
-        log.append(Batch { records: vec![record], progress: None }).await.expect("the log takes it");
-        latencies.push(begun.elapsed().as_micros() as u32);
-        begun = Instant::now();
-    }
-    latencies
 }
 
 /// What producers reach that `run` starts and that end in time.

@@ -1,6 +1,6 @@
 //! The log and the processor runtime.
 //!
-//! From below: `log` is the contract that the engines (`embedded`, `memory`) keep; `events` puts typed events on it,
+//! From below: `log` is the contract that the engines (`embedded`, `kafka`, `memory`) keep; `events` puts typed events on it,
 //! through `seal`; `feed` reads them in batches, `read_ahead` in a thread of its own; `processor` runs stages and
 //! projections.
 //! Never here: what a particular stage or store does (that is processors), or HTTP (that is connectors).
@@ -15,6 +15,7 @@ mod feed;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod kafka;
 mod log;
 mod memory;
 mod processor;
@@ -40,6 +41,7 @@ pub use embedded::{
 };
 pub use events::{Entry, EventLog, NewEvent, PublishError, StoredEvent, Unreadable, UnreadableCause};
 pub use feed::{BATCH_LIMIT, Feed, FeedBatch, Gap};
+pub use kafka::{KafkaLog, KafkaOptions, MAX_RECORD_BYTES};
 pub use log::{AppendError, Appending, Log, LogError};
 pub use memory::MemoryLog;
 pub use processor::{

@@ -27,7 +27,7 @@ use crate::{
 /// - **Acknowledged means durable.** The future of [`Log::append`] resolves once the batch would survive the crash
 ///   that the engine is made for: for the embedded log the loss of power (it is fsynced), for Kafka that of a broker
 ///   (acks=all), for the in-memory log none. A batch that was not acknowledged may be there or not after a crash, but
-///   always whole.
+///   always whole; on Kafka, whose transactions are not used, also a part of it in order.
 /// - **Read your append.** After acknowledgement every read sees the records. No read sees a record before it is
 ///   durable, and the end never goes back.
 /// - **Order.** Records of one batch that go to one partition stand in the batch's order. A batch whose append was
@@ -35,7 +35,8 @@ use crate::{
 /// - **Identity.** Of records with an equal `identity` on one topic the first is stored; later ones are answered with
 ///   its position and `duplicate`, and change nothing. This holds across restarts.
 /// - **Progress is atomic with records.** `Batch::progress` is visible after a crash exactly if the batch's records
-///   are. Checkpoints never move back; the last note stands.
+///   are; on Kafka only if they are: what is done again then derives events with the same ids. Checkpoints never move
+///   back; the last note stands.
 /// - **Bounded.** What waits to be written is bounded by count and bytes; an append beyond the bound waits for room
 ///   before it is sequenced.
 /// - **Nothing is dropped in silence.** A record that cannot be read intact is [`LogError::Corrupt`] with its position.
@@ -167,6 +168,17 @@ pub enum LogError {
         path: std::path::PathBuf,
         /// What is wrong and what to do.
         cause: String,
+    },
+    /// A Kafka topic is there, and is not what this log needs.
+    #[error(
+        "the Kafka topic {topic} is not as configured: {difference}; it was left as it is: alter it, configure meshlog \
+             as it is, or choose another prefix"
+    )]
+    UnfitTopic {
+        /// Its name on Kafka.
+        topic: String,
+        /// What it is, and what it should be.
+        difference: String,
     },
     /// The storage below failed.
     #[error("the log's storage failed to {action}: {cause}")]

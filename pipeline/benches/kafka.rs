@@ -1,0 +1,229 @@
+//! What does the Kafka engine cost over a plain librdkafka client?
+//!
+//! ```text
+//! scripts/with-kafka.sh cargo bench -p meshlog-pipeline --bench kafka -- [--seconds S] [--bytes N] [--rounds R] [--records N]
+//! ```
+//! Both sides use the same client library with the same settings against the same broker, in turn: closed-loop producers (tasks
+//! on one thread a processor, each waits for its acknowledgement), then many records at once, then one thread that reads
+//! them all. The last line is one JSON object with every figure.
+
+#[path = "closed_loop.rs"]
+mod closed_loop;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use closed_loop::{Run, median, produce, record, runtime};
+use meshlog_pipeline::{Batch, KafkaLog, KafkaOptions, Log, ReadLimit, TopicLayout};
+use meshlog_schemas::{Partition, Topic};
+use rdkafka::{
+    ClientConfig, ClientContext, Message as _, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    message::DeliveryResult,
+    producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer},
+};
+use tokio::sync::oneshot;
+
+const PRODUCERS: [usize; 3] = [1, 8, 64];
+const PARTITIONS: u32 = 4;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let option = |name: &str, default: u64| -> u64 {
+        let at = arguments.iter().position(|argument| argument == name);
+        at.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(default)
+    };
+    let (seconds, bytes, rounds) = (option("--seconds", 3), option("--bytes", 1024) as usize, option("--rounds", 3));
+    let Ok(brokers) = std::env::var("MESHLOG_TEST_KAFKA") else {
+        eprintln!("MESHLOG_TEST_KAFKA names no broker; run scripts/with-kafka.sh cargo bench ...");
+        std::process::exit(1);
+    };
+    println!(
+        "{bytes} bytes, {PARTITIONS} partitions, idempotent, acks=all, linger.ms=0, lz4; {rounds} rounds of {seconds} s, medians"
+    );
+    println!("{:<28} {:>14} {:>14} {:>7} {:>9} {:>9}", "", "meshlog/s", "librdkafka/s", "ratio", "p99 ms", "p99 ms");
+    let mut figures = Vec::new();
+    let mut tell = |name: &str, ours: Vec<Run>, plain: Vec<Run>| {
+        let (ours, plain) = (median(ours), median(plain));
+        let ratio = ours.rate / plain.rate;
+        println!(
+            "{name:<28} {:>14.0} {:>14.0} {ratio:>7.2} {:>9.2} {:>9.2}",
+            ours.rate, plain.rate, ours.p99, plain.p99
+        );
+        let name = name.replace(' ', "_");
+        figures.push(format!("\"{name}_per_s\": {:.0}, \"{name}_over_librdkafka\": {ratio:.3}", ours.rate));
+    };
+    // The broker is compiled as it runs.
+    for _ in 0..3 {
+        let (client, topic) = (Arc::new(client(&brokers)), open(&brokers).1);
+        closed_loop(64, 5, move |producer, end| send(client.clone(), topic.clone(), producer, end, bytes));
+    }
+    for producers in PRODUCERS {
+        let (mut ours, mut plain) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            ours.push(closed_loop(producers, seconds, {
+                let log = Arc::new(open(&brokers).0);
+                move |producer, end| produce(log.clone(), producer, end, bytes)
+            }));
+            plain.push(closed_loop(producers, seconds, {
+                let (client, topic) = (Arc::new(client(&brokers)), open(&brokers).1);
+                move |producer, end| send(client.clone(), topic.clone(), producer, end, bytes)
+            }));
+        }
+        tell(&format!("append {producers}"), ours, plain);
+    }
+    let records = option("--records", 300_000);
+    let (mut writes, mut plain_writes, mut reads, mut plain_reads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let (log, topic) = open(&brokers);
+        writes.push(timed(records, || append_all(&log, records, bytes)));
+        reads.push(timed(records, || read_all(&log, records)));
+        plain_reads.push(timed(records, || poll_all(&brokers, &topic, records)));
+        drop(log);
+        let topic = open(&brokers).1;
+        plain_writes.push(timed(records, || send_all(&client(&brokers), &topic, records, bytes)));
+    }
+    tell("append in batches of 500", writes, plain_writes);
+    tell("read from the start", reads, plain_reads);
+    println!("{{\"figures\": {{{}}}}}", figures.join(", "));
+}
+
+/// A new log, and the Kafka topic of its messages.
+fn open(brokers: &str) -> (KafkaLog, String) {
+    let prefix = format!("bench.{}.", uuid::Uuid::now_v7().simple());
+    let options = KafkaOptions { brokers: brokers.to_owned(), prefix, ..KafkaOptions::default() };
+    let layout = vec![TopicLayout { topic: Topic::Messages, partitions: PARTITIONS }];
+    (KafkaLog::open(layout, &options).expect("the log opens"), options.topic_name(Topic::Messages))
+}
+
+fn timed(records: u64, work: impl FnOnce()) -> Run {
+    let started = Instant::now();
+    work();
+    Run { rate: records as f64 / started.elapsed().as_secs_f64(), ..Run::default() }
+}
+
+fn closed_loop<F>(producers: usize, seconds: u64, produce: impl Fn(usize, Instant) -> F) -> Run
+where
+    F: Future<Output = Vec<u32>> + Send + 'static,
+{
+    let runtime = runtime();
+    let started = Instant::now();
+    let end = started + Duration::from_secs(seconds);
+    let tasks: Vec<_> = (0..producers).map(|producer| runtime.spawn(produce(producer, end))).collect();
+    let latencies = tasks.into_iter().flat_map(|task| runtime.block_on(task).expect("a producer ends")).collect();
+    Run::new(latencies, started.elapsed())
+}
+
+fn append_all(log: &KafkaLog, records: u64, bytes: usize) {
+    let body = bytes::Bytes::from(vec![7; bytes]);
+    let appends = (0..records / 500).map(|batch| {
+        let records = (0..500).map(|count| record(batch as usize, count, &body)).collect();
+        log.append(Batch { records, progress: None })
+    });
+    // Enough under way that the client never waits for one of them.
+    use futures_util::{StreamExt as _, TryStreamExt as _};
+    let appends = futures_util::stream::iter(appends).buffer_unordered(64).try_for_each(|_| async { Ok(()) });
+    runtime().block_on(appends).expect("the log takes them");
+}
+
+fn read_all(log: &KafkaLog, records: u64) {
+    let mut count = 0;
+    for id in 0..PARTITIONS {
+        let partition = Partition { topic: Topic::Messages, id };
+        let mut next = 0;
+        loop {
+            let read = log.read(partition, next, ReadLimit { records: 4096, bytes: 1 << 20 }).expect("it is there");
+            let Some(last) = read.last() else { break };
+            next = last.position.offset + 1;
+            count += read.len() as u64;
+        }
+    }
+    assert_eq!(count, records / 500 * 500);
+}
+
+/// A plain client: tells each delivery to whoever waits for it.
+struct Plain;
+
+impl ClientContext for Plain {}
+
+impl ProducerContext for Plain {
+    type DeliveryOpaque = Box<Option<oneshot::Sender<bool>>>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, waiting: Self::DeliveryOpaque) {
+        match *waiting {
+            Some(waiting) => drop(waiting.send(result.is_ok())),
+            None => assert!(result.is_ok()),
+        }
+    }
+}
+
+fn client(brokers: &str) -> ThreadedProducer<Plain> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set("enable.idempotence", "true").set("acks", "all");
+    config.set("linger.ms", "0").set("compression.type", "lz4").set("message.timeout.ms", "0");
+    config.set("queue.buffering.max.messages", "10000000").set("queue.buffering.max.kbytes", "2097151");
+    config.create_with_context(Plain).expect("the client is made")
+}
+
+async fn send(
+    client: Arc<ThreadedProducer<Plain>>,
+    topic: String,
+    producer: usize,
+    end: Instant,
+    bytes: usize,
+) -> Vec<u32> {
+    let body = vec![7; bytes];
+    let mut latencies = Vec::new();
+    let mut begun = Instant::now();
+    while begun < end {
+        let (sender, delivered) = oneshot::channel();
+        let count = latencies.len() % 16;
+        let key = format!("key-{producer}-{count}");
+        let partition = ((producer + count) % PARTITIONS as usize) as i32;
+        let message =
+            BaseRecord::with_opaque_to(&topic, Box::new(Some(sender))).partition(partition).key(&key).payload(&body);
+        client.send(message).map_err(|(error, _)| error).expect("the client takes it");
+        assert!(delivered.await.expect("it is delivered"));
+        latencies.push(begun.elapsed().as_micros() as u32);
+        begun = Instant::now();
+    }
+    latencies
+}
+
+fn send_all(client: &ThreadedProducer<Plain>, topic: &str, records: u64, bytes: usize) {
+    let body = vec![7; bytes];
+    for count in 0..records {
+        let key = format!("key-{}", count % 16);
+        // As much under way as the log lets in.
+        while client.in_flight_count() > 32_000 {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        let message = BaseRecord::with_opaque_to(topic, Box::new(None));
+        let message = message.partition((count % u64::from(PARTITIONS)) as i32).key(&key).payload(&body);
+        client.send(message).map_err(|(error, _)| error).expect("the client takes it");
+    }
+    client.flush(Duration::from_secs(60)).expect("all is delivered");
+}
+
+fn poll_all(brokers: &str, topic: &str, records: u64) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set("group.id", "bench").set("enable.auto.commit", "false");
+    config.set("check.crcs", "true").set("fetch.queue.backoff.ms", "5").set("queued.max.messages.kbytes", "16384");
+    let consumer: BaseConsumer = config.create().expect("the client is made");
+    let mut places = TopicPartitionList::new();
+    for id in 0..PARTITIONS {
+        places.add_partition_offset(topic, id as i32, rdkafka::Offset::Beginning).expect("a place");
+    }
+    consumer.assign(&places).expect("the topic is there");
+    let (mut count, mut sum) = (0, 0);
+    while count < records / 500 * 500 {
+        if let Some(message) = consumer.poll(Duration::from_millis(100)) {
+            let message = message.expect("it is there").detach();
+            sum += message.payload().map_or(0, <[u8]>::len);
+            count += 1;
+        }
+    }
+    assert!(sum > 0);
+}

@@ -1,0 +1,349 @@
+//! Appends: from a batch to the receipts of its records.
+//!
+//! ```text
+//!   without identity:  send -> delivered at p                       -> receipt p
+//!   with an identity:  send -> delivered at p, first seen at q <= p -> receipt q, a duplicate if q is not p
+//!                      known before                                 -> receipt at once, nothing is sent
+//! ```
+//!
+//! Several processes may append the same identity at the same time. So a record with one is answered only when the follower,
+//! which sees all of them in the order of the partition, has come to the first.
+//!
+//! Owns: what is under way, and which identities are taken.
+//! Never: answers before everything of a batch is durable; sends a processor's progress before the records it belongs to.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, Mutex, atomic::Ordering, mpsc},
+    time::Duration,
+};
+
+use meshlog_schemas::{EventId, Partition, Position, Topic};
+use rdkafka::{
+    ClientContext, Message as _,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::DeliveryResult,
+    producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer},
+};
+use tokio::sync::oneshot;
+
+use super::{KafkaOptions, MAX_RECORD_BYTES, Shared, lock, storage, wire};
+use crate::{
+    log::{AppendError, LogError},
+    record::{Batch, NewRecord, ProcessorProgress, Receipt, StoredProgress},
+    room::Permit,
+};
+
+pub(super) type Producer = ThreadedProducer<Deliveries>;
+
+type Answer = Result<Vec<Receipt>, AppendError>;
+/// A record's identity, which counts on its topic.
+type Identity = (Topic, EventId);
+
+/// What the thread that sends progress is told.
+pub(super) enum Settled {
+    /// All records of a batch with progress are durable.
+    Batch(Arc<Pending>, ProcessorProgress),
+    /// Nothing more comes.
+    Stop,
+}
+
+/// A batch under way.
+pub(super) struct Pending(Mutex<Unsettled>);
+
+struct Unsettled {
+    receipts: Vec<Option<Receipt>>,
+    left: usize,
+    failure: Option<AppendError>,
+    progress: Option<ProcessorProgress>,
+    answer: Option<oneshot::Sender<Answer>>,
+    /// Given back with the answer.
+    permit: Option<Permit>,
+}
+
+/// A place in a batch.
+type Place = (Arc<Pending>, usize);
+
+enum Slot {
+    Stored(Position),
+    Awaited(Box<Awaited>),
+}
+
+/// An identity whose first record is on its way.
+struct Awaited {
+    sender: Place,
+    others: Vec<Place>,
+    delivered: Option<Position>,
+    seen: Option<Position>,
+}
+
+/// The batches under way and the identities that are taken.
+pub(super) struct Appends {
+    identities: Mutex<HashMap<Identity, Slot>>,
+    settled: mpsc::Sender<Settled>,
+}
+
+impl Appends {
+    pub(super) fn new(settled: mpsc::Sender<Settled>) -> Self {
+        Self { identities: Mutex::default(), settled }
+    }
+
+    /// Sequences a batch. `place_of` names the partition and the Kafka topic of a key.
+    pub(super) fn send<'a>(
+        &self,
+        batch: Batch,
+        permit: Permit,
+        producer: &Producer,
+        place_of: impl Fn(Topic, &[u8]) -> (Partition, &'a str),
+    ) -> oneshot::Receiver<Answer> {
+        let (answer, answered) = oneshot::channel();
+        let count = batch.records.len();
+        let pending = Arc::new(Pending(Mutex::new(Unsettled {
+            receipts: vec![None; count],
+            // One more, so that the batch is not settled before all of it is sequenced.
+            left: count + 1,
+            failure: None,
+            progress: batch.progress,
+            answer: Some(answer),
+            permit: Some(permit),
+        })));
+        // Held over the whole batch, so that its records follow each other on every partition.
+        let mut identities = lock(&self.identities);
+        for (index, record) in batch.records.iter().enumerate() {
+            let place = (pending.clone(), index);
+            let identity = record.identity.map(|id| (record.topic, id));
+            if let Some(identity) = identity {
+                match identities.entry(identity) {
+                    Entry::Occupied(mut taken) => {
+                        match taken.get_mut() {
+                            Slot::Stored(position) => {
+                                let receipt = Receipt { position: *position, duplicate: true };
+                                self.resolve(&place, Ok(receipt));
+                            }
+                            Slot::Awaited(awaited) => awaited.others.push(place),
+                        }
+                        continue;
+                    }
+                    Entry::Vacant(free) => {
+                        let awaited = Awaited { sender: place, others: Vec::new(), delivered: None, seen: None };
+                        free.insert(Slot::Awaited(Box::new(awaited)));
+                    }
+                }
+            }
+            let (partition, topic) = place_of(record.topic, &record.key);
+            let delivery = Delivery::Record { place: (pending.clone(), index), identity, partition };
+            if let Err((error, delivery)) = send(producer, topic, partition, record, delivery) {
+                let Delivery::Record { place, identity, .. } = *delivery else { continue };
+                let failure = failed(&error);
+                match identity {
+                    Some(identity) => self.fail_identity(&mut identities, identity, &failure),
+                    None => self.resolve(&place, Err(failure)),
+                }
+            }
+        }
+        drop(identities);
+        self.settle_one(&pending, |_| {});
+        answered
+    }
+
+    /// A record of this process is durable, or will not be.
+    fn delivered(&self, place: &Place, identity: Option<Identity>, result: Result<Position, AppendError>) {
+        let Some(identity) = identity else {
+            self.resolve(place, result.map(|position| Receipt { position, duplicate: false }));
+            return;
+        };
+        let mut identities = lock(&self.identities);
+        match result {
+            Err(failure) => self.fail_identity(&mut identities, identity, &failure),
+            Ok(position) => {
+                if let Some(Slot::Awaited(awaited)) = identities.get_mut(&identity) {
+                    awaited.delivered = Some(position);
+                    self.decide(&mut identities, identity);
+                }
+            }
+        }
+    }
+
+    /// The follower has come to a record with an identity.
+    pub(super) fn seen(&self, identity: Identity, position: Position) {
+        let mut identities = lock(&self.identities);
+        match identities.entry(identity) {
+            Entry::Vacant(free) => drop(free.insert(Slot::Stored(position))),
+            Entry::Occupied(mut taken) => {
+                if let Slot::Awaited(awaited) = taken.get_mut() {
+                    awaited.seen.get_or_insert(position);
+                    self.decide(&mut identities, identity);
+                }
+            }
+        }
+    }
+
+    /// Answers once it is known where the identity stands first and where the record of this process stands.
+    fn decide(&self, identities: &mut HashMap<Identity, Slot>, identity: Identity) {
+        let Some(Slot::Awaited(awaited)) = identities.get(&identity) else { return };
+        let (Some(delivered), Some(position)) = (awaited.delivered, awaited.seen) else { return };
+        let Some(Slot::Awaited(awaited)) = identities.insert(identity, Slot::Stored(position)) else { return };
+        self.resolve(&awaited.sender, Ok(Receipt { position, duplicate: position != delivered }));
+        for other in &awaited.others {
+            self.resolve(other, Ok(Receipt { position, duplicate: true }));
+        }
+    }
+
+    fn fail_identity(&self, identities: &mut HashMap<Identity, Slot>, identity: Identity, failure: &AppendError) {
+        let Some(Slot::Awaited(awaited)) = identities.remove(&identity) else { return };
+        // Of another process it may be there all the same.
+        if let Some(position) = awaited.seen {
+            identities.insert(identity, Slot::Stored(position));
+        }
+        for place in std::iter::once(&awaited.sender).chain(&awaited.others) {
+            let found = awaited.seen.map(|position| Receipt { position, duplicate: true });
+            self.resolve(place, found.ok_or_else(|| failure.clone()));
+        }
+    }
+
+    fn resolve(&self, (pending, index): &Place, result: Result<Receipt, AppendError>) {
+        self.settle_one(pending, |unsettled| match result {
+            Ok(receipt) => unsettled.receipts[*index] = Some(receipt),
+            Err(failure) => drop(unsettled.failure.get_or_insert(failure)),
+        });
+    }
+
+    fn settle_one(&self, pending: &Arc<Pending>, settle: impl FnOnce(&mut Unsettled)) {
+        let mut unsettled = lock(&pending.0);
+        settle(&mut unsettled);
+        unsettled.left -= 1;
+        if unsettled.left > 0 {
+            return;
+        }
+        match unsettled.progress.take().filter(|_| unsettled.failure.is_none()) {
+            None => unsettled.answer(),
+            Some(progress) => {
+                drop(unsettled);
+                // Without the thread that takes it the log is being dropped, and so is the answer.
+                let _ = self.settled.send(Settled::Batch(pending.clone(), progress));
+            }
+        }
+    }
+}
+
+impl Unsettled {
+    fn answer(&mut self) {
+        let answer = match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => Ok(self.receipts.drain(..).flatten().collect()),
+        };
+        drop(self.permit.take());
+        if let Some(waiting) = self.answer.take() {
+            // Who does not wait any more does not want to know.
+            let _ = waiting.send(answer);
+        }
+    }
+}
+
+/// What a message carries to its delivery.
+pub(super) enum Delivery {
+    Record { place: Place, identity: Option<Identity>, partition: Partition },
+    Progress { pending: Arc<Pending>, processor: String, stored: StoredProgress },
+}
+
+/// Takes deliveries in.
+pub(super) struct Deliveries(Arc<Shared>);
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "the Kafka producer has trouble; it goes on trying");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<Delivery>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, delivery: Box<Delivery>) {
+        let shared = &self.0;
+        let offset = match result {
+            Ok(message) => Ok(message.offset().max(0) as u64),
+            Err((error, _)) => Err(failed(error)),
+        };
+        if let Err((KafkaError::MessageProduction(RDKafkaErrorCode::Fatal), _)) = result {
+            shared.stop("the Kafka producer can guarantee order no longer".to_owned());
+        }
+        match *delivery {
+            Delivery::Record { place, identity, partition } => {
+                if let (Ok(offset), Some(held)) = (&offset, shared.partitions.get(&partition)) {
+                    held.acknowledged.fetch_max(offset + 1, Ordering::AcqRel);
+                }
+                let position = offset.map(|offset| Position { partition, offset });
+                shared.appends.delivered(&place, identity, position);
+            }
+            Delivery::Progress { pending, processor, stored } => {
+                let mut unsettled = lock(&pending.0);
+                match offset {
+                    Ok(offset) => shared.has_progressed(processor, offset as i64, stored),
+                    Err(failure) => unsettled.failure = Some(failure),
+                }
+                unsettled.answer();
+            }
+        }
+    }
+}
+
+/// A producer that gives up only when it must: what was sequenced waits for the brokers as long as it takes.
+pub(super) fn producer(options: &KafkaOptions, shared: Arc<Shared>) -> Result<Producer, LogError> {
+    let mut config = options.client();
+    config
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("message.timeout.ms", "0")
+        // As much as a batch may wait for others costs a lone producer; requests under way gather them anyway.
+        .set("linger.ms", "0")
+        .set("compression.type", "lz4")
+        .set("message.max.bytes", (MAX_RECORD_BYTES + 64 * 1024).to_string())
+        // The room bounds what waits, not librdkafka.
+        .set("queue.buffering.max.messages", "10000000")
+        .set("queue.buffering.max.kbytes", "2097151");
+    config.create_with_context(Deliveries(shared)).map_err(|error| storage("make a Kafka producer", &error))
+}
+
+fn send(
+    producer: &Producer,
+    topic: &str,
+    partition: Partition,
+    record: &NewRecord,
+    delivery: Delivery,
+) -> Result<(), (KafkaError, Box<Delivery>)> {
+    let message = BaseRecord::with_opaque_to(topic, Box::new(delivery))
+        .partition(partition.id as i32)
+        .key(&*record.key)
+        .payload(&*record.body)
+        .headers(wire::headers(record));
+    producer.send(message).map_err(|(error, message)| (error, message.delivery_opaque))
+}
+
+fn failed(error: &KafkaError) -> AppendError {
+    AppendError::Stopped { reason: format!("Kafka did not take it: {error}") }
+}
+
+/// Sends the progress of batches whose records are durable, until it is told to stop.
+pub(super) fn settle(settled: &mpsc::Receiver<Settled>, shared: &Shared, producer: &Producer, topic: &str) {
+    // What was sent last, which may not be durable yet; a checkpoint never moves back, also between two that are under way.
+    let mut sent: HashMap<String, StoredProgress> = HashMap::new();
+    while let Ok(Settled::Batch(pending, progress)) = settled.recv() {
+        let processor = progress.processor.clone();
+        let known = shared.progress_of(&processor);
+        let stored = sent.entry(processor.clone()).or_insert_with(|| known.clone());
+        known.checkpoints.iter().for_each(|(partition, next)| stored.checkpoints.advance(partition, next));
+        stored.merge(progress);
+        let body = wire::progress(stored);
+        let delivery = Delivery::Progress { pending, processor: processor.clone(), stored: stored.clone() };
+        let message = BaseRecord::with_opaque_to(topic, Box::new(delivery)).partition(0).key(&processor).payload(&body);
+        if let Err((error, message)) = producer.send(message)
+            && let Delivery::Progress { pending, .. } = *message.delivery_opaque
+        {
+            let mut unsettled = lock(&pending.0);
+            unsettled.failure = Some(failed(&error));
+            unsettled.answer();
+        }
+    }
+    // The last sends are answered before the producer may go.
+    let _ = producer.flush(Duration::from_secs(5));
+}
