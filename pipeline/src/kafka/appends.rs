@@ -251,6 +251,9 @@ pub(super) struct Deliveries(Arc<Shared>);
 
 impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            self.0.stop(format!("the Kafka producer can keep its promises no longer: {reason}"));
+        }
         tracing::warn!(%error, reason, "the Kafka producer has trouble; it goes on trying");
     }
 }
@@ -264,9 +267,6 @@ impl ProducerContext for Deliveries {
             Ok(message) => Ok(message.offset().max(0) as u64),
             Err((error, _)) => Err(failed(error)),
         };
-        if let Err((KafkaError::MessageProduction(RDKafkaErrorCode::Fatal), _)) = result {
-            shared.stop("the Kafka producer can guarantee order no longer".to_owned());
-        }
         match *delivery {
             Delivery::Record { place, identity, partition } => {
                 if let (Ok(offset), Some(held)) = (&offset, shared.partitions.get(&partition)) {
@@ -278,9 +278,11 @@ impl ProducerContext for Deliveries {
             Delivery::Progress { pending, processor, stored } => {
                 let mut unsettled = lock(&pending.0);
                 match offset {
-                    Ok(offset) => shared.has_progressed(processor, offset as i64, stored),
+                    Ok(offset) => shared.has_progressed(processor.clone(), offset as i64, stored),
                     Err(failure) => unsettled.failure = Some(failure),
                 }
+                // Only now, so that whoever sends next finds it in one place or the other.
+                shared.progress_has_arrived(&processor);
                 unsettled.answer();
             }
         }
@@ -325,20 +327,16 @@ fn failed(error: &KafkaError) -> AppendError {
 
 /// Sends the progress of batches whose records are durable, until it is told to stop.
 pub(super) fn settle(settled: &mpsc::Receiver<Settled>, shared: &Shared, producer: &Producer, topic: &str) {
-    // What was sent last, which may not be durable yet; a checkpoint never moves back, also between two that are under way.
-    let mut sent: HashMap<String, StoredProgress> = HashMap::new();
     while let Ok(Settled::Batch(pending, progress)) = settled.recv() {
         let processor = progress.processor.clone();
-        let known = shared.progress_of(&processor);
-        let stored = sent.entry(processor.clone()).or_insert_with(|| known.clone());
-        known.checkpoints.iter().for_each(|(partition, next)| stored.checkpoints.advance(partition, next));
-        stored.merge(progress);
-        let body = wire::progress(stored);
-        let delivery = Delivery::Progress { pending, processor: processor.clone(), stored: stored.clone() };
+        let stored = shared.progress_to_send(progress);
+        let body = wire::progress(&stored);
+        let delivery = Delivery::Progress { pending, processor: processor.clone(), stored };
         let message = BaseRecord::with_opaque_to(topic, Box::new(delivery)).partition(0).key(&processor).payload(&body);
         if let Err((error, message)) = producer.send(message)
             && let Delivery::Progress { pending, .. } = *message.delivery_opaque
         {
+            shared.progress_has_arrived(&processor);
             let mut unsettled = lock(&pending.0);
             unsettled.failure = Some(failed(&error));
             unsettled.answer();

@@ -28,6 +28,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long it waits at the end before it looks whether it should end.
 const PAUSE: Duration = Duration::from_millis(100);
+/// After how many records it rings, if they come without a pause.
+const TELL_AFTER: usize = 256;
 /// How often it asks where partitions start, which retention moves on.
 const STARTS_EVERY: Duration = Duration::from_secs(30);
 
@@ -176,6 +178,7 @@ impl Follower {
     /// Follows until the log is dropped.
     pub(super) fn run(mut self) {
         let mut touched = BTreeSet::new();
+        let mut untold = 0;
         let mut starts_asked = Instant::now();
         self.tell_if_ready();
         while !self.shared.is_dropped.load(Ordering::Acquire) {
@@ -183,7 +186,8 @@ impl Follower {
             match self.consumer.poll(Timeout::After(pause)) {
                 Some(Ok(message)) => {
                     if let Some(partition) = self.take(&message) {
-                        touched.insert(partition);
+                        touched.insert(partition.topic);
+                        untold += 1;
                     }
                     if !self.missing.is_empty() {
                         let (place, next) = ((message.topic().to_owned(), message.partition()), message.offset() + 1);
@@ -201,10 +205,11 @@ impl Follower {
                         starts_asked = Instant::now();
                     }
                 }
-                None => self.tell(&mut touched),
+                None => untold = TELL_AFTER,
             }
-            if touched.len() > 1 && touched.len() == self.shared.partitions.len() {
-                self.tell(&mut touched);
+            if untold >= TELL_AFTER {
+                std::mem::take(&mut touched).into_iter().for_each(|topic| self.shared.appended[&topic].ring());
+                untold = 0;
             }
         }
     }
@@ -240,12 +245,6 @@ impl Follower {
             self.shared.appends.seen((topic, identity), position);
         }
         Some(partition)
-    }
-
-    fn tell(&self, touched: &mut BTreeSet<Partition>) {
-        let topics: BTreeSet<Topic> = touched.iter().map(|partition| partition.topic).collect();
-        topics.into_iter().for_each(|topic| self.shared.appended[&topic].ring());
-        touched.clear();
     }
 
     fn ask_for_starts(&self) {

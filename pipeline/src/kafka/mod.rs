@@ -48,7 +48,10 @@ use self::{
 use crate::{
     embedded::Retention,
     log::{AppendError, Appending, Log, LogError},
-    record::{Batch, Bounds, NewRecord, ReadLimit, Receipt, Record, StoredProgress, TopicLayout, partition_of},
+    record::{
+        Batch, Bounds, NewRecord, ProcessorProgress, ReadLimit, Receipt, Record, StoredProgress, TopicLayout,
+        partition_of,
+    },
     room::{Capacity, Room},
     signal::Signal,
 };
@@ -136,6 +139,8 @@ struct Shared {
     appends: Appends,
     /// By processor, with the offset of the message that said it.
     progress: Mutex<HashMap<String, (i64, StoredProgress)>>,
+    /// What was sent last of a processor's progress, while any of it is under way, and how often.
+    sent: Mutex<HashMap<String, (usize, StoredProgress)>>,
     room: Room,
     /// Why no more appends are taken.
     stopped: Mutex<Option<String>>,
@@ -171,6 +176,29 @@ impl Shared {
 
     fn progress_of(&self, processor: &str) -> StoredProgress {
         lock(&self.progress).get(processor).map(|(_, stored)| stored.clone()).unwrap_or_default()
+    }
+
+    /// All that is to be said of a processor with this progress: a message takes the place of those before, also of one that
+    /// is still under way.
+    fn progress_to_send(&self, progress: ProcessorProgress) -> StoredProgress {
+        let known = self.progress_of(&progress.processor);
+        let mut sent = lock(&self.sent);
+        let (under_way, stored) = sent.entry(progress.processor.clone()).or_insert_with(|| (0, known.clone()));
+        *under_way += 1;
+        known.checkpoints.iter().for_each(|(partition, next)| stored.checkpoints.advance(partition, next));
+        stored.merge(progress);
+        stored.clone()
+    }
+
+    /// One of the messages about a processor's progress is under way no more.
+    fn progress_has_arrived(&self, processor: &str) {
+        let mut sent = lock(&self.sent);
+        if let Some((under_way, _)) = sent.get_mut(processor) {
+            *under_way -= 1;
+            if *under_way == 0 {
+                sent.remove(processor);
+            }
+        }
     }
 
     /// A message about a processor's progress stands at `offset`. The last one counts; deliveries and the follower come by
@@ -224,6 +252,7 @@ impl KafkaLog {
             appended: layout.iter().map(|layout| (layout.topic, Signal::default())).collect(),
             appends: Appends::new(settled.clone()),
             progress: Mutex::default(),
+            sent: Mutex::default(),
             room: Room::new(options.capacity),
             stopped: Mutex::default(),
             is_dropped: AtomicBool::new(false),
