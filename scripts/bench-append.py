@@ -56,22 +56,10 @@ class Kafka:
     def serve(self, directory: pathlib.Path) -> Iterator[str]:
         broker, controller = free_ports(2)
         settings = directory / "server.properties"
-        settings.write_text(f"""\
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-log.dirs={directory}/data
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-""")
+        text = (ROOT / "scripts/peers/kafka/server.properties").read_text()
+        for name, value in {"BROKER_PORT": broker, "CONTROLLER_PORT": controller, "FOLDER": directory}.items():
+            text = text.replace(name, str(value))
+        settings.write_text(text)
         java = ["java", "-cp", self.JARS]
         output([*java, "kafka.tools.StorageTool", "format", "-t", self.CLUSTER, "-c", settings], directory, 60)
         with process(["java", *self.JVM, "-cp", self.JARS, "kafka.Kafka", settings], directory / "server"):

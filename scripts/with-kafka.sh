@@ -29,23 +29,8 @@ read -r port controller < <(python3 -c '
 import socket
 sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
 print(*(one.getsockname()[1] for one in sockets))')
-cat >"$data/server.properties" <<PROPERTIES
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:$controller
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-log.dirs=$data/log
-auto.create.topics.enable=false
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-PROPERTIES
+sed "s|BROKER_PORT|$port|g; s|CONTROLLER_PORT|$controller|g; s|FOLDER|$data|g" \
+    "$root/scripts/peers/kafka/server.properties" >"$data/server.properties"
 
 java -cp "$libs/*" kafka.tools.StorageTool format -t "$cluster" -c "$data/server.properties" >"$data/out" 2>&1 ||
     { cat "$data/out" >&2; exit 1; }

@@ -6,7 +6,7 @@
 //! requests queue on the others. Then the work goes to threads whose core counts as idle, and that run on what is left over.
 //! Not always: where other programs have the machine, what is left over may be nothing. And of few threads, because what is
 //! left over is not quite nothing: each thread that is ready now and then has a core for a tick of the kernel, a few
-//! milliseconds, while a request waits; a dozen of them doubled the slowest hundredth of the requests.
+//! milliseconds, while a request waits; a dozen of them made the slowest hundredth of requests half as slow again.
 //!
 //! Never: raises a priority, which would need a right that the process need not have.
 

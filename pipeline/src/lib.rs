@@ -16,6 +16,7 @@ mod feed;
 #[doc(hidden)]
 pub mod fuzzing;
 mod kafka;
+mod lock;
 mod log;
 mod memory;
 mod processor;

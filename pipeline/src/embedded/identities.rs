@@ -10,7 +10,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::disk::is_full;
 use crate::{
+    lock::lock,
     reopen::{Closed, Reopenable, fjall_io_error},
     unsealed::wait_for_sealing,
 };
@@ -232,10 +233,6 @@ fn remove(path: &Path) -> Result<(), String> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(format!("{}: {error}", path.display())),
         _ => Ok(()),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where the index stands within the log's directory.

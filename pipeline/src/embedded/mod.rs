@@ -40,7 +40,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
@@ -65,6 +65,7 @@ use self::{
 };
 use crate::{
     clock::now_micros,
+    lock::lock,
     log::{AppendError, Appending, Log, LogError},
     record::{Batch, Bounds, ReadLimit, Receipt, Record, StoredProgress, TopicLayout, partition_of},
     room::{Capacity, Room},
@@ -531,10 +532,6 @@ impl Shared {
     fn stopped_error(&self) -> AppendError {
         AppendError::Stopped { reason: self.stopped().unwrap_or_else(|| "its writer ended".to_owned()) }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -27,8 +27,9 @@ use rdkafka::{
 };
 use tokio::sync::oneshot;
 
-use super::{KafkaOptions, MAX_RECORD_BYTES, Shared, lock, storage, wire};
+use super::{KafkaOptions, MAX_RECORD_BYTES, Shared, storage, wire};
 use crate::{
+    lock::lock,
     log::{AppendError, LogError},
     record::{Batch, NewRecord, ProcessorProgress, Receipt, StoredProgress},
     room::Permit,

@@ -17,8 +17,9 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
 };
 
-use super::{KafkaOptions, LONGEST_FETCH, follower, lock, storage, wire};
+use super::{KafkaOptions, LONGEST_FETCH, follower, storage, wire};
 use crate::{
+    lock::lock,
     log::LogError,
     record::{ReadLimit, Record},
 };

@@ -37,7 +37,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meshlog_schemas::{Offset, Partition, Topic};
+use meshlog_schemas::{Offset, Partition, Position, Topic};
 use rdkafka::{ClientConfig, producer::Producer as _};
 
 use self::{
@@ -47,6 +47,7 @@ use self::{
 };
 use crate::{
     embedded::Retention,
+    lock::lock,
     log::{AppendError, Appending, Log, LogError},
     record::{
         Batch, Bounds, NewRecord, ProcessorProgress, ReadLimit, Receipt, Record, StoredProgress, TopicLayout,
@@ -219,11 +220,6 @@ impl Shared {
     }
 }
 
-/// No state below these locks is left half changed by a panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl KafkaLog {
     /// Connects, makes the topics that are not there, checks those that are, and reads what this process needs to know of
     /// them. The time this takes grows with what is on the topics.
@@ -327,7 +323,7 @@ impl Log for KafkaLog {
         // What it reaches back to moves on while it is waited for.
         while tail.reaches_back_to(from) {
             if tail.next >= end {
-                return Ok(tail.read(from, limit));
+                return up_to_a_gap(partition, from, tail.read(from, limit));
             }
             // Acknowledged to this process, and on its way to it.
             let left = deadline.saturating_duration_since(Instant::now());
@@ -338,7 +334,8 @@ impl Log for KafkaLog {
             tail = held.moved.wait_timeout(tail, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         drop(tail);
-        self.cursors.read(&self.names[&partition.topic], partition, from, end, limit)
+        let records = self.cursors.read(&self.names[&partition.topic], partition, from, end, limit)?;
+        up_to_a_gap(partition, from, records)
     }
 
     fn appended(&self, topic: Topic) -> &Signal {
@@ -372,6 +369,20 @@ impl Drop for KafkaLog {
             let _ = thread.join();
         }
     }
+}
+
+/// The records in front of the first offset that is missing between them.
+///
+/// # Errors
+/// `from` is missing: the brokers passed over it, because what it held was damaged or is no record (an end of a transaction).
+fn up_to_a_gap(partition: Partition, from: Offset, mut records: Vec<Record>) -> Result<Vec<Record>, LogError> {
+    let dense = records.iter().zip(from..).take_while(|(record, offset)| record.position.offset == *offset).count();
+    if dense == 0 && !records.is_empty() {
+        let cause = "the brokers send none at this offset, but later ones".to_owned();
+        return Err(LogError::Corrupt { position: Position { partition, offset: from }, cause });
+    }
+    records.truncate(dense);
+    Ok(records)
 }
 
 fn storage(action: &'static str, cause: &dyn std::fmt::Display) -> LogError {

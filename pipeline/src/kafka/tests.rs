@@ -151,6 +151,25 @@ fn what_has_left_the_memory_is_fetched_in_steps() {
     }
 }
 
+#[test]
+fn an_offset_that_is_missing_is_named_and_what_stands_before_it_is_read() {
+    let partition = Partition { topic: Topic::Messages, id: 1 };
+    let at = |offset| Record {
+        position: Position { partition, offset },
+        appended_at: 0,
+        key: Default::default(),
+        headers: Headers::default(),
+        body: Default::default(),
+    };
+    let offsets = |records: Vec<Record>| records.iter().map(|record| record.position.offset).collect::<Vec<_>>();
+    let read = |from| up_to_a_gap(partition, from, [3, 4, 6, 7].into_iter().filter(|o| *o >= from).map(at).collect());
+    assert_eq!(offsets(read(3).unwrap()), [3, 4]);
+    assert_eq!(offsets(read(6).unwrap()), [6, 7]);
+    assert!(read(8).unwrap().is_empty());
+    let missing = read(5).unwrap_err();
+    assert!(matches!(missing, LogError::Corrupt { position, .. } if position == Position { partition, offset: 5 }));
+}
+
 /// Stops the broker's process, and lets it go on when dropped.
 struct Paused(rustix::process::Pid);
 
