@@ -176,10 +176,26 @@ struct Paused(rustix::process::Pid);
 impl Paused {
     fn begin() -> Self {
         let pid = env::var("MESHLOG_TEST_KAFKA_PID").expect("scripts/with-kafka.sh names the process");
-        let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
-        Self(pid)
+        let paused = Self(rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap());
+        rustix::process::kill_process(paused.0, rustix::process::Signal::STOP).unwrap();
+        // A signal is only sent by then: on a busy machine the process goes on until one of its threads takes it.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !has_stopped(&pid) {
+            assert!(Instant::now() < deadline, "the broker {pid} does not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        paused
     }
+}
+
+/// Whether every thread of a process stands still.
+fn has_stopped(pid: &str) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    threads.flatten().all(|thread| {
+        // A thread that has ended meanwhile has no file any more. The state stands behind the name, which is in parentheses.
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_none_or(|(_, after)| after.trim_start().starts_with('T'))
+    })
 }
 
 impl Drop for Paused {
