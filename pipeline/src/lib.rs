@@ -48,8 +48,8 @@ pub use memory::MemoryLog;
 pub use processor::{
     Backoff, Bounded, Condition, DeadLetter, DeadLetterView, DeadLetters, Derived, FailureClass, Health, Load, Parked,
     ParkedCount, PartitionHealth, Priority, Progress, Projection, ProjectionError, ProjectionRunner, STALL_AFTER,
-    Settings as StageSettings, Stage, StageError, StageRunner, Status, Stop, apply_batch, dead_letter_discarded,
-    redrive_requested,
+    Settings as StageSettings, Stage, StageError, StageGroup, StageRunner, Status, Stop, apply_batch,
+    dead_letter_discarded, redrive_requested,
 };
 pub use read_ahead::ReadAhead;
 pub use record::{

@@ -159,12 +159,7 @@ impl Follower {
     }
 
     /// Has a partition read from its start; answers start and end.
-    fn begin(
-        &mut self,
-        from: &mut TopicPartitionList,
-        topic: &str,
-        id: u32,
-    ) -> Result<(Offset, Offset), LogError> {
+    fn begin(&mut self, from: &mut TopicPartitionList, topic: &str, id: u32) -> Result<(Offset, Offset), LogError> {
         let (start, end) = self.watermarks(topic, id)?;
         let added = from.add_partition_offset(topic, id as i32, rdkafka::Offset::Offset(start as i64));
         added.map_err(|error| storage("follow the topics", &error))?;

@@ -62,7 +62,8 @@ struct Member {
 
 impl Member {
     fn partitions(&self, list: &TopicPartitionList) -> BTreeSet<Partition> {
-        let id = |place: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| u32::try_from(place.partition()).ok();
+        let id =
+            |place: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| u32::try_from(place.partition()).ok();
         list.elements().into_iter().filter_map(id).map(|id| Partition { topic: self.topic, id }).collect()
     }
 }
