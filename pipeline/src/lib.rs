@@ -49,7 +49,7 @@ pub use processor::{
     Backoff, Bounded, Condition, DeadLetter, DeadLetterView, DeadLetters, Derived, FailureClass, Health, Load, Parked,
     ParkedCount, PartitionHealth, Priority, Progress, Projection, ProjectionError, ProjectionRunner, STALL_AFTER,
     Settings as StageSettings, Stage, StageError, StageGroup, StageRunner, Status, Stop, apply_batch,
-    dead_letter_discarded, redrive_requested,
+    dead_letter_discarded, redrive_requested, stage_of,
 };
 pub use read_ahead::ReadAhead;
 pub use record::{

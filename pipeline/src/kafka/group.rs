@@ -55,6 +55,7 @@ pub struct Membership {
 }
 
 struct Member {
+    group: String,
     topic: Topic,
     share: Arc<dyn Share>,
     has: Mutex<BTreeSet<Partition>>,
@@ -70,7 +71,7 @@ impl Member {
 
 impl ClientContext for Member {
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(topic = %self.topic, %error, reason, "the group has trouble; it goes on trying");
+        tracing::warn!(group = self.group, %error, reason, "the group has trouble; it goes on trying");
     }
 }
 
@@ -79,7 +80,7 @@ impl ConsumerContext for Member {
         if let Rebalance::Revoke(list) = rebalance {
             let partitions = self.partitions(list);
             let is_lost = consumer.assignment_lost();
-            tracing::info!(topic = %self.topic, partitions = ?ids(&partitions), is_lost, "partitions are given up");
+            tracing::info!(group = self.group, partitions = ?ids(&partitions), is_lost, "partitions are given up");
             self.share.give_up(&partitions);
             lock(&self.has).retain(|partition| !partitions.contains(partition));
         }
@@ -88,7 +89,10 @@ impl ConsumerContext for Member {
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(list) = rebalance {
             let partitions = self.partitions(list);
-            tracing::info!(topic = %self.topic, partitions = ?ids(&partitions), "partitions are taken over");
+            if partitions.is_empty() {
+                return;
+            }
+            tracing::info!(group = self.group, partitions = ?ids(&partitions), "partitions are taken over");
             if let Err(error) = consumer.pause(list) {
                 tracing::warn!(%error, "a partition of the group is fetched for nothing");
             }
@@ -114,7 +118,7 @@ impl Membership {
             .set("heartbeat.interval.ms", "2000")
             .set("queued.min.messages", "1")
             .set("queued.max.messages.kbytes", "1024");
-        let member = Member { topic, share, has: Mutex::default() };
+        let member = Member { group: group.to_owned(), topic, share, has: Mutex::default() };
         let consumer: BaseConsumer<Member> =
             config.create_with_context(member).map_err(|error| storage("make a Kafka consumer", &error))?;
         consumer.subscribe(&[name]).map_err(|error| storage("join a group", &error))?;

@@ -39,7 +39,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meshlog_schemas::{Offset, Partition, Position, Topic};
+use meshlog_schemas::{Checkpoints, Offset, Partition, Position, Topic};
 use rdkafka::{
     ClientConfig,
     consumer::BaseConsumer,
@@ -56,6 +56,7 @@ use crate::{
     embedded::Retention,
     lock::lock,
     log::{AppendError, Appending, Log, LogError},
+    processor::stage_of,
     record::{
         Batch, Bounds, NewRecord, ProcessorProgress, ReadLimit, Receipt, Record, StoredProgress, TopicLayout,
         partition_of,
@@ -335,6 +336,31 @@ impl KafkaLog {
         log.start_thread("kafka-progress", move || appends::settle(&settling, &shared, &producer, &topic))?;
         ready.wait()?;
         Ok(log)
+    }
+
+    /// How long the events of a topic are kept.
+    pub fn retention(&self, topic: Topic) -> Retention {
+        self.options.retention.get(&topic).copied().unwrap_or_default()
+    }
+
+    /// What an acknowledgement promises, in one sentence.
+    pub fn promise(&self) -> String {
+        format!(
+            "an acknowledged event is in the memory of at least {} of {} brokers, which write it to their disks when they \
+             like: it survives the loss of all but one of these",
+            self.options.min_insync, self.options.replication
+        )
+    }
+
+    /// How far a stage is, by all who have its partitions, as far as this process knows by now.
+    pub fn stage_checkpoints(&self, stage: &str) -> Checkpoints {
+        let mut all = Checkpoints::default();
+        for (name, (_, stored)) in &lock(&self.shared.progress).of {
+            if stage_of(name) == stage {
+                stored.checkpoints.iter().for_each(|(partition, next)| all.advance(partition, next));
+            }
+        }
+        all
     }
 
     /// The names of all processors that have made progress.

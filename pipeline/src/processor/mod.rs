@@ -30,7 +30,7 @@ pub use schedule::stage_note;
 pub use schedule::{Backoff, FailureClass, Load, Parked, Settings};
 pub use stage::{Derived, Priority, Stage, StageError};
 pub use stage_group::StageGroup;
-pub use stage_runner::StageRunner;
+pub use stage_runner::{StageRunner, stage_of};
 pub use stop::Stop;
 pub use watchdog::STALL_AFTER;
 

@@ -131,6 +131,14 @@ fn share_name(stage: &str, partition: Partition) -> String {
     format!("{stage}/{}", partition.id)
 }
 
+/// The stage whose progress is kept under a name.
+pub fn stage_of(name: &str) -> &str {
+    match name.rsplit_once('/') {
+        Some((stage, id)) if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()) => stage,
+        _ => name,
+    }
+}
+
 /// Where a runner of `partitions`, whose progress is kept under `name`, begins. Progress is kept for all partitions together
 /// where one runner has them all, and for each where they are shared out; a log that was moved from one engine to another
 /// may have both, and what is further counts.
