@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a command beside an Apache Kafka broker of its own, whose address it has in MESHLOG_TEST_KAFKA and whose process id in
-# MESHLOG_TEST_KAFKA_PID:
+# MESHLOG_TEST_KAFKA_PID; Kafka's jars are in MESHLOG_KAFKA_LIBS:
 #
 #     scripts/with-kafka.sh cargo test -p meshlog-pipeline kafka
 #
@@ -50,4 +50,4 @@ if ! grep -q "Kafka Server started" "$data/out"; then
     tail -40 "$data/out" >&2
     exit 1
 fi
-MESHLOG_TEST_KAFKA="127.0.0.1:$port" MESHLOG_TEST_KAFKA_PID=$broker "$@"
+MESHLOG_TEST_KAFKA="127.0.0.1:$port" MESHLOG_TEST_KAFKA_PID=$broker MESHLOG_KAFKA_LIBS="$libs" "$@"
