@@ -15,6 +15,7 @@ mod feed;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod identity_index;
 mod kafka;
 mod lock;
 mod log;

@@ -2,7 +2,10 @@
 //!
 //! Owns: what differs between the engines where people look at the log. Everything else goes by the [`Log`] trait.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use meshlog_connectors::api::DurabilityView;
 use meshlog_pipeline::{EmbeddedLog, KafkaLog, Log, LogError, TopicKeeping};
@@ -28,6 +31,9 @@ impl Engine {
                 // Schemas are put there by everybody; messages with ids of their senders by those who take them in.
                 let takes = plan.takes_messages.then_some(Topic::Messages);
                 options.once = [Topic::Schemas].into_iter().chain(takes).collect();
+                if plan.takes_messages {
+                    options.identities = Some(kafka_directory(&plan.data, &options.prefix).join("identities"));
+                }
                 KafkaLog::open(layout.clone(), &options).map(|log| Self::Kafka(Arc::new(log)))
             }
         }
@@ -60,13 +66,15 @@ impl Engine {
     }
 }
 
-/// Where the views of a log on Kafka stand: below its topics' prefix, so that those of another log are not taken for them.
-pub(super) fn views_directory(plan: &Plan) -> std::path::PathBuf {
-    let data: &Path = &plan.data;
+/// What is kept here of a log on Kafka: below its topics' prefix, so that what is of another log is not taken for it.
+fn kafka_directory(data: &Path, prefix: &str) -> PathBuf {
+    data.join("kafka").join(prefix.trim_end_matches('.'))
+}
+
+/// Where the views stand.
+pub(super) fn views_directory(plan: &Plan) -> PathBuf {
     match &plan.engine {
-        EngineOptions::Embedded(_) => data.join("projections"),
-        EngineOptions::Kafka { options, .. } => {
-            data.join("kafka").join(options.prefix.trim_end_matches('.')).join("projections")
-        }
+        EngineOptions::Embedded(_) => plan.data.join("projections"),
+        EngineOptions::Kafka { options, .. } => kafka_directory(&plan.data, &options.prefix).join("projections"),
     }
 }

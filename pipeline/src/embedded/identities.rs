@@ -15,23 +15,18 @@ use std::{
     },
 };
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use meshlog_schemas::{EventId, Partition, Position, Topic};
+use meshlog_schemas::{EventId, Position, Topic};
 use uuid::Uuid;
 
 use super::disk::is_full;
 use crate::{
+    identity_index::{IdentityIndex, named, remove},
     lock::lock,
-    reopen::{Closed, Reopenable, fjall_io_error},
-    unsealed::wait_for_sealing,
+    reopen::{Closed, Reopenable},
 };
 
 /// Identities and the positions of their records.
 pub(super) type Known = HashMap<(Topic, EventId), Position>;
-
-const STATE_KEY: &[u8] = b"state";
-/// How many entries are written at once.
-const CHUNK: usize = 10_000;
 
 /// The identities of a log.
 pub(super) struct Identities {
@@ -45,8 +40,7 @@ pub(super) struct Identities {
 }
 
 struct Index {
-    database: Database,
-    entries: Keyspace,
+    entries: IdentityIndex,
     log: Uuid,
 }
 
@@ -98,7 +92,7 @@ impl Identities {
             return Ok(Some(*position));
         }
         let Some(index) = &self.index else { return Ok(None) };
-        index.read(|index| index.find(topic, id)).map_err(closed)?
+        index.read(|index| index.entries.find(topic, id)).map_err(closed)?
     }
 
     /// Takes in the identities of records that were committed.
@@ -147,17 +141,7 @@ impl Identities {
 
 impl Index {
     fn open(path: &Path, log: Uuid) -> io::Result<Self> {
-        let failed = |error| named(&path.display().to_string(), fjall_io_error(error));
-        let database = Database::builder(path)
-            .cache_size(8 * 1024 * 1024)
-            .max_journaling_size(64 * 1024 * 1024)
-            .worker_threads(1)
-            .open()
-            .map_err(failed)?;
-        let entries = database
-            .keyspace("entries", || KeyspaceCreateOptions::default().max_memtable_size(8 * 1024 * 1024))
-            .map_err(failed)?;
-        Ok(Self { database, entries, log })
+        Ok(Self { entries: IdentityIndex::open(path)?, log })
     }
 
     /// Opens it below a log at work. What is found lost or damaged is not made again here: that takes a reading of all records,
@@ -180,59 +164,19 @@ impl Index {
 
     /// The journal before which it holds everything; `None` where it is new, or the index of another log.
     fn journal(&self) -> Option<u64> {
-        let state = self.entries.get(STATE_KEY).ok()??;
+        let state = self.entries.state().ok()??;
         let (log, journal) = state.split_at_checked(16)?;
         (log == self.log.as_bytes()).then_some(u64::from_le_bytes(journal.try_into().ok()?))
     }
 
-    fn find(&self, topic: Topic, id: EventId) -> io::Result<Option<Position>> {
-        let stored = self
-            .entries
-            .get(key(topic, id))
-            .map_err(|error| named("reading an identity failed", fjall_io_error(error)))?;
-        let Some(stored) = stored else { return Ok(None) };
-        let damaged = || io::Error::other("a stored identity is damaged");
-        let (partition, offset) = stored.split_first_chunk::<4>().ok_or_else(damaged)?;
-        let offset = offset.try_into().map_err(|_| damaged())?;
-        let partition = Partition { topic, id: u32::from_le_bytes(*partition) };
-        Ok(Some(Position { partition, offset: u64::from_le_bytes(offset) }))
-    }
-
     fn write(&self, known: &Known, journal: u64) -> io::Result<()> {
-        let failed = |error| named("writing identities failed", fjall_io_error(error));
-        let entries: Vec<_> = known.iter().collect();
-        for chunk in entries.chunks(CHUNK) {
-            wait_for_sealing([&self.entries]);
-            let mut batch = self.database.batch();
-            for ((topic, id), position) in chunk {
-                let value = [&position.partition.id.to_le_bytes()[..], &position.offset.to_le_bytes()].concat();
-                batch.insert(&self.entries, key(*topic, *id), value);
-            }
-            batch.commit().map_err(failed)?;
-        }
-        let state = [&self.log.as_bytes()[..], &journal.to_le_bytes()].concat();
-        self.entries.insert(STATE_KEY, state).map_err(failed)?;
-        self.database.persist(PersistMode::SyncAll).map_err(failed)
+        let entries = known.iter().map(|((topic, id), position)| (*topic, *id, *position));
+        self.entries.write(entries, &[&self.log.as_bytes()[..], &journal.to_le_bytes()].concat())
     }
 }
 
 fn closed(closed: Closed) -> io::Error {
     io::Error::new(io::ErrorKind::StorageFull, format!("the index of identities: {closed}"))
-}
-
-fn named(what: &str, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{what}: {error}"))
-}
-
-fn key(topic: Topic, id: EventId) -> Vec<u8> {
-    [id.0.as_bytes(), topic.name().as_bytes()].concat()
-}
-
-fn remove(path: &Path) -> Result<(), String> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(format!("{}: {error}", path.display())),
-        _ => Ok(()),
-    }
 }
 
 /// Where the index stands within the log's directory.

@@ -9,16 +9,16 @@
 //! Several processes may append the same identity at the same time. So a record with one is answered only when the follower,
 //! which sees all of them in the order of the partition, has come to the first.
 //!
-//! Owns: what is under way, and which identities are taken.
+//! Owns: what is under way.
 //! Never: answers before everything of a batch is durable; sends a processor's progress before the records it belongs to.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::hash_map::Entry,
     sync::{Arc, Mutex, atomic::Ordering, mpsc},
     time::{Duration, Instant},
 };
 
-use meshlog_schemas::{EventId, Partition, Position, Topic};
+use meshlog_schemas::{Partition, Position, Topic};
 use rdkafka::{
     ClientContext, Message as _,
     error::{KafkaError, RDKafkaErrorCode},
@@ -27,7 +27,11 @@ use rdkafka::{
 };
 use tokio::sync::oneshot;
 
-use super::{KafkaOptions, MAX_RECORD_BYTES, Shared, storage, wire};
+use super::{
+    KafkaOptions, MAX_RECORD_BYTES, Shared, storage,
+    taken::{Identity, Mark, State, Taken},
+    wire,
+};
 use crate::{
     lock::lock,
     log::{AppendError, LogError},
@@ -38,8 +42,6 @@ use crate::{
 pub(super) type Producer = ThreadedProducer<Deliveries>;
 
 type Answer = Result<Vec<Receipt>, AppendError>;
-/// A record's identity, which counts on its topic.
-type Identity = (Topic, EventId);
 
 /// What the thread that sends progress is told.
 pub(super) enum Settled {
@@ -65,13 +67,25 @@ struct Unsettled {
 /// A place in a batch.
 type Place = (Arc<Pending>, usize);
 
-enum Slot {
+/// What is known of an identity.
+pub(super) enum Slot {
+    /// Where its first record stands.
     Stored(Position),
     Awaited(Box<Awaited>),
 }
 
+impl Slot {
+    /// Where its first record stands, if that is known.
+    pub(super) fn position(&self) -> Option<Position> {
+        match self {
+            Slot::Stored(position) => Some(*position),
+            Slot::Awaited(awaited) => awaited.seen,
+        }
+    }
+}
+
 /// An identity whose first record is on its way.
-struct Awaited {
+pub(super) struct Awaited {
     sender: Place,
     others: Vec<Place>,
     delivered: Option<Position>,
@@ -80,15 +94,20 @@ struct Awaited {
 
 /// The batches under way and the identities that are taken.
 pub(super) struct Appends {
-    identities: Mutex<HashMap<Identity, Slot>>,
+    taken: Taken,
     settled: mpsc::Sender<Settled>,
     /// Batches under way, and since when they have waited for the brokers.
     waiting: Mutex<(usize, Option<Instant>)>,
 }
 
 impl Appends {
-    pub(super) fn new(settled: mpsc::Sender<Settled>) -> Self {
-        Self { identities: Mutex::default(), settled, waiting: Mutex::default() }
+    pub(super) fn new(taken: Taken, settled: mpsc::Sender<Settled>) -> Self {
+        Self { taken, settled, waiting: Mutex::default() }
+    }
+
+    /// The identities that are taken.
+    pub(super) fn taken(&self) -> &Taken {
+        &self.taken
     }
 
     /// For how long batches have been under way with nothing delivered.
@@ -130,14 +149,14 @@ impl Appends {
         })));
         self.begin_to_wait();
         // Held over the whole batch, so that its records follow each other on every partition.
-        let mut identities = lock(&self.identities);
+        let mut taken = self.taken.lock();
         for (index, record) in batch.records.iter().enumerate() {
             let place = (pending.clone(), index);
             let identity = record.identity.map(|id| (record.topic, id));
             if let Some(identity) = identity {
-                match identities.entry(identity) {
-                    Entry::Occupied(mut taken) => {
-                        match taken.get_mut() {
+                match taken.slots.entry(identity) {
+                    Entry::Occupied(mut slot) => {
+                        match slot.get_mut() {
                             Slot::Stored(position) => {
                                 let receipt = Receipt { position: *position, duplicate: true };
                                 self.resolve(&place, Ok(receipt));
@@ -147,6 +166,13 @@ impl Appends {
                         continue;
                     }
                     Entry::Vacant(free) => {
+                        let known = self.taken.find(identity).transpose();
+                        if let Some(known) = known {
+                            let receipt = known.map(|position| Receipt { position, duplicate: true });
+                            let failed = |error: LogError| AppendError::Stopped { reason: error.to_string() };
+                            self.resolve(&place, receipt.map_err(failed));
+                            continue;
+                        }
                         let awaited = Awaited { sender: place, others: Vec::new(), delivered: None, seen: None };
                         free.insert(Slot::Awaited(Box::new(awaited)));
                     }
@@ -158,12 +184,12 @@ impl Appends {
                 let Delivery::Record { place, identity, .. } = *delivery else { continue };
                 let failure = failed(&error);
                 match identity {
-                    Some(identity) => self.fail_identity(&mut identities, identity, &failure),
+                    Some(identity) => self.fail_identity(&mut taken, identity, &failure),
                     None => self.resolve(&place, Err(failure)),
                 }
             }
         }
-        drop(identities);
+        drop(taken);
         self.settle_one(&pending, |_| {});
         answered
     }
@@ -174,48 +200,60 @@ impl Appends {
             self.resolve(place, result.map(|position| Receipt { position, duplicate: false }));
             return;
         };
-        let mut identities = lock(&self.identities);
+        let mut taken = self.taken.lock();
         match result {
-            Err(failure) => self.fail_identity(&mut identities, identity, &failure),
+            Err(failure) => self.fail_identity(&mut taken, identity, &failure),
             Ok(position) => {
-                if let Some(Slot::Awaited(awaited)) = identities.get_mut(&identity) {
+                if let Some(Slot::Awaited(awaited)) = taken.slots.get_mut(&identity) {
                     awaited.delivered = Some(position);
-                    self.decide(&mut identities, identity);
+                    self.decide(&mut taken, identity);
                 }
             }
         }
     }
 
-    /// The follower has come to a record with an identity.
-    pub(super) fn seen(&self, identity: Identity, position: Position) {
-        let mut identities = lock(&self.identities);
-        match identities.entry(identity) {
-            Entry::Vacant(free) => drop(free.insert(Slot::Stored(position))),
-            Entry::Occupied(mut taken) => {
-                if let Slot::Awaited(awaited) = taken.get_mut() {
+    /// The follower has come to a record of a topic with identities; this one's, if it has one.
+    ///
+    /// # Errors
+    /// It cannot be told whether the identity was taken before.
+    pub(super) fn seen(
+        &self,
+        identity: Option<Identity>,
+        position: Position,
+        appended_at: i64,
+    ) -> Result<(), LogError> {
+        let mut taken = self.taken.lock();
+        if let Some(identity) = identity {
+            match taken.slots.get_mut(&identity) {
+                Some(Slot::Stored(_)) => {}
+                Some(Slot::Awaited(awaited)) => {
                     awaited.seen.get_or_insert(position);
-                    self.decide(&mut identities, identity);
+                    self.decide(&mut taken, identity);
                 }
+                None if self.taken.find(identity)?.is_none() => drop(taken.store(identity, position)),
+                None => {}
             }
         }
+        taken.passed(position.partition, Mark { next: position.offset + 1, appended_at });
+        Ok(())
     }
 
     /// Answers once it is known where the identity stands first and where the record of this process stands.
-    fn decide(&self, identities: &mut HashMap<Identity, Slot>, identity: Identity) {
-        let Some(Slot::Awaited(awaited)) = identities.get(&identity) else { return };
+    fn decide(&self, taken: &mut State, identity: Identity) {
+        let Some(Slot::Awaited(awaited)) = taken.slots.get(&identity) else { return };
         let (Some(delivered), Some(position)) = (awaited.delivered, awaited.seen) else { return };
-        let Some(Slot::Awaited(awaited)) = identities.insert(identity, Slot::Stored(position)) else { return };
+        let Some(Slot::Awaited(awaited)) = taken.store(identity, position) else { return };
         self.resolve(&awaited.sender, Ok(Receipt { position, duplicate: position != delivered }));
         for other in &awaited.others {
             self.resolve(other, Ok(Receipt { position, duplicate: true }));
         }
     }
 
-    fn fail_identity(&self, identities: &mut HashMap<Identity, Slot>, identity: Identity, failure: &AppendError) {
-        let Some(Slot::Awaited(awaited)) = identities.remove(&identity) else { return };
+    fn fail_identity(&self, taken: &mut State, identity: Identity, failure: &AppendError) {
+        let Some(Slot::Awaited(awaited)) = taken.slots.remove(&identity) else { return };
         // Of another process it may be there all the same.
         if let Some(position) = awaited.seen {
-            identities.insert(identity, Slot::Stored(position));
+            taken.store(identity, position);
         }
         for place in std::iter::once(&awaited.sender).chain(&awaited.others) {
             let found = awaited.seen.map(|position| Receipt { position, duplicate: true });

@@ -92,6 +92,8 @@ pub(super) struct Follower {
     progress: String,
     /// What stood on the topics when it was opened, by topic name and partition, and is not read yet.
     missing: HashMap<(String, i32), Offset>,
+    /// The topics with identities.
+    once: BTreeSet<Topic>,
     is_ready: mpsc::Sender<()>,
 }
 
@@ -137,36 +139,47 @@ impl Follower {
         let topics: HashMap<_, _> = layout.iter().map(|one| (options.topic_name(one.topic), one.topic)).collect();
         let (is_ready, ready) = mpsc::channel();
         let progress = options.progress_name();
-        let mut follower = Self { consumer, shared, topics, progress, missing: HashMap::new(), is_ready };
+        let mut follower =
+            Self { consumer, shared, topics, progress, missing: HashMap::new(), once: options.once.clone(), is_ready };
         let mut from = TopicPartitionList::new();
+        let marks = follower.shared.appends.taken().marks();
         for layout in layout.iter().filter(|layout| options.once.contains(&layout.topic)) {
             let name = options.topic_name(layout.topic);
             for id in 0..layout.partitions {
-                let (start, end) = follower.begin(&mut from, &name, id)?;
-                let held = follower.shared.held(Partition { topic: layout.topic, id })?;
+                let partition = Partition { topic: layout.topic, id };
+                let known = marks.get(&partition).map_or(0, |mark| mark.next);
+                let (start, next, end) = follower.begin(&mut from, &name, id, known)?;
+                let held = follower.shared.held(partition)?;
                 held.start.store(start, Ordering::Release);
                 held.known_end.store(end, Ordering::Release);
                 let mut tail = held.tail();
-                (tail.is_followed, tail.next) = (true, start);
+                (tail.is_followed, tail.next) = (true, next);
             }
             follower.shared.appended[&layout.topic].is_wanted.store(true, Ordering::Relaxed);
         }
-        let (start, _) = follower.begin(&mut from, &options.progress_name(), 0)?;
-        follower.shared.progress_is_read_to(start);
+        let (_, next, _) = follower.begin(&mut from, &options.progress_name(), 0, 0)?;
+        follower.shared.progress_is_read_to(next);
         let followed = follower.consumer.incremental_assign(&from);
         followed.map_err(|error| storage("follow the topics", &error))?;
         Ok((follower, Ready(ready)))
     }
 
-    /// Has a partition read from its start; answers start and end.
-    fn begin(&mut self, from: &mut TopicPartitionList, topic: &str, id: u32) -> Result<(Offset, Offset), LogError> {
+    /// Has a partition read from its start, or from where it is known to; answers start, where it is read from, and end.
+    fn begin(
+        &mut self,
+        from: &mut TopicPartitionList,
+        topic: &str,
+        id: u32,
+        known: Offset,
+    ) -> Result<(Offset, Offset, Offset), LogError> {
         let (start, end) = self.watermarks(topic, id)?;
-        let added = from.add_partition_offset(topic, id as i32, rdkafka::Offset::Offset(start as i64));
+        let next = known.max(start);
+        let added = from.add_partition_offset(topic, id as i32, rdkafka::Offset::Offset(next as i64));
         added.map_err(|error| storage("follow the topics", &error))?;
-        if start < end {
+        if next < end {
             self.missing.insert((topic.to_owned(), id as i32), end);
         }
-        Ok((start, end))
+        Ok((start, next, end))
     }
 
     /// Where a partition begins and ends. A topic that was made just now has no leader for a moment, as has one whose broker
@@ -244,12 +257,16 @@ impl Follower {
         }
         let not_before = tail.records.back().map_or(0, |last| last.appended_at);
         let (record, identity) = wire::record(message, partition, not_before);
-        let position = record.position;
+        let (position, appended_at) = (record.position, record.appended_at);
         tail.push(record);
         drop(tail);
         held.moved.notify_all();
-        if let Some(identity) = identity {
-            self.shared.appends.seen((topic, identity), position);
+        if self.once.contains(&topic) {
+            let identity = identity.map(|identity| (topic, identity));
+            if let Err(error) = self.shared.appends.seen(identity, position, appended_at) {
+                // Whether it is the first of its identity cannot be told any more.
+                self.shared.stop(error.to_string());
+            }
         }
         Some(partition)
     }

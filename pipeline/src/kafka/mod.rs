@@ -24,12 +24,14 @@ mod appends;
 mod cursors;
 mod follower;
 mod group;
+mod taken;
 mod topics;
 mod watch;
 mod wire;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    path::PathBuf,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -42,7 +44,7 @@ use std::{
 use meshlog_schemas::{Checkpoints, Offset, Partition, Position, Topic};
 use rdkafka::{
     ClientConfig,
-    consumer::BaseConsumer,
+    consumer::{BaseConsumer, Consumer as _},
     producer::{Producer as _, PurgeConfig},
 };
 
@@ -50,6 +52,7 @@ use self::{
     appends::{Appends, Producer, Settled},
     cursors::Cursors,
     follower::{Follower, Tail},
+    taken::Taken,
     watch::Watch,
 };
 use crate::{
@@ -98,6 +101,9 @@ pub struct KafkaOptions {
     /// The topics to which this process appends records with an identity. What is on them already is read when the log is
     /// opened; a record with an identity for another topic is refused.
     pub once: BTreeSet<Topic>,
+    /// A directory, for this process alone, that keeps which identities are taken, so that not everything is read again at
+    /// the next start, and not all of them are held in memory.
+    pub identities: Option<PathBuf>,
 }
 
 impl Default for KafkaOptions {
@@ -113,6 +119,7 @@ impl Default for KafkaOptions {
             capacity: Capacity { items: 8192, bytes: 64 * 1024 * 1024 },
             tail_bytes: 8 * 1024 * 1024,
             once: Topic::ALL.into_iter().collect(),
+            identities: None,
         }
     }
 }
@@ -305,11 +312,15 @@ impl KafkaLog {
                 )
             })
         });
+        let consumer: Result<BaseConsumer, _> = follower::consumer(options).create();
+        let consumer = Arc::new(consumer.map_err(|error| storage("make a Kafka consumer", &error))?);
+        let cursors = Cursors::new(options);
+        let taken = known_identities(options, &consumer, &cursors)?;
         let (settled, settling) = mpsc::channel();
         let shared = Arc::new(Shared {
             partitions: partitions.collect(),
             appended: layout.iter().map(|layout| (layout.topic, Appended::default())).collect(),
-            appends: Appends::new(settled.clone()),
+            appends: Appends::new(taken, settled.clone()),
             progress: Mutex::default(),
             progress_moved: Condvar::new(),
             progressed: Signal::default(),
@@ -322,11 +333,8 @@ impl KafkaLog {
             is_dropped: AtomicBool::new(false),
         });
         let producer = Arc::new(appends::producer(options, shared.clone())?);
-        let consumer: Result<BaseConsumer, _> = follower::consumer(options).create();
-        let consumer = Arc::new(consumer.map_err(|error| storage("make a Kafka consumer", &error))?);
         let (follower, ready) = Follower::open(options, &layout, consumer.clone(), shared.clone())?;
         let watch = Watch::open(options, &layout, consumer.clone(), shared.clone())?;
-        let cursors = Cursors::new(options);
         let (options, threads) = (options.clone(), Vec::new());
         let mut log = Self { layout, names, options, shared, producer, consumer, cursors, settled, threads };
         log.start_thread("kafka-follow", move || follower.run())?;
@@ -520,6 +528,9 @@ impl Log for KafkaLog {
 impl Drop for KafkaLog {
     fn drop(&mut self) {
         self.close();
+        if let Err(error) = self.shared.appends.taken().flush(true) {
+            tracing::warn!(%error, "the next start reads again what was not written to the index of identities");
+        }
         self.shared.is_dropped.store(true, Ordering::Release);
         self.shared.wants.notify_all();
         // Its receiver is alive until it has this.
@@ -529,6 +540,32 @@ impl Drop for KafkaLog {
             let _ = thread.join();
         }
     }
+}
+
+/// The identities that are known from before, if what they were read from is still there.
+fn known_identities(options: &KafkaOptions, consumer: &BaseConsumer, cursors: &Cursors) -> Result<Taken, LogError> {
+    let Some(path) = &options.identities else { return Ok(Taken::in_memory()) };
+    let cluster = consumer.client().fetch_cluster_id(LONGEST_FETCH).unwrap_or_default();
+    let mut taken = Taken::open(path, format!("1 {cluster} {}", options.prefix))?;
+    for (partition, mark) in taken.marks() {
+        let name = options.topic_name(partition.topic);
+        let (start, end) = watch::watermarks(consumer, &name, partition.id)?;
+        let last = mark.next.saturating_sub(1);
+        let limit = ReadLimit { records: 1, bytes: usize::MAX };
+        let is_same = match (start..end).contains(&last) {
+            true => cursors
+                .read(&name, partition, last, last + 1, limit)?
+                .first()
+                .is_some_and(|record| record.position.offset == last && record.appended_at == mark.appended_at),
+            false => mark.next <= end,
+        };
+        if !is_same {
+            tracing::warn!(%partition, "the topic is another than the one whose identities are known; it is read anew");
+            taken.forget(path)?;
+            break;
+        }
+    }
+    Ok(taken)
 }
 
 /// The first partition that a topic can have.

@@ -342,3 +342,36 @@ fn members_share_the_partitions_and_those_of_one_that_leaves_go_to_the_others() 
     assert_eq!(has(0), 0, "who has left has nothing");
     wait(&|| has(1) == 3, "the other has everything");
 }
+
+#[test]
+fn conforms_across_restarts_with_an_index_of_identities() {
+    let Some(broker) = broker() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let options = KafkaOptions { identities: Some(folder.path().to_owned()), ..options(&broker) };
+    let layout = vec![
+        TopicLayout { topic: Topic::Messages, partitions: 3 },
+        TopicLayout { topic: Topic::Embeddings, partitions: 1 },
+    ];
+    conformance::check_durable(|| Arc::new(KafkaLog::open(layout.clone(), &options).unwrap()));
+}
+
+#[test]
+fn an_index_of_identities_spares_reading_and_one_of_other_topics_is_not_believed() {
+    let Some(broker) = broker() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let options = KafkaOptions { identities: Some(folder.path().to_owned()), ..options(&broker) };
+    let once = |log: &KafkaLog, id| append(log, vec![record("k", "same", Some(id))])[0];
+    let log = KafkaLog::open(layout(), &options).unwrap();
+    let first: Vec<_> = (0..50).map(|id| once(&log, id)).collect();
+    drop(log);
+    let log = KafkaLog::open(layout(), &options).unwrap();
+    assert!(log.shared.appends.taken().lock().slots.is_empty(), "nothing was read again");
+    for (id, first) in (0..50).zip(&first) {
+        assert_eq!(once(&log, id), Receipt { position: first.position, duplicate: true });
+    }
+    assert!(!once(&log, 50).duplicate);
+    drop(log);
+    let others = KafkaOptions { prefix: format!("{}others.", options.prefix), ..options };
+    let log = KafkaLog::open(layout(), &others).unwrap();
+    assert!((0..50).all(|id| !once(&log, id).duplicate), "on other topics they are new");
+}

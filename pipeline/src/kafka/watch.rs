@@ -66,6 +66,9 @@ impl Watch {
         while let Some(wanted) = self.wait() {
             let with_followed = starts_asked.elapsed() > STARTS_EVERY;
             let looked = self.follow(wanted).and_then(|()| self.look(with_followed));
+            if let Err(error) = self.shared.appends.taken().flush(false) {
+                tracing::warn!(%error, "identities are kept in memory; the index is written again in a moment");
+            }
             if with_followed && looked.is_ok() {
                 starts_asked = Instant::now();
             }

@@ -1,0 +1,258 @@
+//! Which identities are taken: the newest in memory, the older ones in an index on disk beside how far it goes.
+//!
+//! ```text
+//!   topic   0 ............ checkpoint | .......... read to
+//!           in the index              | in memory, with those whose first record is still on its way
+//! ```
+//!
+//! Owns: both, and that a start reads only what is behind the index's checkpoints. The index belongs to one cluster and the
+//! topics that it was made from; one that belongs to others, or that is damaged, is made again from the records.
+//! Never: answers an append.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard},
+};
+
+use meshlog_schemas::{EventId, Offset, Partition, Position, Topic};
+
+use super::{appends::Slot, storage};
+use crate::{
+    identity_index::{IdentityIndex, remove},
+    lock::lock,
+    log::LogError,
+};
+
+/// From how many entries in memory on some are written to the index.
+const FLUSH_AT: usize = 50_000;
+
+/// A record's identity, which counts on its topic.
+pub(super) type Identity = (Topic, EventId);
+
+/// Where the reading of a partition stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Behind the last record that was read.
+    pub(super) next: Offset,
+    /// When that record was appended; microseconds since the epoch. By this it is known again.
+    pub(super) appended_at: i64,
+}
+
+/// The identities that are taken.
+pub(super) struct Taken {
+    state: Mutex<State>,
+    index: Option<Index>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) slots: HashMap<Identity, Slot>,
+    /// How many of the slots stand on the log.
+    stored: usize,
+    marks: BTreeMap<Partition, Mark>,
+}
+
+struct Index {
+    entries: IdentityIndex,
+    /// What the index is of.
+    of: String,
+}
+
+impl Taken {
+    /// All in memory.
+    pub(super) fn in_memory() -> Self {
+        Self { state: Mutex::default(), index: None }
+    }
+
+    /// With the index in `path`, for the topics that `of` names.
+    ///
+    /// # Errors
+    /// The directory cannot be used, or another process uses it.
+    pub(super) fn open(path: &Path, of: String) -> Result<Self, LogError> {
+        let unusable = |cause: String| LogError::Unusable { path: path.to_owned(), cause };
+        std::fs::create_dir_all(path).map_err(|error| unusable(format!("{error}; choose another with --data")))?;
+        let entries = match IdentityIndex::open(path) {
+            Ok(entries) => entries,
+            Err(error) if is_locked(&error) => {
+                return Err(unusable(
+                    "another process uses it; give each a directory of its own with --data".to_owned(),
+                ));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the index of identities cannot be used and is made again from the records");
+                remove(path).map_err(&unusable)?;
+                IdentityIndex::open(path).map_err(|error| unusable(error.to_string()))?
+            }
+        };
+        let mut index = Index { entries, of };
+        let marks = match index.marks() {
+            Some(marks) => marks,
+            None => {
+                index.clear(path).map_err(unusable)?;
+                BTreeMap::new()
+            }
+        };
+        Ok(Self { state: Mutex::new(State { marks, ..State::default() }), index: Some(index) })
+    }
+
+    /// How far each partition has been read.
+    pub(super) fn marks(&self) -> BTreeMap<Partition, Mark> {
+        self.lock().marks.clone()
+    }
+
+    /// Empties the index, because the records are others than those it was made from.
+    pub(super) fn forget(&mut self, path: &Path) -> Result<(), LogError> {
+        *self.lock() = State::default();
+        let failed = |cause: String| LogError::Unusable { path: path.to_owned(), cause };
+        self.index.as_mut().map_or(Ok(()), |index| index.clear(path)).map_err(failed)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Where a record stands, by the index.
+    pub(super) fn find(&self, (topic, id): Identity) -> Result<Option<Position>, LogError> {
+        let Some(index) = &self.index else { return Ok(None) };
+        index.entries.find(topic, id).map_err(|error| storage("look up an identity", &error))
+    }
+
+    /// Writes to the index what is known, if it is worth it or if it `must`. On failure it stays in memory.
+    ///
+    /// # Errors
+    /// The index cannot be written.
+    pub(super) fn flush(&self, must: bool) -> Result<(), LogError> {
+        let Some(index) = &self.index else { return Ok(()) };
+        let (entries, marks) = {
+            let state = self.lock();
+            if state.stored == 0 || (!must && state.stored < FLUSH_AT) {
+                return Ok(());
+            }
+            let stored = |(identity, slot): (&Identity, &Slot)| {
+                // Also one that was read and whose delivery is not told yet: the marks are behind it.
+                slot.position().map(|position| (identity.0, identity.1, position))
+            };
+            (state.slots.iter().filter_map(stored).collect::<Vec<_>>(), state.marks.clone())
+        };
+        let written = index.entries.write(entries.iter().copied(), index.text(&marks).as_bytes());
+        written.map_err(|error| storage("write the index of identities", &error))?;
+        let mut state = self.lock();
+        for (topic, id, _) in &entries {
+            if let Some(Slot::Stored(_)) = state.slots.get(&(*topic, *id)) {
+                state.slots.remove(&(*topic, *id));
+                state.stored -= 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// The record of an identity stands on the log.
+    pub(super) fn store(&mut self, identity: Identity, position: Position) -> Option<Slot> {
+        self.stored += 1;
+        self.slots.insert(identity, Slot::Stored(position))
+    }
+
+    /// A partition has been read so far.
+    pub(super) fn passed(&mut self, partition: Partition, mark: Mark) {
+        self.marks.insert(partition, mark);
+    }
+}
+
+impl Index {
+    /// What it is of, and a line for each partition: `messages 2 17 1746705360000000`.
+    fn text(&self, marks: &BTreeMap<Partition, Mark>) -> String {
+        let line = |(partition, mark): (&Partition, &Mark)| {
+            format!("\n{} {} {} {}", partition.topic, partition.id, mark.next, mark.appended_at)
+        };
+        self.of.clone() + &marks.iter().map(line).collect::<String>()
+    }
+
+    /// How far it goes; `None` if it is of something else.
+    fn marks(&self) -> Option<BTreeMap<Partition, Mark>> {
+        let text = String::from_utf8(self.entries.state().ok()??).ok()?;
+        let mut lines = text.lines();
+        (lines.next()? == self.of).then_some(())?;
+        lines
+            .map(|line| {
+                let mut words = line.split(' ');
+                let partition = Partition { topic: words.next()?.parse().ok()?, id: words.next()?.parse().ok()? };
+                let mark = Mark { next: words.next()?.parse().ok()?, appended_at: words.next()?.parse().ok()? };
+                Some((partition, mark))
+            })
+            .collect()
+    }
+
+    fn clear(&mut self, path: &Path) -> Result<(), String> {
+        // It must be closed before its files are removed; a place beside it holds it open meanwhile.
+        let beside: PathBuf = path.with_extension("old");
+        remove(&beside)?;
+        let error = |error: io::Error| error.to_string();
+        self.entries = IdentityIndex::open(&beside).map_err(error)?;
+        remove(path)?;
+        self.entries = IdentityIndex::open(path).map_err(error)?;
+        remove(&beside)
+    }
+}
+
+fn is_locked(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || error.to_string().contains("Locked")
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn identity(id: u128) -> Identity {
+        (Topic::Messages, EventId(Uuid::from_u128(id)))
+    }
+
+    fn position(offset: Offset) -> Position {
+        Position { partition: Partition { topic: Topic::Messages, id: 1 }, offset }
+    }
+
+    fn filled(path: &Path) -> Taken {
+        let taken = Taken::open(path, "cluster topics".to_owned()).unwrap();
+        for offset in 0..10 {
+            let mut state = taken.lock();
+            state.store(identity(offset.into()), position(offset));
+            state.passed(position(0).partition, Mark { next: offset + 1, appended_at: 7 });
+        }
+        taken.flush(true).unwrap();
+        taken
+    }
+
+    #[test]
+    fn what_was_flushed_is_found_again_and_held_in_memory_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = filled(folder.path());
+        assert!(taken.lock().slots.is_empty());
+        drop(taken);
+        let taken = Taken::open(folder.path(), "cluster topics".to_owned()).unwrap();
+        assert_eq!(taken.find(identity(3)).unwrap(), Some(position(3)));
+        assert_eq!(taken.find(identity(10)).unwrap(), None);
+        let mark = Mark { next: 10, appended_at: 7 };
+        assert_eq!(taken.marks(), BTreeMap::from([(position(0).partition, mark)]));
+    }
+
+    #[test]
+    fn an_index_of_other_topics_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(filled(folder.path()));
+        let taken = Taken::open(folder.path(), "another cluster".to_owned()).unwrap();
+        assert_eq!((taken.find(identity(3)).unwrap(), taken.marks().len()), (None, 0));
+    }
+
+    #[test]
+    fn two_processes_cannot_have_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let _first = filled(folder.path());
+        let second = Taken::open(folder.path(), "cluster topics".to_owned()).err().unwrap().to_string();
+        assert!(second.contains("another process uses it"), "{second}");
+    }
+}
