@@ -7,7 +7,7 @@
 //! Never: decides what may be read.
 
 use std::{
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -17,7 +17,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
 };
 
-use super::{KafkaOptions, LONGEST_FETCH, follower, storage, wire};
+use super::{KafkaOptions, LONGEST_FETCH, Shared, follower, storage, wire::Wire};
 use crate::{
     lock::lock,
     log::LogError,
@@ -29,6 +29,7 @@ const MOST: usize = 16;
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Cursors {
+    shared: Arc<Shared>,
     config: ClientConfig,
     /// The one used last at the end.
     idle: Mutex<Vec<Cursor>>,
@@ -43,8 +44,8 @@ struct Cursor {
 }
 
 impl Cursors {
-    pub(super) fn new(options: &KafkaOptions) -> Self {
-        Self { config: follower::consumer(options), idle: Mutex::default() }
+    pub(super) fn new(options: &KafkaOptions, shared: Arc<Shared>) -> Self {
+        Self { shared, config: follower::consumer(options), idle: Mutex::default() }
     }
 
     /// Reads from `from` up to `end`, which is known to be on the log, within `limit`.
@@ -60,7 +61,7 @@ impl Cursors {
         limit: ReadLimit,
     ) -> Result<Vec<Record>, LogError> {
         let mut cursor = self.at(topic, partition, from)?;
-        let records = cursor.read(end, limit)?;
+        let records = cursor.read(&self.shared.wire, end, limit)?;
         let mut idle = lock(&self.idle);
         idle.push(cursor);
         if idle.len() > MOST {
@@ -88,13 +89,13 @@ impl Cursors {
 }
 
 impl Cursor {
-    fn read(&mut self, end: Offset, limit: ReadLimit) -> Result<Vec<Record>, LogError> {
+    fn read(&mut self, wire: &Wire, end: Offset, limit: ReadLimit) -> Result<Vec<Record>, LogError> {
         let deadline = Instant::now() + LONGEST_FETCH;
         let (mut records, mut bytes) = (Vec::new(), 0);
         while self.next < end && records.len() < limit.records && (bytes == 0 || bytes < limit.bytes) {
             match self.consumer.poll(PAUSE) {
                 Some(Ok(message)) => {
-                    let (record, _) = wire::record(&message, self.partition, self.appended_at);
+                    let (record, _) = wire.record(&message, self.partition, self.appended_at);
                     self.next = record.position.offset + 1;
                     self.appended_at = record.appended_at;
                     bytes += follower::size(&record);

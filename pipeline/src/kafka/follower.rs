@@ -236,7 +236,7 @@ impl Follower {
         let held = self.shared.held(partition).ok()?;
         let mut tail = held.tail();
         let not_before = tail.records.back().map_or(0, |last| last.appended_at);
-        let (record, identity) = wire::record(message, partition, not_before);
+        let (record, identity) = self.shared.wire.record(message, partition, not_before);
         let position = record.position;
         tail.push(record);
         drop(tail);
