@@ -247,8 +247,8 @@ impl KafkaLog {
     /// # Errors
     /// The brokers are not reached, or a topic is not as the options ask for; it is then left as it is.
     pub fn open(layout: Vec<TopicLayout>, options: &KafkaOptions) -> Result<Self, LogError> {
-        topics::ensure(&layout, options)?;
         let wire = Wire::open(options)?;
+        topics::ensure(&layout, options)?;
         let names = layout.iter().map(|layout| (layout.topic, options.topic_name(layout.topic))).collect();
         let partitions = layout.iter().flat_map(|layout| {
             (0..layout.partitions).map(|id| {

@@ -203,7 +203,7 @@ impl Registry {
         let asked = || format!("register version {} of the subject {subject}", version.version);
         let request = self.agent.post(format!("{}/subjects/{subject}/versions", self.url));
         let request = request.config().timeout_global(Some(REGISTER_LIMIT)).build();
-        let (status, body) = self.answer(request.send_json(json!({ "schema": version.json, "schemaType": "AVRO" })))?;
+        let (status, body) = self.answer(request.send_json(json!({ "schema": version.json.trim(), "schemaType": "AVRO" })))?;
         match status {
             200 => Ok(self.parse::<Registered>(&body, asked)?.id),
             409 => Err(RegistryError::Incompatible {

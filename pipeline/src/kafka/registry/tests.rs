@@ -108,7 +108,7 @@ fn the_schema_of_a_foreign_id_is_looked_up() {
     let registry = Registry::open(&url).unwrap();
     let bare = r#"{"type":"record","name":"SubscriptionRemoved","namespace":"meshlog.registry",
         "fields":[{"name":"subscription_id","type":"string","doc":"a foreign program's words"}]}"#;
-    let mut register = |schema: serde_json::Value| -> u32 {
+    let register = |schema: serde_json::Value| -> u32 {
         let request = registry.agent.post(format!("{url}/subjects/foreign/versions"));
         let mut answer = request.send_json(schema).unwrap();
         answer.body_mut().read_json::<Registered>().unwrap().id
