@@ -93,11 +93,7 @@ fn full_name(name: &str, namespace: &str) -> Option<String> {
     Some(format!("{namespace}.{name}"))
 }
 
-fn list(
-    values: &[Value],
-    form: &mut String,
-    mut write: impl FnMut(&Value, &mut String) -> Option<()>,
-) -> Option<()> {
+fn list(values: &[Value], form: &mut String, mut write: impl FnMut(&Value, &mut String) -> Option<()>) -> Option<()> {
     form.push('[');
     for (index, value) in values.iter().enumerate() {
         if index > 0 {
@@ -161,7 +157,7 @@ mod tests {
     #[test]
     fn they_are_those_of_the_specification() {
         // From the test data of Apache Avro (schema-tests.txt).
-        let ours = |json: &str| fingerprint(json).map(|bytes| i64::from_le_bytes(bytes));
+        let ours = |json: &str| fingerprint(json).map(i64::from_le_bytes);
         assert_eq!(ours(r#""null""#), Some(7195948357588979594));
         assert_eq!(ours(r#"{"type":"boolean"}"#), Some(-6970731678124411036));
         assert_eq!(ours(r#"{"type":"fixed","name":"foo","namespace":"x.y","size":"0015"}"#), Some(8973436725417971441));

@@ -18,7 +18,8 @@ mod upcast;
 
 pub use catalog::{SchemaVersion, catalog};
 pub use codec::{
-    DecodeError, EncodeError, MAX_BODY_BYTES, decode, encode, schema_of, single_object, split_confluent, split_single_object,
+    DecodeError, EncodeError, MAX_BODY_BYTES, decode, encode, schema_of, single_object, split_confluent,
+    split_single_object,
 };
 pub use digest::Digest;
 pub use envelope::{AVRO_CONTENT_TYPE, Envelope, EnvelopeError, Trust, format_micros, parse_micros};

@@ -130,11 +130,7 @@ impl Registry {
             url,
             ids: HashMap::new(),
             ours: HashMap::new(),
-            others: Mutex::new(Others {
-                answers: LruCache::new(MOST_REMEMBERED),
-                misses: 0,
-                quiet_until: None,
-            }),
+            others: Mutex::new(Others { answers: LruCache::new(MOST_REMEMBERED), misses: 0, quiet_until: None }),
             asking: Mutex::default(),
         };
         for version in catalog() {
@@ -203,7 +199,8 @@ impl Registry {
         let asked = || format!("register version {} of the subject {subject}", version.version);
         let request = self.agent.post(format!("{}/subjects/{subject}/versions", self.url));
         let request = request.config().timeout_global(Some(REGISTER_LIMIT)).build();
-        let (status, body) = self.answer(request.send_json(json!({ "schema": version.json.trim(), "schemaType": "AVRO" })))?;
+        let (status, body) =
+            self.answer(request.send_json(json!({ "schema": version.json.trim(), "schemaType": "AVRO" })))?;
         match status {
             200 => Ok(self.parse::<Registered>(&body, asked)?.id),
             409 => Err(RegistryError::Incompatible {
@@ -233,10 +230,8 @@ impl Registry {
     }
 
     fn answer(&self, response: Result<Response<Body>, ureq::Error>) -> Result<(u16, String), RegistryError> {
-        let unreachable = |error: ureq::Error| RegistryError::Unreachable {
-            url: self.shown.clone(),
-            cause: error.to_string(),
-        };
+        let unreachable =
+            |error: ureq::Error| RegistryError::Unreachable { url: self.shown.clone(), cause: error.to_string() };
         let mut response = response.map_err(unreachable)?;
         let body = response.body_mut().with_config().limit(MOST_BYTES).lossy_utf8(true).read_to_string();
         Ok((response.status().as_u16(), body.map_err(unreachable)?))

@@ -307,8 +307,7 @@ fn a_body_that_is_sealed_or_foreign_goes_as_it_is_whatever_it_begins_with() {
     let Ok(registry) = env::var("MESHLOG_TEST_REGISTRY") else {
         return eprintln!("left out: MESHLOG_TEST_REGISTRY names no registry; run scripts/with-registry.sh cargo test");
     };
-    let options =
-        KafkaOptions { registry: Some(registry), body_format: BodyFormat::Confluent, ..options(&broker) };
+    let options = KafkaOptions { registry: Some(registry), body_format: BodyFormat::Confluent, ..options(&broker) };
     let log = KafkaLog::open(layout(), &options).unwrap();
     let event = meshlog_schemas::encode(&message("x").event).unwrap();
     let sealed = Headers::from_iter([(crate::SEAL_HEADER, "key"), ("content-type", "application/avro")]);

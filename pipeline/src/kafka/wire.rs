@@ -61,7 +61,8 @@ impl Wire {
         let confluent = self.confluent(record);
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.iter().count() + 1);
         for (key, value) in record.headers.iter() {
-            let value = if confluent.is_some() && key == CONTENT_TYPE { CONFLUENT_CONTENT_TYPE.as_bytes() } else { value };
+            let value =
+                if confluent.is_some() && key == CONTENT_TYPE { CONFLUENT_CONTENT_TYPE.as_bytes() } else { value };
             headers = headers.insert(Header { key, value: Some(value) });
         }
         if let Some(EventId(id)) = record.identity {
@@ -165,8 +166,44 @@ pub(super) fn parse_progress(body: &[u8]) -> Option<StoredProgress> {
 #[cfg(test)]
 mod tests {
     use meshlog_schemas::Topic;
+    use proptest::prelude::*;
 
     use super::*;
+
+    fn stored(headers: &Headers, body: &[u8]) -> Record {
+        Record {
+            position: Position { partition: Partition { topic: Topic::Messages, id: 0 }, offset: 0 },
+            appended_at: 0,
+            key: Bytes::new(),
+            headers: headers.clone(),
+            body: body.to_vec().into(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn only_a_clear_body_with_a_known_id_is_exchanged(
+            body in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..20),
+                proptest::collection::vec(any::<u8>(), 0..20).prop_map(|datum| [&[0, 0, 0, 0, 7], &datum[..]].concat()),
+            ],
+            is_sealed: bool,
+            content_type in prop_oneof!["application/avro", "[a-z/+]{0,9}"],
+        ) {
+            let seal = is_sealed.then_some((SEAL_HEADER, "key"));
+            let headers: Headers = seal.into_iter().chain([(CONTENT_TYPE, &*content_type)]).collect();
+            let mut record = stored(&headers, &body);
+            exchange(&mut record, |id| (id == 7).then_some([1; 8]));
+            match body.strip_prefix(&[0, 0, 0, 0, 7]).filter(|_| !is_sealed) {
+                None => prop_assert_eq!(record, stored(&headers, &body)),
+                Some(datum) => {
+                    prop_assert_eq!(&record.body[..], &[&[0xc3, 1, 1, 1, 1, 1, 1, 1, 1, 1], datum].concat()[..]);
+                    let ours = if content_type == CONFLUENT_CONTENT_TYPE { AVRO_CONTENT_TYPE } else { &*content_type };
+                    prop_assert_eq!(record.headers.get(CONTENT_TYPE), Some(ours.as_bytes()));
+                }
+            }
+        }
+    }
 
     #[test]
     fn progress_is_read_as_it_was_written() {

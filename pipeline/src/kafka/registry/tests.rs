@@ -43,7 +43,8 @@ impl Fake {
                 match answered {
                     None => unanswered.push(stream),
                     Some((status, body)) => {
-                        let head = format!("HTTP/1.1 {status} .\r\nconnection: close\r\ncontent-length: {}", body.len());
+                        let head =
+                            format!("HTTP/1.1 {status} .\r\nconnection: close\r\ncontent-length: {}", body.len());
                         stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).unwrap();
                     }
                 }
