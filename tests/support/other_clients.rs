@@ -81,6 +81,7 @@ pub fn all(events: &EventLog, topic: Topic, count: usize) -> Vec<meshlog_pipelin
     let limit = ReadLimit { records: usize::MAX, bytes: usize::MAX };
     let partitions = events.partitions(topic);
     super::eventually(&format!("{count} events on {topic}"), || {
+        events.log().synchronize(topic).unwrap();
         let ends = partitions.iter().map(|partition| events.log().bounds(*partition).unwrap().end);
         ends.sum::<u64>() >= count as u64
     });
