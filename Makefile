@@ -46,14 +46,15 @@ $(CARGO_DENY):
 	rm -rf .cache/tools-target
 
 # Tests that fill a disk need one of their own, which not every system lets its users mount; those of the Kafka engine need a
-# broker.
+# broker, a schema registry and other clients.
+unit: BESIDE := ./scripts/with-kafka.sh ./scripts/with-registry.sh ./scripts/with-clients.sh
 unit:
 	@./scripts/check-tools.sh test
 	@if unshare --user --map-root-user --mount mount -t tmpfs tmpfs /tmp 2>/dev/null; then \
-		./scripts/with-kafka.sh cargo test --workspace --locked --no-fail-fast; \
+		$(BESIDE) cargo test --workspace --locked --no-fail-fast; \
 	else \
 		echo "NOTE: no tmpfs can be mounted in a namespace here: the tests that fill a disk are left out"; \
-		MESHLOG_NO_SMALL_DISK=1 ./scripts/with-kafka.sh cargo test --workspace --locked --no-fail-fast; \
+		MESHLOG_NO_SMALL_DISK=1 $(BESIDE) cargo test --workspace --locked --no-fail-fast; \
 	fi
 
 ## Every fuzz target for MINUTES each; `make unit` only replays what is kept in fuzz/corpus.

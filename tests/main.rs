@@ -9,6 +9,8 @@ mod docs_name_only_paths_that_exist;
 mod events_can_be_followed;
 mod imported_messages_are_recallable;
 mod killed_at_any_moment_nothing_is_lost_or_doubled;
+mod other_clients_read_our_topics;
+mod other_clients_write_events;
 mod subscribers_are_told_of_messages;
 mod support;
 mod the_roles_share_one_log_on_kafka;

@@ -43,7 +43,7 @@ pub use embedded::{
 };
 pub use events::{Entry, EventLog, NewEvent, PublishError, StoredEvent, Unreadable, UnreadableCause};
 pub use feed::{BATCH_LIMIT, Feed, FeedBatch, Gap};
-pub use kafka::{KafkaLog, KafkaOptions, MAX_RECORD_BYTES, Membership, Share};
+pub use kafka::{BodyFormat, KafkaLog, KafkaOptions, MAX_RECORD_BYTES, Membership, Share};
 pub use log::{AppendError, Appending, Log, LogError};
 pub use memory::MemoryLog;
 pub use processor::{

@@ -4,7 +4,9 @@
 //! Never: forgets a version. A file in `avro/` is never changed once committed (`avro/fingerprints.txt` holds them to
 //! it); a new shape is a new file, its line here, and an upcaster for the version before it (see `docs/events.md`).
 
-use crate::{DecodeError, Event, Topic, codec, upcast};
+use std::sync::LazyLock;
+
+use crate::{DecodeError, Event, Topic, codec, fingerprint::fingerprint, upcast};
 
 /// Reads a whole datum of one schema version as today's event.
 type Decode = fn(&'static SchemaVersion, &[u8]) -> Result<Event, DecodeError>;
@@ -18,7 +20,9 @@ pub struct SchemaVersion {
     pub name: &'static str,
     /// Its version, from 1.
     pub version: u32,
-    /// CRC-64-AVRO of the canonical form, as written (little-endian) in a body's header.
+    /// CRC-64-AVRO of the canonical form that apache-avro makes, as written (little-endian) in a body's header. For schemas with
+    /// a logical type that is not the form of Avro's specification (`{"type":"long"}` stands for `"long"` in it); who follows
+    /// the specification writes [`fingerprint`], and is read all the same.
     pub fingerprint: [u8; 8],
     /// The schema as committed.
     pub json: &'static str,
@@ -83,9 +87,15 @@ pub fn catalog() -> &'static [SchemaVersion] {
     &CATALOG
 }
 
-/// The version that a body with this fingerprint was written with.
+/// The fingerprints of the catalogue's schemas by Avro's specification, in its order.
+static SPECIFIED: LazyLock<Vec<Option<[u8; 8]>>> =
+    LazyLock::new(|| CATALOG.iter().map(|version| fingerprint(version.json)).collect());
+
+/// The version that a body with this fingerprint was written with, by us or by who follows Avro's specification.
 pub(crate) fn by_fingerprint(fingerprint: [u8; 8]) -> Option<&'static SchemaVersion> {
-    CATALOG.iter().find(|version| version.fingerprint == fingerprint)
+    let specified = || SPECIFIED.iter().position(|specified| *specified == Some(fingerprint));
+    let ours = CATALOG.iter().find(|version| version.fingerprint == fingerprint);
+    ours.or_else(|| specified().map(|place| &CATALOG[place]))
 }
 
 /// The newest version of the schema with this full name.
@@ -204,10 +214,24 @@ mod tests {
     }
 
     #[test]
+    fn a_fingerprint_by_avros_specification_is_known_too() {
+        for version in catalog() {
+            let specified = fingerprint(version.json).unwrap();
+            assert!(std::ptr::eq(by_fingerprint(specified).unwrap(), version), "{} v{}", version.name, version.version);
+        }
+        // As computed by fastavro 1.13.
+        let accepted = by_fingerprint(0x349d_5c2c_364d_8a25_u64.to_le_bytes()).unwrap();
+        assert_eq!((accepted.name, accepted.version), ("meshlog.messages.MessageAccepted", 1));
+        assert_ne!(accepted.fingerprint, fingerprint(accepted.json).unwrap());
+    }
+
+    #[test]
     fn fingerprints_are_distinct() {
-        let mut fingerprints: Vec<_> = catalog().iter().map(|version| version.fingerprint).collect();
-        fingerprints.sort_unstable();
-        fingerprints.dedup();
-        assert_eq!(fingerprints.len(), catalog().len());
+        for version in catalog() {
+            let ours = [Some(version.fingerprint), fingerprint(version.json)];
+            for other in catalog().iter().filter(|other| !std::ptr::eq(*other, version)) {
+                assert!(!ours.contains(&Some(other.fingerprint)) && !ours.contains(&fingerprint(other.json)));
+            }
+        }
     }
 }

@@ -41,6 +41,12 @@ pub enum DecodeError {
     /// Not Avro's single-object encoding.
     #[error("the body does not begin with Avro's single-object marker C3 01 and a schema fingerprint")]
     NotSingleObject,
+    /// In Confluent's wire format. At the edge to Kafka it is exchanged for ours, if the schema of the id can be found.
+    #[error(
+        "the body is in Confluent's wire format with the schema id {0}, which was not found: configure the schema registry \
+         that it was written with, and see that it answers and has the id"
+    )]
+    UnresolvedSchemaId(u32),
     /// Written with a schema that this program does not know.
     #[error("the body was written with the unknown schema {0}; a newer meshlog may read it")]
     UnknownSchema(String),
@@ -90,13 +96,30 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
 /// # Errors
 /// The bytes are not in single-object encoding, or the schema is unknown.
 pub fn schema_of(bytes: &[u8]) -> Result<&'static SchemaVersion, DecodeError> {
-    if bytes.len() < HEADER_BYTES || bytes[..2] != MARKER {
-        return Err(DecodeError::NotSingleObject);
-    }
-    let mut fingerprint = [0; 8];
-    fingerprint.copy_from_slice(&bytes[2..HEADER_BYTES]);
+    let Some((fingerprint, _)) = split_single_object(bytes) else {
+        let unresolved = split_confluent(bytes).map(|(id, _)| DecodeError::UnresolvedSchemaId(id));
+        return Err(unresolved.unwrap_or(DecodeError::NotSingleObject));
+    };
     catalog::by_fingerprint(fingerprint)
         .ok_or_else(|| DecodeError::UnknownSchema(format!("{:016x}", u64::from_le_bytes(fingerprint))))
+}
+
+/// The schema's fingerprint and the datum of a body in single-object encoding.
+pub fn split_single_object(bytes: &[u8]) -> Option<([u8; 8], &[u8])> {
+    let (fingerprint, datum) = bytes.strip_prefix(&MARKER)?.split_first_chunk()?;
+    Some((*fingerprint, datum))
+}
+
+/// A datum that was written with the schema of this fingerprint, in single-object encoding.
+pub fn single_object(fingerprint: [u8; 8], datum: &[u8]) -> Vec<u8> {
+    [&MARKER[..], &fingerprint, datum].concat()
+}
+
+/// The schema's id and the datum of a body in Confluent's wire format: a zero byte, the id in the registry (big-endian), the
+/// datum.
+pub fn split_confluent(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (id, datum) = bytes.strip_prefix(&[0])?.split_first_chunk()?;
+    Some((u32::from_be_bytes(*id), datum))
 }
 
 fn write(name: &'static str, body: &impl Record) -> Result<Vec<u8>, EncodeError> {

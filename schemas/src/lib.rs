@@ -9,6 +9,7 @@ mod codec;
 mod digest;
 mod envelope;
 mod event;
+mod fingerprint;
 mod headers;
 mod id;
 mod position;
@@ -16,13 +17,17 @@ mod topic;
 mod upcast;
 
 pub use catalog::{SchemaVersion, catalog};
-pub use codec::{DecodeError, EncodeError, MAX_BODY_BYTES, decode, encode, schema_of};
+pub use codec::{
+    DecodeError, EncodeError, MAX_BODY_BYTES, decode, encode, schema_of, single_object, split_confluent,
+    split_single_object,
+};
 pub use digest::Digest;
 pub use envelope::{AVRO_CONTENT_TYPE, Envelope, EnvelopeError, Trust, format_micros, parse_micros};
 pub use event::{
     DeadLetterDiscarded, DeadLetterRedriven, Event, EventFailed, MessageAccepted, MessageRouted, RedriveRequested,
     SchemaRegistered, SubscriptionAdded, SubscriptionRemoved, TextEmbedded,
 };
+pub use fingerprint::fingerprint;
 pub use headers::Headers;
 pub use id::EventId;
 pub use position::{Checkpoints, Offset, Partition, PartitionId, Position};

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Fetches the peers of bench-append into a folder: scripts/peers/fetch.sh FOLDER [kafka] [nats]
+# Fetches what tests and benchmarks run beside Meshlog into a folder: scripts/peers/fetch.sh FOLDER [kafka] [registry] [python]
+# [nats]
 #
-# Kafka comes as jars from Maven Central (44 MB), each verified by its SHA-256 sum in kafka/libs.sha256; NATS is built by Go
-# from the versions and sums in nats/go.mod and nats/go.sum. What is there and right is not fetched again.
+# Kafka comes as jars from Maven Central (46 MB), each verified by its SHA-256 sum in kafka/libs.sha256; a schema registry
+# (Apicurio, 109 MB) from there too, verified by the sum in registry/archive.sha256; packages for clients in Python from the
+# Python package index (15 MB), verified by the sums in python/requirements.txt; NATS is built by Go from the versions and
+# sums in nats/go.mod and nats/go.sum. What is there and right is not fetched again.
 set -euo pipefail
 
 folder=$(realpath -m "$1")
@@ -10,13 +13,13 @@ shift
 cd "$(dirname "$0")"
 
 fail() {
-    echo "bench-append: $*" >&2
+    echo "fetch: $*" >&2
     exit 1
 }
 
 need() {
     command -v "$1" >/dev/null ||
-        fail "the command '$1' is missing; install $2, or leave the peer out: make bench-append PEERS=none"
+        fail "the command '$1' is missing; install $2"
 }
 
 # Every jar of the list and no other: all of them stand on the class path.
@@ -31,15 +34,46 @@ fetch_kafka() {
     jars_are_right "$libs" && return
     need mvn "Maven"
     rm -rf "$libs"
-    echo "bench-append: fetching Kafka" >&2
+    echo "fetch: Kafka" >&2
     mvn --quiet --batch-mode --strict-checksums --file kafka/pom.xml dependency:copy-dependencies \
         "-DoutputDirectory=$libs" >&2
     jars_are_right "$libs" || fail "the jars in $libs are not those of scripts/peers/kafka/libs.sha256; none of them was run"
 }
 
+# Unpacked beside its sum, which is written last: what was cut short is fetched again.
+fetch_registry() {
+    need java "Java 17 or later"
+    local home=$folder/registry
+    cmp --quiet registry/archive.sha256 "$home/archive.sha256" && return
+    need mvn "Maven"
+    rm -rf "$home"
+    mkdir -p "$home"
+    echo "fetch: a schema registry" >&2
+    mvn --quiet --batch-mode --strict-checksums dependency:copy \
+        -Dartifact=io.apicurio:apicurio-registry-app:3.0.9:tar.gz:all "-DoutputDirectory=$home" >&2
+    (cd "$home" && sha256sum --check --status --strict -) <registry/archive.sha256 ||
+        fail "the archive in $home is not that of scripts/peers/registry/archive.sha256; nothing of it was run"
+    tar -xzf "$home"/*.tar.gz -C "$home"
+    rm "$home"/*.tar.gz
+    cp registry/archive.sha256 "$home/"
+}
+
+# A folder for PYTHONPATH, for the Python that is here and this list of packages.
+fetch_python() {
+    need python3 "Python 3.10 or later"
+    local packages=$folder/python made_for
+    made_for=$(python3 --version && sha256sum <python/requirements.txt)
+    [ "$made_for" = "$(cat "$packages/made-for" 2>/dev/null)" ] && return
+    rm -rf "$packages"
+    echo "fetch: Python packages" >&2
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-compile --require-hashes \
+        --only-binary=:all: --target "$packages" --requirement python/requirements.txt >&2
+    echo "$made_for" >"$packages/made-for"
+}
+
 fetch_nats() {
     need go "Go 1.26 or later"
-    echo "bench-append: building NATS, unless it is there" >&2
+    echo "fetch: building NATS, unless it is there" >&2
     mkdir -p "$folder/nats"
     go -C nats build -buildvcs=false -mod=readonly -o "$folder/nats/" . github.com/nats-io/nats-server/v2
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use meshlog_pipeline::{KafkaOptions, TopicLayout, default_layout};
+use meshlog_pipeline::{BodyFormat, KafkaOptions, TopicLayout, default_layout};
 use meshlog_schemas::Topic;
 
 use super::{Failure, keep::KeepRule};
@@ -42,6 +42,14 @@ pub(super) struct KafkaArguments {
     #[arg(long, env = "MESHLOG_KAFKA_PROPERTIES", value_name = "FILE")]
     kafka_properties: Option<PathBuf>,
 
+    /// A schema registry with Confluent's API, where our schemas are registered and the ids of foreign events are looked up
+    #[arg(long, env = "MESHLOG_REGISTRY", value_name = "http://HOST:PORT/PATH")]
+    registry: Option<String>,
+
+    /// Write events in Confluent's wire format instead of Avro's single-object encoding. Both are read
+    #[arg(long, env = "MESHLOG_CONFLUENT", requires = "registry")]
+    confluent: bool,
+
     /// How long the events of a topic are kept: by age (30m, 12h, 30d), by size (500MB, 20GB), or both. Without it, for ever
     #[arg(long, env = "MESHLOG_RETENTION", value_delimiter = ';', value_name = "TOPIC=LIMIT[,LIMIT]")]
     retention: Vec<KeepRule>,
@@ -64,6 +72,8 @@ impl KafkaArguments {
             prefix: self.topic_prefix,
             replication: self.replication,
             min_insync,
+            registry: self.registry,
+            body_format: if self.confluent { BodyFormat::Confluent } else { BodyFormat::SingleObject },
             retention: self.retention.into_iter().map(|rule| (rule.topic, rule.retention)).collect(),
             client: self.kafka_properties.map(|file| settings(&file)).transpose()?.unwrap_or_default(),
             ..KafkaOptions::default()
@@ -96,7 +106,7 @@ fn prefix(text: &str) -> Result<String, String> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     match text.bytes().all(is_allowed)
         && text.len() <= 200
-        && text.trim_end_matches('.') != ""
+        && !text.trim_end_matches('.').is_empty()
         && !text.starts_with('.')
     {
         true => Ok(text.to_owned()),

@@ -1,5 +1,7 @@
 //! A server to test against: the built binary on a port and a directory of its own.
 
+pub mod other_clients;
+
 use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
@@ -151,11 +153,7 @@ impl Server {
 
     /// Waits for a condition; panics after two minutes.
     pub fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
-        let started = Instant::now();
-        while !holds() {
-            assert!(started.elapsed() < Duration::from_secs(120), "{what} does not come to hold");
-            std::thread::sleep(Duration::from_millis(30));
-        }
+        eventually(what, holds);
     }
 
     /// How many events a topic holds.
@@ -177,6 +175,15 @@ impl Drop for Server {
         // Both fail where the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Waits for a condition; panics after two minutes.
+pub fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(120), "{what} does not come to hold");
+        std::thread::sleep(Duration::from_millis(30));
     }
 }
 

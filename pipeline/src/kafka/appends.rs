@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 use super::{
     KafkaOptions, MAX_RECORD_BYTES, Shared, storage,
     taken::{Identity, Mark, State, Taken},
-    wire,
+    wire::{self, Wire},
 };
 use crate::{
     lock::lock,
@@ -133,6 +133,7 @@ impl Appends {
         &self,
         batch: Batch,
         permit: Permit,
+        wire: &Wire,
         producer: &Producer,
         place_of: impl Fn(Topic, &[u8]) -> (Partition, &'a str),
     ) -> oneshot::Receiver<Answer> {
@@ -180,7 +181,7 @@ impl Appends {
             }
             let (partition, topic) = place_of(record.topic, &record.key);
             let delivery = Delivery::Record { place: (pending.clone(), index), identity, partition };
-            if let Err((error, delivery)) = send(producer, topic, partition, record, delivery) {
+            if let Err((error, delivery)) = send(wire, producer, topic, partition, record, delivery) {
                 let Delivery::Record { place, identity, .. } = *delivery else { continue };
                 let failure = failed(&error);
                 match identity {
@@ -371,17 +372,19 @@ pub(super) fn producer(options: &KafkaOptions, shared: Arc<Shared>) -> Result<Pr
 }
 
 fn send(
+    wire: &Wire,
     producer: &Producer,
     topic: &str,
     partition: Partition,
     record: &NewRecord,
     delivery: Delivery,
 ) -> Result<(), (KafkaError, Box<Delivery>)> {
+    let (headers, body) = wire.message(record);
     let message = BaseRecord::with_opaque_to(topic, Box::new(delivery))
         .partition(partition.id as i32)
         .key(&*record.key)
-        .payload(&*record.body)
-        .headers(wire::headers(record));
+        .payload(&*body)
+        .headers(headers);
     producer.send(message).map_err(|(error, message)| (error, message.delivery_opaque))
 }
 

@@ -7,7 +7,7 @@
 //! Never: decides what may be read.
 
 use std::{
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -18,7 +18,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use super::{KafkaOptions, LONGEST_FETCH, follower, storage, watch::watermarks, wire};
+use super::{KafkaOptions, LONGEST_FETCH, follower, storage, watch::watermarks, wire::Wire};
 use crate::{
     lock::lock,
     log::LogError,
@@ -30,6 +30,7 @@ const MOST: usize = 16;
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Cursors {
+    wire: Arc<Wire>,
     config: ClientConfig,
     /// The one used last at the end.
     idle: Mutex<Vec<Cursor>>,
@@ -44,11 +45,11 @@ struct Cursor {
 }
 
 impl Cursors {
-    pub(super) fn new(options: &KafkaOptions) -> Self {
+    pub(super) fn new(options: &KafkaOptions, wire: Arc<Wire>) -> Self {
         let mut config = follower::consumer(options);
         // What is not there any more is said, not passed over.
         config.set("auto.offset.reset", "error");
-        Self { config, idle: Mutex::default() }
+        Self { wire, config, idle: Mutex::default() }
     }
 
     /// Reads from `from` up to `end`, which is known to be on the log, within `limit`.
@@ -64,7 +65,7 @@ impl Cursors {
         limit: ReadLimit,
     ) -> Result<Vec<Record>, LogError> {
         let mut cursor = self.at(topic, partition, from)?;
-        let records = cursor.read(topic, end, limit)?;
+        let records = cursor.read(topic, &self.wire, end, limit)?;
         let mut idle = lock(&self.idle);
         idle.push(cursor);
         if idle.len() > MOST {
@@ -92,13 +93,13 @@ impl Cursors {
 }
 
 impl Cursor {
-    fn read(&mut self, topic: &str, end: Offset, limit: ReadLimit) -> Result<Vec<Record>, LogError> {
+    fn read(&mut self, topic: &str, wire: &Wire, end: Offset, limit: ReadLimit) -> Result<Vec<Record>, LogError> {
         let deadline = Instant::now() + LONGEST_FETCH;
         let (mut records, mut bytes) = (Vec::new(), 0);
         while self.next < end && records.len() < limit.records && (bytes == 0 || bytes < limit.bytes) {
             match self.consumer.poll(PAUSE) {
                 Some(Ok(message)) => {
-                    let (record, _) = wire::record(&message, self.partition, self.appended_at);
+                    let (record, _) = wire.record(&message, self.partition, self.appended_at);
                     self.next = record.position.offset + 1;
                     self.appended_at = record.appended_at;
                     bytes += follower::size(&record);

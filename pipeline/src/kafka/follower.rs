@@ -256,7 +256,7 @@ impl Follower {
             return None;
         }
         let not_before = tail.records.back().map_or(0, |last| last.appended_at);
-        let (record, identity) = wire::record(message, partition, not_before);
+        let (record, identity) = self.shared.wire.record(message, partition, not_before);
         let (position, appended_at) = (record.position, record.appended_at);
         tail.push(record);
         drop(tail);

@@ -24,6 +24,7 @@ mod appends;
 mod cursors;
 mod follower;
 mod group;
+mod registry;
 mod taken;
 mod topics;
 mod watch;
@@ -54,6 +55,7 @@ use self::{
     follower::{Follower, Tail},
     taken::Taken,
     watch::Watch,
+    wire::Wire,
 };
 use crate::{
     embedded::Retention,
@@ -92,6 +94,11 @@ pub struct KafkaOptions {
     pub min_insync: u32,
     /// How long the events of a topic are kept, where not for ever.
     pub retention: BTreeMap<Topic, Retention>,
+    /// The URL of a schema registry with Confluent's API (`http://host:port/path`). Our schemas are registered there when the
+    /// log opens, and bodies in Confluent's wire format are read with it.
+    pub registry: Option<String>,
+    /// How bodies are written. Both forms are read.
+    pub body_format: BodyFormat,
     /// Further settings of librdkafka for every client, such as TLS and SASL.
     pub client: BTreeMap<String, String>,
     /// How much may wait to be acknowledged.
@@ -106,6 +113,16 @@ pub struct KafkaOptions {
     pub identities: Option<PathBuf>,
 }
 
+/// How the bodies of events are written to Kafka.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BodyFormat {
+    /// Avro's single-object encoding, which names the schema by its fingerprint. Nobody needs a registry.
+    #[default]
+    SingleObject,
+    /// Confluent's wire format, which names the schema by its id in the registry: what most other programs expect.
+    Confluent,
+}
+
 impl Default for KafkaOptions {
     /// One broker on this machine, nothing replicated.
     fn default() -> Self {
@@ -115,6 +132,8 @@ impl Default for KafkaOptions {
             replication: 1,
             min_insync: 1,
             retention: BTreeMap::new(),
+            registry: None,
+            body_format: BodyFormat::default(),
             client: BTreeMap::new(),
             capacity: Capacity { items: 8192, bytes: 64 * 1024 * 1024 },
             tail_bytes: 8 * 1024 * 1024,
@@ -160,6 +179,7 @@ pub struct KafkaLog {
 
 /// What the clients' threads and the callers share.
 struct Shared {
+    wire: Arc<Wire>,
     partitions: BTreeMap<Partition, Held>,
     appended: BTreeMap<Topic, Appended>,
     appends: Appends,
@@ -297,6 +317,7 @@ impl KafkaLog {
     /// # Errors
     /// The brokers are not reached, or a topic is not as the options ask for; it is then left as it is.
     pub fn open(layout: Vec<TopicLayout>, options: &KafkaOptions) -> Result<Self, LogError> {
+        let wire = Arc::new(Wire::open(options)?);
         topics::ensure(&layout, options)?;
         let names = layout.iter().map(|layout| (layout.topic, options.topic_name(layout.topic))).collect();
         let partitions = layout.iter().flat_map(|layout| {
@@ -314,10 +335,11 @@ impl KafkaLog {
         });
         let consumer: Result<BaseConsumer, _> = follower::consumer(options).create();
         let consumer = Arc::new(consumer.map_err(|error| storage("make a Kafka consumer", &error))?);
-        let cursors = Cursors::new(options);
+        let cursors = Cursors::new(options, wire.clone());
         let taken = known_identities(options, &consumer, &cursors)?;
         let (settled, settling) = mpsc::channel();
         let shared = Arc::new(Shared {
+            wire,
             partitions: partitions.collect(),
             appended: layout.iter().map(|layout| (layout.topic, Appended::default())).collect(),
             appends: Appends::new(taken, settled.clone()),
@@ -421,7 +443,7 @@ impl KafkaLog {
                 self.layout.iter().find(|layout| layout.topic == topic).map_or(1, |found| found.partitions);
             (partition_of(topic, key, partitions), self.names[&topic].as_str())
         };
-        let answer = self.shared.appends.send(batch, permit, &self.producer, place);
+        let answer = self.shared.appends.send(batch, permit, &self.shared.wire, &self.producer, place);
         // Only a process that ends lets go of an answer.
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
@@ -454,7 +476,9 @@ impl Log for KafkaLog {
         // What it reaches back to moves on while it is waited for.
         while tail.is_followed && tail.reaches_back_to(from) {
             if tail.next >= end {
-                return up_to_a_gap(partition, from, tail.read(from, limit));
+                let records = tail.read(from, limit);
+                drop(tail);
+                return Ok(self.shared.wire.resolve(up_to_a_gap(partition, from, records)?));
             }
             // Acknowledged to this process, and on its way to it.
             let left = deadline.saturating_duration_since(Instant::now());
@@ -466,7 +490,7 @@ impl Log for KafkaLog {
         }
         drop(tail);
         let records = self.cursors.read(&self.names[&partition.topic], partition, from, end, limit)?;
-        up_to_a_gap(partition, from, records)
+        Ok(self.shared.wire.resolve(up_to_a_gap(partition, from, records)?))
     }
 
     fn appended(&self, topic: Topic) -> &Signal {

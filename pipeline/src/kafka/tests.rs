@@ -375,3 +375,102 @@ fn an_index_of_identities_spares_reading_and_one_of_other_topics_is_not_believed
     let log = KafkaLog::open(layout(), &others).unwrap();
     assert!((0..50).all(|id| !once(&log, id).duplicate), "on other topics they are new");
 }
+
+/// A message accepted, with the ordering key of its event.
+fn message(text: &str) -> crate::NewEvent {
+    let event = meshlog_schemas::Event::MessageAccepted(meshlog_schemas::MessageAccepted {
+        source_id: None,
+        space: "ada".into(),
+        thread: "t".into(),
+        author: "Ada".into(),
+        role: "user".into(),
+        sent_at: 1,
+        text: text.into(),
+    });
+    crate::NewEvent::first(EventId::fresh(), "/test", meshlog_schemas::Trust::Client, event)
+}
+
+#[test]
+fn bodies_of_both_forms_are_read_and_only_without_a_registry_one_of_them_is_not() {
+    use crate::{ClearSealer, EventLog, UnreadableCause};
+    let Some(broker) = broker() else { return };
+    let Ok(registry) = env::var("MESHLOG_TEST_REGISTRY") else {
+        return eprintln!("left out: MESHLOG_TEST_REGISTRY names no registry; run scripts/with-registry.sh cargo test");
+    };
+    let without = options(&broker);
+    let ours = KafkaOptions { registry: Some(registry), ..without.clone() };
+    let confluents = KafkaOptions { body_format: BodyFormat::Confluent, ..ours.clone() };
+    let open = |options| Arc::new(KafkaLog::open(layout(), options).unwrap());
+    let (without, ours, confluents) = (open(&without), open(&ours), open(&confluents));
+    let events = |log: &Arc<KafkaLog>| EventLog::new(log.clone(), Arc::new(ClearSealer));
+    let sent = [message("in our form"), message("in Confluent's")];
+    let first = block_on(events(&ours).append(vec![sent[0].clone()], None)).unwrap()[0].position;
+    let second = block_on(events(&confluents).append(vec![sent[1].clone()], None)).unwrap()[0].position;
+    assert_eq!((second.partition, second.offset), (first.partition, first.offset + 1));
+
+    let both = ReadLimit { records: 2, bytes: usize::MAX };
+    for log in [&ours, &confluents] {
+        log.synchronize(Topic::Messages).unwrap();
+        let read = events(log).read(first.partition, first.offset, both).unwrap();
+        for (entry, sent) in read.into_iter().zip(&sent) {
+            let entry = entry.unwrap();
+            assert_eq!((&entry.envelope, &entry.event), (&sent.envelope, &sent.event));
+        }
+        let records = log.read(first.partition, first.offset, both).unwrap();
+        for (record, sent) in records.iter().zip(&sent) {
+            assert_eq!(record.body, meshlog_schemas::encode(&sent.event).unwrap(), "to the byte");
+            assert_eq!(record.headers, sent.envelope.to_headers());
+        }
+    }
+
+    without.synchronize(Topic::Messages).unwrap();
+    let raw = without.read(first.partition, first.offset, both).unwrap();
+    let (id, datum) = meshlog_schemas::split_confluent(&raw[1].body).unwrap();
+    assert_eq!(datum, &meshlog_schemas::encode(&sent[1].event).unwrap()[10..], "only the prefix is another");
+    assert_eq!(raw[1].headers.get("content-type"), Some(&b"application/avro"[..]));
+    let read = events(&without).read(first.partition, first.offset, both).unwrap();
+    assert_eq!(read[0].as_ref().unwrap().event, sent[0].event);
+    let unreadable = read[1].as_ref().unwrap_err();
+    assert_eq!(unreadable.cause, UnreadableCause::Body(meshlog_schemas::DecodeError::UnresolvedSchemaId(id)));
+}
+
+#[test]
+fn a_body_that_is_sealed_or_foreign_goes_as_it_is_whatever_it_begins_with() {
+    let Some(broker) = broker() else { return };
+    let Ok(registry) = env::var("MESHLOG_TEST_REGISTRY") else {
+        return eprintln!("left out: MESHLOG_TEST_REGISTRY names no registry; run scripts/with-registry.sh cargo test");
+    };
+    let options = KafkaOptions { registry: Some(registry), body_format: BodyFormat::Confluent, ..options(&broker) };
+    let log = KafkaLog::open(layout(), &options).unwrap();
+    let event = meshlog_schemas::encode(&message("x").event).unwrap();
+    let sealed = Headers::from_iter([(crate::SEAL_HEADER, "key"), ("content-type", "application/avro")]);
+    let record = |headers: &Headers, body: &[u8]| NewRecord {
+        headers: headers.clone(),
+        body: body.to_vec().into(),
+        ..record("k", "", None)
+    };
+    let sent = vec![
+        record(&sealed, &event),
+        record(&sealed, b"\0\0\0\0\x01sealed"),
+        record(&Headers::default(), b""),
+        record(&Headers::default(), b"\0"),
+        record(&Headers::default(), b"\0\0\0"),
+        record(&Headers::default(), b"\0\xff\xff\xff\xfe foreign"),
+        record(&Headers::default(), &event[..9]),
+        record(&Headers::default(), b"\xc3\x01a schema of others"),
+    ];
+    let first = append(&log, sent.clone())[0].position;
+    let all = ReadLimit { records: usize::MAX, bytes: usize::MAX };
+    let read = log.read(first.partition, first.offset, all).unwrap();
+    assert_eq!(read.len(), sent.len());
+    for (read, sent) in read.iter().zip(&sent) {
+        assert_eq!((&read.body, &read.headers), (&sent.body, &sent.headers));
+    }
+}
+
+#[test]
+fn confluents_form_needs_a_registry() {
+    let options = KafkaOptions { body_format: BodyFormat::Confluent, ..KafkaOptions::default() };
+    let error = KafkaLog::open(layout(), &options).err().unwrap().to_string();
+    assert!(error.contains("no schema registry is configured"), "{error}");
+}
