@@ -16,6 +16,7 @@ use crate::{
         ProcessorsView, ProjectionsView, Readiness, RebuildView, RecallRequest, RecallResponse, Role, Subscription,
         Thread, Timestamp, TopicsView, VerifyReport, WaitLevel,
     },
+    http::Forwarder,
     problem::{Code, Problem},
 };
 
@@ -43,6 +44,8 @@ pub struct Ports {
     pub subscriptions: Arc<dyn Subscriptions>,
     /// Shows what could not be processed, and settles it.
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// The nodes that answer what only stores can, if there are none here.
+    pub queries: Option<Arc<Forwarder>>,
 }
 
 /// Takes messages in.

@@ -126,6 +126,8 @@ codes! {
     Stopping = "stopping", SERVICE_UNAVAILABLE, "The server is stopping";
     /// A part that the answer needs is not there (yet).
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "A part of the server is not available";
+    /// Another node of the house does this.
+    NotHere = "not_here", MISDIRECTED_REQUEST, "This node does not do this";
     /// A fault of the server.
     Internal = "internal", INTERNAL_SERVER_ERROR, "The server failed";
 }

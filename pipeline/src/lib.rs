@@ -42,14 +42,14 @@ pub use embedded::{
 };
 pub use events::{Entry, EventLog, NewEvent, PublishError, StoredEvent, Unreadable, UnreadableCause};
 pub use feed::{BATCH_LIMIT, Feed, FeedBatch, Gap};
-pub use kafka::{KafkaLog, KafkaOptions, MAX_RECORD_BYTES};
+pub use kafka::{KafkaLog, KafkaOptions, MAX_RECORD_BYTES, Membership, Share};
 pub use log::{AppendError, Appending, Log, LogError};
 pub use memory::MemoryLog;
 pub use processor::{
     Backoff, Bounded, Condition, DeadLetter, DeadLetterView, DeadLetters, Derived, FailureClass, Health, Load, Parked,
     ParkedCount, PartitionHealth, Priority, Progress, Projection, ProjectionError, ProjectionRunner, STALL_AFTER,
-    Settings as StageSettings, Stage, StageError, StageRunner, Status, Stop, apply_batch, dead_letter_discarded,
-    redrive_requested,
+    Settings as StageSettings, Stage, StageError, StageGroup, StageRunner, Status, Stop, apply_batch,
+    dead_letter_discarded, redrive_requested, stage_of,
 };
 pub use read_ahead::ReadAhead;
 pub use record::{

@@ -73,7 +73,16 @@ pub trait Log: Send + Sync + 'static {
     /// Rung after every append to the topic, once the records can be read.
     fn appended(&self, topic: Topic) -> &Signal;
 
-    /// How far a processor has read, and its note, as committed with [`Batch::progress`].
+    /// Brings [`Log::bounds`] of the topic's partitions up to everything that was acknowledged before the call, to whomever: on
+    /// a log that several processes append to, one learns of the others' records a moment later.
+    ///
+    /// # Errors
+    /// The storage cannot be asked.
+    fn synchronize(&self, _topic: Topic) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    /// How far a processor has read, and its note, as committed with [`Batch::progress`] by any process.
     ///
     /// # Errors
     /// The storage cannot be read.
@@ -84,6 +93,11 @@ pub trait Log: Send + Sync + 'static {
 
     /// What could not be written, while appends are refused because there is no space; `None` otherwise.
     fn full(&self) -> Option<String> {
+        None
+    }
+
+    /// What keeps the log from getting on at the moment; it goes on by itself once that has passed. Appends wait meanwhile.
+    fn trouble(&self) -> Option<String> {
         None
     }
 

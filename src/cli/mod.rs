@@ -11,6 +11,7 @@ mod doctor;
 mod evaluate;
 mod failure;
 mod import;
+mod kafka;
 mod keep;
 mod model;
 mod output;
@@ -20,6 +21,7 @@ mod processors;
 mod progress;
 mod recall;
 mod replay;
+mod roles;
 mod server_sent;
 mod table;
 mod tail;
@@ -86,6 +88,12 @@ struct Arguments {
 enum Command {
     /// Run the server: log, stages, projections and HTTP gateway in one process
     Up(up::UpArguments),
+    /// Run the gateway alone, over a log on Kafka
+    Gateway(roles::GatewayArguments),
+    /// Run stages alone, over a log on Kafka; others of the same stage share its work
+    Worker(roles::WorkerArguments),
+    /// Run a query node alone, over a log on Kafka
+    Query(roles::QueryArguments),
     /// Send a file of messages to the log; importing twice adds nothing
     Import(import::ImportArguments),
     /// Find what was said
@@ -161,6 +169,9 @@ pub(crate) fn run() -> ExitCode {
 fn dispatch(context: &mut Context, command: Command) -> Result<Outcome, Failure> {
     match command {
         Command::Up(arguments) => up::run(arguments),
+        Command::Gateway(arguments) => roles::gateway(arguments),
+        Command::Worker(arguments) => roles::worker(arguments),
+        Command::Query(arguments) => roles::query(arguments),
         Command::Import(arguments) => import::run(context, arguments),
         Command::Recall(arguments) => recall::run(context, arguments),
         Command::Threads(arguments) => threads::run(context, arguments),

@@ -2,11 +2,11 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
-use meshlog_pipeline::Durability;
+use meshlog_pipeline::{Durability, EmbeddedOptions};
 use tracing_subscriber::EnvFilter;
 
 use super::{EXIT_CODES, Failure, Outcome, keep::KeepRule, model::ModelArguments};
-use crate::house;
+use crate::house::{self, EngineOptions, Plan};
 
 /// Where the level of logging is set.
 const LOG_VARIABLE: &str = "MESHLOG_LOG";
@@ -83,7 +83,9 @@ pub(super) fn run(arguments: UpArguments) -> Result<Outcome, Failure> {
         Fsync::None => Durability::None,
     };
     let retention = retention.into_iter().map(|rule| (rule.topic, rule.retention)).collect();
-    house::up(house::UpOptions { data, listen, model, durability, retention, assistant_prior })?;
+    let log = EmbeddedOptions { durability, retention, ..EmbeddedOptions::default() };
+    let everything = Plan::everything(EngineOptions::Embedded(log), data, model);
+    house::run(Plan { assistant_prior, ..everything }, listen)?;
     Ok(Outcome::Done)
 }
 

@@ -24,6 +24,8 @@ pub(crate) enum HouseError {
     Model(ModelError),
     /// A view failed.
     Replay(ReplayError),
+    /// A query node cannot be asked.
+    Query(String),
     /// The system refused something the server needs.
     System(std::io::Error),
 }
@@ -36,7 +38,11 @@ impl HouseError {
                 Some("another program listens there; stop it, or choose another address with --listen".to_owned())
             }
             HouseError::Listen { .. } => Some("choose another address with --listen".to_owned()),
-            HouseError::Log(_) | HouseError::Publish(_) | HouseError::Model(_) | HouseError::Replay(_) => None,
+            HouseError::Log(_)
+            | HouseError::Publish(_)
+            | HouseError::Model(_)
+            | HouseError::Replay(_)
+            | HouseError::Query(_) => None,
             HouseError::System(_) => Some("see the system's limits on threads and open files".to_owned()),
         }
     }
@@ -50,6 +56,7 @@ impl std::fmt::Display for HouseError {
             HouseError::Publish(error) => error.fmt(formatter),
             HouseError::Model(error) => error.fmt(formatter),
             HouseError::Replay(error) => error.fmt(formatter),
+            HouseError::Query(error) => error.fmt(formatter),
             HouseError::System(error) => error.fmt(formatter),
         }
     }

@@ -4,15 +4,19 @@
 //! Never: any logic of a part. What stands here only connects.
 
 mod doctor;
+mod engine;
 mod error;
 mod event_view;
 mod files;
 mod memory;
 pub(crate) mod offline;
+mod plan;
 mod ports;
 mod rooms;
+mod run;
 mod serving;
-mod up;
+mod stages;
 
 pub(crate) use error::HouseError;
-pub(crate) use up::{UpOptions, up};
+pub(crate) use plan::{EngineOptions, Plan, StageKind};
+pub(crate) use run::run;

@@ -4,10 +4,14 @@ use std::{path::Path, time::Duration};
 
 use meshlog_connectors::api::Verification;
 use meshlog_pipeline::EmbeddedOptions;
-use meshlog_processors::recall::Weights;
-use meshlog_replay::{Phase, ReplayError};
+use meshlog_replay::{Phase, ReplayError, Views};
 
-use super::{HouseError, ports::verification, rooms::Rooms};
+use super::{
+    HouseError,
+    plan::{EngineOptions, Plan},
+    ports::verification,
+    rooms::Rooms,
+};
 
 pub(crate) use super::doctor::{DoctorReport, doctor};
 
@@ -16,11 +20,12 @@ pub(crate) use super::doctor::{DoctorReport, doctor};
 /// # Errors
 /// The directory is in use or cannot be opened, or a rebuild failed.
 pub(crate) fn rebuild(data: &Path, projection: Option<&str>, model: &Path) -> Result<(), HouseError> {
-    let rooms = Rooms::open(data, model, Weights::default(), EmbeddedOptions::default())?;
+    let rooms = open(data, model)?;
+    let views = views(&rooms)?;
     for name in names(&rooms, projection)? {
-        let id = rooms.views.start_rebuild(&name)?.id;
+        let id = views.start_rebuild(&name)?.id;
         let ended = loop {
-            let status = rooms.views.rebuilds().into_iter().find(|rebuild| rebuild.id == id);
+            let status = views.rebuilds().into_iter().find(|rebuild| rebuild.id == id);
             match status {
                 Some(status) if status.phase.is_over() => break status,
                 _ => std::thread::sleep(Duration::from_millis(50)),
@@ -41,16 +46,27 @@ pub(crate) fn rebuild(data: &Path, projection: Option<&str>, model: &Path) -> Re
 /// # Errors
 /// The directory is in use or cannot be opened, or a store cannot be read.
 pub(crate) fn verify(data: &Path, projection: Option<&str>, model: &Path) -> Result<Vec<Verification>, HouseError> {
-    let rooms = Rooms::open(data, model, Weights::default(), EmbeddedOptions::default())?;
+    let rooms = open(data, model)?;
+    let views = views(&rooms)?;
     let names = names(&rooms, projection)?;
-    let verdicts: Result<Vec<_>, _> = names.iter().map(|name| rooms.views.verify(name, &|| false)).collect();
+    let verdicts: Result<Vec<_>, _> = names.iter().map(|name| views.verify(name, &|| false)).collect();
     rooms.close();
     Ok(verdicts?.into_iter().map(verification).collect())
+}
+
+fn open(data: &Path, model: &Path) -> Result<Rooms, HouseError> {
+    let engine = EngineOptions::Embedded(EmbeddedOptions::default());
+    Rooms::open(&Plan::everything(engine, data.to_owned(), model.to_owned()))
+}
+
+fn views(rooms: &Rooms) -> Result<&Views, HouseError> {
+    let reading = rooms.reading.as_ref();
+    reading.map(|reading| &reading.views).ok_or_else(|| HouseError::System(std::io::Error::other("there are no views")))
 }
 
 fn names(rooms: &Rooms, projection: Option<&str>) -> Result<Vec<String>, HouseError> {
     match projection {
         Some(name) => Ok(vec![name.to_owned()]),
-        None => Ok(rooms.views.statuses()?.into_iter().map(|status| status.name.to_owned()).collect()),
+        None => Ok(views(rooms)?.statuses()?.into_iter().map(|status| status.name.to_owned()).collect()),
     }
 }

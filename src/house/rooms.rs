@@ -2,55 +2,68 @@
 
 use std::{
     num::NonZeroUsize,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
+    time::Duration,
 };
 
-use meshlog_pipeline::{
-    ClearSealer, EmbeddedLog, EmbeddedOptions, EventLog, Log, NewEvent, Progress, Stage, StageRunner,
-    work_in_background,
-};
+use meshlog_connectors::http::Forwarder;
+use meshlog_pipeline::{ClearSealer, EventLog, NewEvent, Progress, work_in_background};
 use meshlog_processors::{
     embedding::{CachedEncoder, Embedder, Encoder, ModelFiles},
-    recall::{RecallEngine, Weights},
-    route::{Router, SubscriptionView},
+    recall::{RecallEngine, Stores},
+    route::SubscriptionView,
 };
 use meshlog_replay::Views;
 use meshlog_schemas::{Checkpoints, Event, EventId, SchemaRegistered, Topic, Trust, catalog};
 use pollster::block_on;
 
 use super::{
-    HouseError, files, memory,
+    HouseError,
+    engine::{Engine, views_directory},
+    files, memory,
+    plan::Plan,
     serving::{Serving, specs},
+    stages::{Embedded, Stages},
 };
 
 /// Vectors kept for texts that come again, 1.5 KB each.
 const CACHED_VECTORS: NonZeroUsize = NonZeroUsize::new(4_096).expect("it is not zero");
+/// How long stages may take to finish what is at work before the log is closed below them.
+const LONGEST_FINISH: Duration = Duration::from_secs(20);
 
 /// Everything behind the gateway.
 pub(super) struct Rooms {
-    pub(super) embedded: Arc<EmbeddedLog>,
+    pub(super) engine: Engine,
     pub(super) events: EventLog,
-    pub(super) stages: Vec<StageView>,
-    pub(super) embedder: Arc<Progress>,
-    pub(super) views: Views,
-    pub(super) serving: Arc<Serving>,
+    pub(super) stages: Arc<Stages>,
+    /// `None` on a node that keeps no views.
+    pub(super) reading: Option<Reading>,
     pub(super) subscriptions: SubscriptionView,
-    pub(super) engine: RecallEngine,
-    runners: Mutex<Vec<StageRunner>>,
+    pub(super) takes_messages: bool,
+    /// Who answers what only views can, on a node without.
+    pub(super) queries: Option<Arc<Forwarder>>,
+    is_closed: Mutex<bool>,
 }
 
-/// A stage that runs.
-pub(super) struct StageView {
-    pub(super) name: String,
-    pub(super) input: Topic,
-    pub(super) progress: Arc<Progress>,
+/// The views, and what answers from them.
+pub(super) struct Reading {
+    pub(super) views: Views,
+    serving: Arc<Serving>,
+    pub(super) recall: RecallEngine,
+    pub(super) embedded: Option<Embedded>,
+}
+
+impl Reading {
+    /// All stores; `None` before the views are open.
+    pub(super) fn stores(&self) -> Option<Stores> {
+        self.serving.stores()
+    }
 }
 
 impl Rooms {
-    /// Opens the log in `data`, then views and stages.
-    pub(super) fn open(data: &Path, model: &Path, weights: Weights, log: EmbeddedOptions) -> Result<Self, HouseError> {
+    /// Opens the log, then views and stages, as the plan says.
+    pub(super) fn open(plan: &Plan) -> Result<Self, HouseError> {
         files::allow_many();
         memory::use_ordinary_pages();
         // The common pool embeds for the stages and builds indexes; questions and searches have threads of their own.
@@ -60,49 +73,52 @@ impl Rooms {
         if let Err(error) = pool.build_global() {
             tracing::debug!(%error, "the common pool was there before the rooms");
         }
+        let queries = match plan.queries.as_slice() {
+            [] => None,
+            nodes => Some(Arc::new(Forwarder::new(nodes).map_err(HouseError::Query)?)),
+        };
         // Side by side, so that a start takes as long as the longest of them: the log and the model's files, then the views
         // and what is made of the files.
-        let (files, embedded) = beside(|| ModelFiles::read(model), || EmbeddedLog::open(&data.join("log"), log))?;
-        let (embedded, files) = (Arc::new(embedded?), files?);
-        let events = EventLog::new(embedded.clone(), Arc::new(ClearSealer));
+        let files = || plan.needs_model().then(|| ModelFiles::read(&plan.model)).transpose();
+        let (files, engine) = beside(files, || Engine::open(plan))?;
+        let (engine, files) = (engine?, files?);
+        let events = EventLog::new(engine.log(), Arc::new(ClearSealer));
         let serving = Arc::new(Serving::default());
-        let specs = specs(&serving, files.model_id(), files.dims());
-        let views = || Views::open(&data.join("projections"), events.clone(), specs);
-        let (encoder, views) = beside(|| files.load(), views)?;
+        let specs = files.as_ref().map(|files| specs(&serving, files.model_id(), files.dims()));
+        let views = || {
+            let specs = specs.filter(|_| plan.has_views);
+            specs.map(|specs| Views::open(&views_directory(plan), events.clone(), specs)).transpose()
+        };
+        let (encoder, views) = beside(|| files.map(ModelFiles::load).transpose(), views)?;
         let (views, encoder) = (views?, encoder?);
-        let encoder: Arc<dyn Encoder> = Arc::new(CachedEncoder::new(encoder, CACHED_VECTORS));
+        let encoder = encoder.map(|encoder| Arc::new(CachedEncoder::new(encoder, CACHED_VECTORS)) as Arc<dyn Encoder>);
         block_on(events.append(schemas(), None))?;
 
-        let mut runners = Vec::new();
-        let mut stages = Vec::new();
-        let mut start = |stage: Box<dyn Stage>| -> Result<Arc<Progress>, HouseError> {
-            let (name, input) = (stage.name().to_owned(), stage.input());
-            let runner = StageRunner::start(events.clone(), stage)?;
-            let progress = runner.progress().clone();
-            stages.push(StageView { name, input, progress: progress.clone() });
-            runners.push(runner);
-            Ok(progress)
-        };
-        start(Box::<Router>::default())?;
-        let embedder = start(Box::new(Embedder::new(encoder.clone())))?;
+        let stages = Stages::start(&engine, &events, plan.stages.iter().copied(), encoder.as_ref())?;
+        let reading = views.zip(encoder).map(|(views, encoder)| {
+            let stage = Embedder::stage_name(encoder.model_id());
+            let embedded = Embedded::of(&engine, &stages, stage);
+            Reading { views, serving, recall: RecallEngine::new(encoder, plan.weights()), embedded }
+        });
         Ok(Self {
-            embedded,
-            stages,
-            embedder,
-            views,
-            serving,
+            engine,
+            stages: Arc::new(stages),
+            reading,
             subscriptions: SubscriptionView::new(events.clone()),
-            engine: RecallEngine::new(encoder, weights),
-            runners: Mutex::new(runners),
+            takes_messages: plan.takes_messages,
+            queries,
+            is_closed: Mutex::new(false),
             events,
         })
     }
 
-    /// Lets the log's retention take away what every stage and view has read. Before this is called it takes nothing.
+    /// Lets the log's retention take away what every stage and view has read. Before this is called it takes nothing. Kafka's
+    /// own takes what it is told to: a view that comes too late says what it missed.
     pub(super) fn allow_retention(self: &Arc<Self>) {
+        let Engine::Embedded(log) = &self.engine else { return };
         // Weak: the log is part of the rooms, and must not keep them.
         let rooms = Arc::downgrade(self);
-        self.embedded.set_readers(Arc::new(move || {
+        log.set_readers(Arc::new(move || {
             rooms
                 .upgrade()
                 .map_or_else(|| vec![("shutdown".to_owned(), Checkpoints::default())], |rooms| rooms.readers())
@@ -116,18 +132,39 @@ impl Rooms {
             let partitions = inputs.iter().flat_map(|topic| self.events.partitions(*topic));
             (name.to_owned(), partitions.map(|partition| (partition, read.next(partition))).collect())
         };
-        let stages = self.stages.iter().map(|stage| reader(&stage.name, &[stage.input], &stage.progress));
-        let views = self.views.inputs().into_iter().map(|(name, inputs, progress)| reader(name, &inputs, progress));
-        stages.chain(views).collect()
+        let stages = self.stages.views(&self.events);
+        let stages = stages.iter().map(|stage| {
+            let read = stage.progress.status().checkpoints;
+            let partitions = stage.partitions.iter().map(|partition| (*partition, read.next(*partition)));
+            (stage.name.clone(), partitions.collect())
+        });
+        let views = self.reading.iter().flat_map(|reading| reading.views.inputs());
+        stages.chain(views.map(|(name, inputs, progress)| reader(name, &inputs, progress))).collect()
     }
 
     /// Finishes what is under way in every room and closes the log. What was acknowledged is durable already; this
-    /// only spares the next start some work.
+    /// only spares the next start some work. Stages that cannot finish, because their log does not answer, are left.
     pub(super) fn close(&self) {
-        let mut runners = self.runners.lock().unwrap_or_else(PoisonError::into_inner);
-        runners.iter_mut().for_each(StageRunner::stop);
-        self.views.stop();
-        self.embedded.close();
+        let mut is_closed = self.is_closed.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *is_closed, true) {
+            return;
+        }
+        let (finished, wait) = mpsc::channel();
+        let stages = self.stages.clone();
+        let stopping = thread::Builder::new().name("stop-stages".to_owned()).spawn(move || {
+            stages.stop();
+            // Nobody may wait any more.
+            let _ = finished.send(());
+        });
+        if stopping.is_ok() && wait.recv_timeout(LONGEST_FINISH).is_err() {
+            tracing::warn!(
+                "the stages do not finish: the log does not answer; what they began is done again at the next start"
+            );
+        }
+        if let Some(reading) = &self.reading {
+            reading.views.stop();
+        }
+        self.events.log().close();
     }
 }
 

@@ -74,6 +74,7 @@ impl Fake {
             operations: self.clone(),
             subscriptions: self.clone(),
             dead_letters: self.clone(),
+            queries: None,
         }
     }
 

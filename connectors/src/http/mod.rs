@@ -11,6 +11,7 @@ mod events;
 mod extract;
 #[cfg(test)]
 mod fake;
+mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod health;
@@ -21,9 +22,11 @@ mod metrics;
 mod offsets;
 mod openapi;
 mod operations;
+mod reached;
 mod rebuilds;
 mod recall;
 mod stall;
+mod starting;
 mod subscriptions;
 mod threads;
 mod tree;
@@ -45,8 +48,10 @@ use crate::{
     problem::{Code, Problem, quote},
 };
 
+pub use forward::Forwarder;
 pub use openapi::document;
 use stall::Unstalled;
+pub use starting::serve_starting;
 
 /// How long the requests under way may take to finish after the shutdown begins.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
@@ -143,6 +148,7 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(openapi::openapi))
         .routes(routes!(messages::send))
         .routes(routes!(messages::message))
+        .routes(routes!(reached::reached))
         .routes(routes!(threads::threads))
         .routes(routes!(threads::messages))
         .routes(routes!(recall::recall))
@@ -169,6 +175,9 @@ fn assemble(ports: Ports, closing: watch::Receiver<bool>) -> Router {
     router
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(gateway.clone(), reached::after_writes))
+        // In front: a read that is answered elsewhere also waits there.
+        .layer(middleware::from_fn_with_state(gateway.clone(), forward::forward))
         .layer(middleware::from_fn_with_state(gateway.clone(), observe))
         .with_state(gateway)
 }

@@ -15,7 +15,7 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, atomic::Ordering, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use meshlog_schemas::{EventId, Partition, Position, Topic};
@@ -82,11 +82,31 @@ struct Awaited {
 pub(super) struct Appends {
     identities: Mutex<HashMap<Identity, Slot>>,
     settled: mpsc::Sender<Settled>,
+    /// Batches under way, and since when they have waited for the brokers.
+    waiting: Mutex<(usize, Option<Instant>)>,
 }
 
 impl Appends {
     pub(super) fn new(settled: mpsc::Sender<Settled>) -> Self {
-        Self { identities: Mutex::default(), settled }
+        Self { identities: Mutex::default(), settled, waiting: Mutex::default() }
+    }
+
+    /// For how long batches have been under way with nothing delivered.
+    pub(super) fn stuck_for(&self) -> Option<Duration> {
+        lock(&self.waiting).1.map(|since| since.elapsed())
+    }
+
+    fn begin_to_wait(&self) {
+        let (batches, since) = &mut *lock(&self.waiting);
+        *batches += 1;
+        since.get_or_insert_with(Instant::now);
+    }
+
+    /// The brokers have answered; `ended` batches are under way no more.
+    fn heard(&self, ended: usize) {
+        let (batches, since) = &mut *lock(&self.waiting);
+        *batches -= ended;
+        *since = (*batches > 0).then(Instant::now);
     }
 
     /// Sequences a batch. `place_of` names the partition and the Kafka topic of a key.
@@ -108,6 +128,7 @@ impl Appends {
             answer: Some(answer),
             permit: Some(permit),
         })));
+        self.begin_to_wait();
         // Held over the whole batch, so that its records follow each other on every partition.
         let mut identities = lock(&self.identities);
         for (index, record) in batch.records.iter().enumerate() {
@@ -217,7 +238,10 @@ impl Appends {
             return;
         }
         match unsettled.progress.take().filter(|_| unsettled.failure.is_none()) {
-            None => unsettled.answer(),
+            None => {
+                unsettled.answer();
+                self.heard(1);
+            }
             Some(progress) => {
                 drop(unsettled);
                 // Without the thread that takes it the log is being dropped, and so is the answer.
@@ -271,7 +295,7 @@ impl ProducerContext for Deliveries {
         match *delivery {
             Delivery::Record { place, identity, partition } => {
                 if let (Ok(offset), Some(held)) = (&offset, shared.partitions.get(&partition)) {
-                    held.acknowledged.fetch_max(offset + 1, Ordering::AcqRel);
+                    held.known_end.fetch_max(offset + 1, Ordering::AcqRel);
                 }
                 let position = offset.map(|offset| Position { partition, offset });
                 shared.appends.delivered(&place, identity, position);
@@ -285,6 +309,7 @@ impl ProducerContext for Deliveries {
                 // Only now, so that whoever sends next finds it in one place or the other.
                 shared.progress_has_arrived(&processor);
                 unsettled.answer();
+                shared.appends.heard(1);
             }
         }
     }
@@ -341,6 +366,7 @@ pub(super) fn settle(settled: &mpsc::Receiver<Settled>, shared: &Shared, produce
             let mut unsettled = lock(&pending.0);
             unsettled.failure = Some(failed(&error));
             unsettled.answer();
+            shared.appends.heard(1);
         }
     }
     // The last sends are answered before the producer may go.

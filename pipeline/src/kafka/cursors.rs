@@ -15,9 +15,10 @@ use meshlog_schemas::{Offset, Partition};
 use rdkafka::{
     ClientConfig, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
+    error::{KafkaError, RDKafkaErrorCode},
 };
 
-use super::{KafkaOptions, LONGEST_FETCH, follower, storage, wire};
+use super::{KafkaOptions, LONGEST_FETCH, follower, storage, watch::watermarks, wire};
 use crate::{
     lock::lock,
     log::LogError,
@@ -44,13 +45,16 @@ struct Cursor {
 
 impl Cursors {
     pub(super) fn new(options: &KafkaOptions) -> Self {
-        Self { config: follower::consumer(options), idle: Mutex::default() }
+        let mut config = follower::consumer(options);
+        // What is not there any more is said, not passed over.
+        config.set("auto.offset.reset", "error");
+        Self { config, idle: Mutex::default() }
     }
 
     /// Reads from `from` up to `end`, which is known to be on the log, within `limit`.
     ///
     /// # Errors
-    /// The brokers do not send it.
+    /// The brokers do not send it, or have it no more ([`LogError::OutOfRange`]).
     pub(super) fn read(
         &self,
         topic: &str,
@@ -60,7 +64,7 @@ impl Cursors {
         limit: ReadLimit,
     ) -> Result<Vec<Record>, LogError> {
         let mut cursor = self.at(topic, partition, from)?;
-        let records = cursor.read(end, limit)?;
+        let records = cursor.read(topic, end, limit)?;
         let mut idle = lock(&self.idle);
         idle.push(cursor);
         if idle.len() > MOST {
@@ -88,7 +92,7 @@ impl Cursors {
 }
 
 impl Cursor {
-    fn read(&mut self, end: Offset, limit: ReadLimit) -> Result<Vec<Record>, LogError> {
+    fn read(&mut self, topic: &str, end: Offset, limit: ReadLimit) -> Result<Vec<Record>, LogError> {
         let deadline = Instant::now() + LONGEST_FETCH;
         let (mut records, mut bytes) = (Vec::new(), 0);
         while self.next < end && records.len() < limit.records && (bytes == 0 || bytes < limit.bytes) {
@@ -100,6 +104,10 @@ impl Cursor {
                     bytes += follower::size(&record);
                     records.push(record);
                 }
+                Some(Err(error)) if is_out_of_range(&error) => {
+                    let (start, end) = watermarks(&self.consumer, topic, self.partition.id)?;
+                    return Err(LogError::OutOfRange { partition: self.partition, from: self.next, start, end });
+                }
                 Some(Err(error)) => tracing::debug!(%error, partition = %self.partition, "a cursor waits"),
                 None => {}
             }
@@ -110,4 +118,9 @@ impl Cursor {
         }
         Ok(records)
     }
+}
+
+fn is_out_of_range(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange))
 }

@@ -1,7 +1,8 @@
-//! The follower: reads every partition in order, from its start and for good.
+//! The follower: reads in order, and for good, the partitions that somebody listens to, those of topics with identities from
+//! their start, the others from the moment that they are wanted (see [`super::watch`]).
 //!
 //! Owns: the newest records of each partition in memory, how far they are known, and the rings that follow.
-//! Never: commits an offset, or joins a group: every process follows everything by itself.
+//! Never: commits an offset, or joins a group: every process follows by itself.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -13,12 +14,11 @@ use meshlog_schemas::{Offset, Partition, Topic};
 use rdkafka::{
     ClientConfig, Message as _, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
-    error::KafkaError,
     message::BorrowedMessage,
     util::Timeout,
 };
 
-use super::{KafkaOptions, Shared, storage, wire};
+use super::{KafkaOptions, Shared, storage, watch::watermarks, wire};
 use crate::{
     log::LogError,
     record::{ReadLimit, Record, TopicLayout},
@@ -30,21 +30,20 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(100);
 /// After how many records it rings, if they come without a pause.
 const TELL_AFTER: usize = 256;
-/// How often it asks where partitions start, which retention moves on.
-const STARTS_EVERY: Duration = Duration::from_secs(30);
 
 /// The newest records of a partition.
 pub(super) struct Tail {
     records: VecDeque<Record>,
     bytes: usize,
     limit: usize,
-    /// Behind the last record that was read.
+    pub(super) is_followed: bool,
+    /// Behind the last record that was read, if it is followed.
     pub(super) next: Offset,
 }
 
 impl Tail {
     pub(super) fn new(limit: usize) -> Self {
-        Self { records: VecDeque::new(), bytes: 0, limit, next: 0 }
+        Self { records: VecDeque::new(), bytes: 0, limit, is_followed: false, next: 0 }
     }
 
     /// Whether everything from `from` on is here, as far as anything is.
@@ -64,7 +63,13 @@ impl Tail {
         self.records.range(first..).take(limit.records).take_while(within).cloned().collect()
     }
 
+    /// Takes in the next record. If offsets are missing in front of it, what was before them is let go: cursors say of the
+    /// missing ones what became of them.
     fn push(&mut self, record: Record) {
+        if record.position.offset != self.next {
+            self.records.clear();
+            self.bytes = 0;
+        }
         self.next = record.position.offset + 1;
         self.bytes += size(&record);
         self.records.push_back(record);
@@ -81,7 +86,7 @@ pub(super) fn size(record: &Record) -> usize {
 
 /// Reads everything, in a thread of its own.
 pub(super) struct Follower {
-    consumer: BaseConsumer,
+    consumer: Arc<BaseConsumer>,
     shared: Arc<Shared>,
     topics: HashMap<String, Topic>,
     progress: String,
@@ -110,8 +115,8 @@ pub(super) fn consumer(options: &KafkaOptions) -> ClientConfig {
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("check.crcs", "true")
-        // What is not there any more is said, not skipped.
-        .set("auto.offset.reset", "error")
+        // Retention may overtake it; what it passes over it sees by the offsets.
+        .set("auto.offset.reset", "earliest")
         .set("fetch.wait.max.ms", "100")
         .set("fetch.queue.backoff.ms", "5")
         .set("queued.max.messages.kbytes", "16384");
@@ -126,51 +131,52 @@ impl Follower {
     pub(super) fn open(
         options: &KafkaOptions,
         layout: &[TopicLayout],
+        consumer: Arc<BaseConsumer>,
         shared: Arc<Shared>,
     ) -> Result<(Self, Ready), LogError> {
-        let consumer: BaseConsumer =
-            consumer(options).create().map_err(|error| storage("make a Kafka consumer", &error))?;
         let topics: HashMap<_, _> = layout.iter().map(|one| (options.topic_name(one.topic), one.topic)).collect();
         let (is_ready, ready) = mpsc::channel();
         let progress = options.progress_name();
         let mut follower = Self { consumer, shared, topics, progress, missing: HashMap::new(), is_ready };
         let mut from = TopicPartitionList::new();
-        for layout in layout {
+        for layout in layout.iter().filter(|layout| options.once.contains(&layout.topic)) {
             let name = options.topic_name(layout.topic);
             for id in 0..layout.partitions {
-                let start = follower.begin(&mut from, &name, id as i32)?;
+                let (start, end) = follower.begin(&mut from, &name, id)?;
                 let held = follower.shared.held(Partition { topic: layout.topic, id })?;
                 held.start.store(start, Ordering::Release);
-                held.tail().next = start;
+                held.known_end.store(end, Ordering::Release);
+                let mut tail = held.tail();
+                (tail.is_followed, tail.next) = (true, start);
             }
+            follower.shared.appended[&layout.topic].is_wanted.store(true, Ordering::Relaxed);
         }
-        follower.begin(&mut from, &options.progress_name(), 0)?;
-        follower.consumer.assign(&from).map_err(|error| storage("follow the topics", &error))?;
+        let (start, _) = follower.begin(&mut from, &options.progress_name(), 0)?;
+        follower.shared.progress_is_read_to(start);
+        let followed = follower.consumer.incremental_assign(&from);
+        followed.map_err(|error| storage("follow the topics", &error))?;
         Ok((follower, Ready(ready)))
     }
 
-    /// Has a partition read from its start, which it answers.
-    fn begin(&mut self, from: &mut TopicPartitionList, topic: &str, id: i32) -> Result<Offset, LogError> {
+    /// Has a partition read from its start; answers start and end.
+    fn begin(&mut self, from: &mut TopicPartitionList, topic: &str, id: u32) -> Result<(Offset, Offset), LogError> {
         let (start, end) = self.watermarks(topic, id)?;
-        let added = from.add_partition_offset(topic, id, rdkafka::Offset::Offset(start));
+        let added = from.add_partition_offset(topic, id as i32, rdkafka::Offset::Offset(start as i64));
         added.map_err(|error| storage("follow the topics", &error))?;
         if start < end {
-            self.missing.insert((topic.to_owned(), id), end as Offset);
+            self.missing.insert((topic.to_owned(), id as i32), end);
         }
-        Ok(start.max(0) as Offset)
+        Ok((start, end))
     }
 
     /// Where a partition begins and ends. A topic that was made just now has no leader for a moment, as has one whose broker
     /// was lost.
-    fn watermarks(&self, topic: &str, id: i32) -> Result<(i64, i64), LogError> {
+    fn watermarks(&self, topic: &str, id: u32) -> Result<(Offset, Offset), LogError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.consumer.fetch_watermarks(topic, id, PATIENCE) {
-                Ok(marks) => return Ok(marks),
-                Err(error) if Instant::now() > deadline => {
-                    return Err(storage("ask where topics begin and end", &error));
-                }
-                Err(_) => std::thread::sleep(PAUSE),
+            match watermarks(&self.consumer, topic, id) {
+                Err(_) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+                answer => return answer,
             }
         }
     }
@@ -179,7 +185,6 @@ impl Follower {
     pub(super) fn run(mut self) {
         let mut touched = BTreeSet::new();
         let mut untold = 0;
-        let mut starts_asked = Instant::now();
         self.tell_if_ready();
         while !self.shared.is_dropped.load(Ordering::Acquire) {
             let pause = if touched.is_empty() { PAUSE } else { Duration::ZERO };
@@ -198,17 +203,13 @@ impl Follower {
                         }
                     }
                 }
-                Some(Err(error)) => note(&error),
-                None if touched.is_empty() => {
-                    if starts_asked.elapsed() > STARTS_EVERY {
-                        self.ask_for_starts();
-                        starts_asked = Instant::now();
-                    }
-                }
+                // Whatever it is, librdkafka goes on trying.
+                Some(Err(error)) => tracing::warn!(%error, "the topics cannot be followed at the moment"),
+                None if touched.is_empty() => {}
                 None => untold = TELL_AFTER,
             }
             if untold >= TELL_AFTER {
-                std::mem::take(&mut touched).into_iter().for_each(|topic| self.shared.appended[&topic].ring());
+                std::mem::take(&mut touched).into_iter().for_each(|topic| self.shared.appended[&topic].signal.ring());
                 untold = 0;
             }
         }
@@ -229,12 +230,18 @@ impl Follower {
                 Some(found) => self.shared.has_progressed(processor, message.offset(), found),
                 None => tracing::warn!(processor, "a message on the topic of progress is none; it is left out"),
             }
+            self.shared.progress_is_read_to(message.offset().max(0) as Offset + 1);
             return None;
         }
         let topic = *self.topics.get(message.topic())?;
         let partition = Partition { topic, id: u32::try_from(message.partition()).ok()? };
         let held = self.shared.held(partition).ok()?;
         let mut tail = held.tail();
+        if (message.offset().max(0) as Offset) < tail.next {
+            // The brokers lost what they had acknowledged, and begin again before it.
+            tracing::error!(%partition, offset = message.offset(), expected = tail.next, "the topic was cut; left out");
+            return None;
+        }
         let not_before = tail.records.back().map_or(0, |last| last.appended_at);
         let (record, identity) = wire::record(message, partition, not_before);
         let position = record.position;
@@ -246,20 +253,4 @@ impl Follower {
         }
         Some(partition)
     }
-
-    fn ask_for_starts(&self) {
-        for (name, topic) in &self.topics {
-            for (partition, held) in self.shared.partitions.iter().filter(|(partition, _)| partition.topic == *topic) {
-                match self.consumer.fetch_watermarks(name, partition.id as i32, Duration::from_secs(1)) {
-                    Ok((start, _)) => drop(held.start.fetch_max(start.max(0) as Offset, Ordering::AcqRel)),
-                    Err(error) => return note(&error),
-                }
-            }
-        }
-    }
-}
-
-/// Whatever it is, librdkafka goes on trying.
-fn note(error: &KafkaError) {
-    tracing::warn!(%error, "the topics cannot be followed at the moment");
 }

@@ -9,8 +9,8 @@
 //!                \-- once its records are durable --> progress ---/-----> progress
 //! ```
 //!
-//! A follower in every process reads everything in order. Positions that it has passed are readable from memory; what has left
-//! the memory is fetched again by cursors.
+//! A follower in every process reads in order what somebody in it listens to, and keeps the newest of it in memory; everything
+//! else is fetched by cursors. A watch learns how far the other partitions go, and whether the brokers answer.
 //!
 //! Weaker than on the embedded log, because Kafka's transactions are not used (their control records would break dense
 //! offsets, and librdkafka cannot yet fence them): a crash in the middle of a batch may leave a part of it, and records
@@ -23,11 +23,13 @@
 mod appends;
 mod cursors;
 mod follower;
+mod group;
 mod topics;
+mod watch;
 mod wire;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -37,18 +39,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meshlog_schemas::{Offset, Partition, Position, Topic};
-use rdkafka::{ClientConfig, producer::Producer as _};
+use meshlog_schemas::{Checkpoints, Offset, Partition, Position, Topic};
+use rdkafka::{
+    ClientConfig,
+    consumer::BaseConsumer,
+    producer::{Producer as _, PurgeConfig},
+};
 
 use self::{
     appends::{Appends, Producer, Settled},
     cursors::Cursors,
     follower::{Follower, Tail},
+    watch::Watch,
 };
 use crate::{
     embedded::Retention,
     lock::lock,
     log::{AppendError, Appending, Log, LogError},
+    processor::stage_of,
     record::{
         Batch, Bounds, NewRecord, ProcessorProgress, ReadLimit, Receipt, Record, StoredProgress, TopicLayout,
         partition_of,
@@ -62,7 +70,11 @@ pub const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
 /// How long a read waits for what is known to be on the log before it says that the brokers do not send it.
 const LONGEST_FETCH: Duration = Duration::from_secs(30);
 /// How long closing waits for what was sequenced.
-const LONGEST_FLUSH: Duration = Duration::from_secs(30);
+const LONGEST_FLUSH: Duration = Duration::from_secs(15);
+/// For how long nothing may be delivered, while something is under way, before that counts as trouble.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
+
+pub use group::{Membership, Share};
 
 /// Where the log is, and how its topics are made if they are not there.
 #[derive(Debug, Clone)]
@@ -81,8 +93,11 @@ pub struct KafkaOptions {
     pub client: BTreeMap<String, String>,
     /// How much may wait to be acknowledged.
     pub capacity: Capacity,
-    /// How much of each partition is held in memory, in bytes.
+    /// How much of each partition that is followed is held in memory, in bytes.
     pub tail_bytes: usize,
+    /// The topics to which this process appends records with an identity. What is on them already is read when the log is
+    /// opened; a record with an identity for another topic is refused.
+    pub once: BTreeSet<Topic>,
 }
 
 impl Default for KafkaOptions {
@@ -97,6 +112,7 @@ impl Default for KafkaOptions {
             client: BTreeMap::new(),
             capacity: Capacity { items: 8192, bytes: 64 * 1024 * 1024 },
             tail_bytes: 8 * 1024 * 1024,
+            once: Topic::ALL.into_iter().collect(),
         }
     }
 }
@@ -126,8 +142,10 @@ impl KafkaOptions {
 pub struct KafkaLog {
     layout: Vec<TopicLayout>,
     names: BTreeMap<Topic, String>,
+    options: KafkaOptions,
     shared: Arc<Shared>,
     producer: Arc<Producer>,
+    consumer: Arc<BaseConsumer>,
     cursors: Cursors,
     settled: mpsc::Sender<Settled>,
     threads: Vec<JoinHandle<()>>,
@@ -136,16 +154,41 @@ pub struct KafkaLog {
 /// What the clients' threads and the callers share.
 struct Shared {
     partitions: BTreeMap<Partition, Held>,
-    appended: BTreeMap<Topic, Signal>,
+    appended: BTreeMap<Topic, Appended>,
     appends: Appends,
-    /// By processor, with the offset of the message that said it.
-    progress: Mutex<HashMap<String, (i64, StoredProgress)>>,
+    progress: Mutex<Progresses>,
+    /// Notified when the follower has read more of the topic of progress.
+    progress_moved: Condvar,
+    progressed: Signal,
     /// What was sent last of a processor's progress, while any of it is under way, and how often.
     sent: Mutex<HashMap<String, (usize, StoredProgress)>>,
     room: Room,
+    /// Topics that are to be followed, and are not yet.
+    wanted: Mutex<BTreeSet<Topic>>,
+    /// Notified when there is something wanted.
+    wants: Condvar,
     /// Why no more appends are taken.
     stopped: Mutex<Option<String>>,
+    /// Why the brokers cannot be asked at the moment.
+    unreachable: Mutex<Option<String>>,
     is_dropped: AtomicBool,
+}
+
+/// What is known of the progress of processors.
+#[derive(Default)]
+struct Progresses {
+    /// With the offset of the message that said it.
+    of: HashMap<String, (i64, StoredProgress)>,
+    /// Behind the last message that the follower has read.
+    next: Offset,
+}
+
+/// Who is to be told of appends to a topic.
+#[derive(Default)]
+struct Appended {
+    signal: Signal,
+    /// Whether somebody wants to be told: then the topic is followed.
+    is_wanted: AtomicBool,
 }
 
 /// What is known of a partition.
@@ -153,8 +196,8 @@ struct Held {
     tail: Mutex<Tail>,
     /// Notified when the tail has moved on.
     moved: Condvar,
-    /// Behind the last record that was acknowledged to this process.
-    acknowledged: AtomicU64,
+    /// What is known of the end from elsewhere: records acknowledged to this process, answers of the brokers.
+    known_end: AtomicU64,
     /// The first offset that is kept.
     start: AtomicU64,
 }
@@ -165,7 +208,8 @@ impl Held {
     }
 
     fn bounds(&self) -> Bounds {
-        let end = self.tail().next.max(self.acknowledged.load(Ordering::Acquire));
+        let followed = Some(self.tail()).filter(|tail| tail.is_followed).map_or(0, |tail| tail.next);
+        let end = self.known_end.load(Ordering::Acquire).max(followed);
         Bounds { start: self.start.load(Ordering::Acquire).min(end), end }
     }
 }
@@ -176,7 +220,7 @@ impl Shared {
     }
 
     fn progress_of(&self, processor: &str) -> StoredProgress {
-        lock(&self.progress).get(processor).map(|(_, stored)| stored.clone()).unwrap_or_default()
+        lock(&self.progress).of.get(processor).map(|(_, stored)| stored.clone()).unwrap_or_default()
     }
 
     /// All that is to be said of a processor with this progress: a message takes the place of those before, also of one that
@@ -206,11 +250,30 @@ impl Shared {
     /// the same one, and not in one order.
     fn has_progressed(&self, processor: String, offset: i64, mut stored: StoredProgress) {
         let mut progress = lock(&self.progress);
-        let (last, known) = progress.entry(processor).or_insert_with(|| (-1, StoredProgress::default()));
+        let (last, known) = progress.of.entry(processor).or_insert_with(|| (-1, StoredProgress::default()));
         if offset > *last {
             known.checkpoints.iter().for_each(|(partition, next)| stored.checkpoints.advance(partition, next));
             (*last, *known) = (offset, stored);
         }
+        drop(progress);
+        self.progressed.ring();
+    }
+
+    /// The follower has read the topic of progress up to `next`.
+    fn progress_is_read_to(&self, next: Offset) {
+        let mut progress = lock(&self.progress);
+        progress.next = progress.next.max(next);
+        self.progress_moved.notify_all();
+    }
+
+    /// Why the log does not get on at the moment.
+    fn trouble(&self) -> Option<String> {
+        let unreachable = lock(&self.unreachable).clone();
+        let stuck = || {
+            let waiting = self.appends.stuck_for().filter(|waiting| *waiting > STUCK_AFTER)?;
+            Some(format!("the brokers have acknowledged nothing for {} s", waiting.as_secs()))
+        };
+        unreachable.or_else(stuck)
     }
 
     /// Takes no more appends.
@@ -236,7 +299,7 @@ impl KafkaLog {
                     Held {
                         tail: Mutex::new(Tail::new(options.tail_bytes)),
                         moved: Condvar::new(),
-                        acknowledged: AtomicU64::new(0),
+                        known_end: AtomicU64::new(0),
                         start: AtomicU64::new(0),
                     },
                 )
@@ -245,24 +308,80 @@ impl KafkaLog {
         let (settled, settling) = mpsc::channel();
         let shared = Arc::new(Shared {
             partitions: partitions.collect(),
-            appended: layout.iter().map(|layout| (layout.topic, Signal::default())).collect(),
+            appended: layout.iter().map(|layout| (layout.topic, Appended::default())).collect(),
             appends: Appends::new(settled.clone()),
             progress: Mutex::default(),
+            progress_moved: Condvar::new(),
+            progressed: Signal::default(),
             sent: Mutex::default(),
             room: Room::new(options.capacity),
+            wanted: Mutex::default(),
+            wants: Condvar::new(),
             stopped: Mutex::default(),
+            unreachable: Mutex::default(),
             is_dropped: AtomicBool::new(false),
         });
         let producer = Arc::new(appends::producer(options, shared.clone())?);
-        let (follower, ready) = Follower::open(options, &layout, shared.clone())?;
+        let consumer: Result<BaseConsumer, _> = follower::consumer(options).create();
+        let consumer = Arc::new(consumer.map_err(|error| storage("make a Kafka consumer", &error))?);
+        let (follower, ready) = Follower::open(options, &layout, consumer.clone(), shared.clone())?;
+        let watch = Watch::open(options, &layout, consumer.clone(), shared.clone())?;
         let cursors = Cursors::new(options);
-        let mut log = Self { layout, names, shared, producer, cursors, settled, threads: Vec::new() };
+        let (options, threads) = (options.clone(), Vec::new());
+        let mut log = Self { layout, names, options, shared, producer, consumer, cursors, settled, threads };
         log.start_thread("kafka-follow", move || follower.run())?;
+        log.start_thread("kafka-watch", move || watch.run())?;
         let (shared, producer) = (log.shared.clone(), log.producer.clone());
-        let topic = options.progress_name();
+        let topic = log.options.progress_name();
         log.start_thread("kafka-progress", move || appends::settle(&settling, &shared, &producer, &topic))?;
         ready.wait()?;
         Ok(log)
+    }
+
+    /// How long the events of a topic are kept.
+    pub fn retention(&self, topic: Topic) -> Retention {
+        self.options.retention.get(&topic).copied().unwrap_or_default()
+    }
+
+    /// What an acknowledgement promises, in one sentence.
+    pub fn promise(&self) -> String {
+        format!(
+            "an acknowledged event is in the memory of at least {} of {} brokers, which write it to their disks when they \
+             like: it survives the loss of all but one of these",
+            self.options.min_insync, self.options.replication
+        )
+    }
+
+    /// How far a stage is, by all who have its partitions, as far as this process knows by now.
+    pub fn stage_checkpoints(&self, stage: &str) -> Checkpoints {
+        let mut all = Checkpoints::default();
+        for (name, (_, stored)) in &lock(&self.shared.progress).of {
+            if stage_of(name) == stage {
+                stored.checkpoints.iter().for_each(|(partition, next)| all.advance(partition, next));
+            }
+        }
+        all
+    }
+
+    /// The names of all processors that have made progress.
+    pub fn processors(&self) -> Vec<String> {
+        let mut names: Vec<String> = lock(&self.shared.progress).of.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Rung when a processor, here or elsewhere, has made progress.
+    pub fn progressed(&self) -> &Signal {
+        &self.shared.progressed
+    }
+
+    /// Takes part in a group that shares the partitions of a topic; see [`Share`].
+    ///
+    /// # Errors
+    /// There is no such topic, or no consumer or thread can be had.
+    pub fn join(&self, group: &str, topic: Topic, share: Arc<dyn Share>) -> Result<Membership, LogError> {
+        let name = self.names.get(&topic).ok_or(LogError::NoPartition(Partition { topic, id: 0 }))?;
+        Membership::begin(&self.options, group, topic, name, share)
     }
 
     fn start_thread(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), LogError> {
@@ -278,6 +397,10 @@ impl KafkaLog {
         let largest = batch.records.iter().map(NewRecord::size).max().unwrap_or(0);
         if largest > MAX_RECORD_BYTES {
             return Err(AppendError::TooLarge { actual: largest, limit: MAX_RECORD_BYTES });
+        }
+        let is_unknown = |record: &&NewRecord| record.identity.is_some() && !self.options.once.contains(&record.topic);
+        if let Some(record) = batch.records.iter().find(is_unknown) {
+            return Err(AppendError::NoTopic(record.topic));
         }
         if batch.records.is_empty() && batch.progress.is_none() {
             return Ok(Vec::new());
@@ -321,7 +444,7 @@ impl Log for KafkaLog {
         let deadline = Instant::now() + LONGEST_FETCH;
         let mut tail = held.tail();
         // What it reaches back to moves on while it is waited for.
-        while tail.reaches_back_to(from) {
+        while tail.is_followed && tail.reaches_back_to(from) {
             if tail.next >= end {
                 return up_to_a_gap(partition, from, tail.read(from, limit));
             }
@@ -339,11 +462,45 @@ impl Log for KafkaLog {
     }
 
     fn appended(&self, topic: Topic) -> &Signal {
-        &self.shared.appended[&topic]
+        let appended = &self.shared.appended[&topic];
+        if !appended.is_wanted.load(Ordering::Relaxed) && !appended.is_wanted.swap(true, Ordering::Relaxed) {
+            lock(&self.shared.wanted).insert(topic);
+            self.shared.wants.notify_all();
+        }
+        &appended.signal
+    }
+
+    fn synchronize(&self, topic: Topic) -> Result<(), LogError> {
+        for (partition, held) in self.shared.partitions.range(first_of(topic)..) {
+            if partition.topic != topic {
+                break;
+            }
+            let (_, end) = watch::watermarks(&self.consumer, &self.names[&topic], partition.id)?;
+            held.known_end.fetch_max(end, Ordering::AcqRel);
+        }
+        Ok(())
     }
 
     fn progress(&self, processor: &str) -> Result<StoredProgress, LogError> {
+        // Another process may have made it just now.
+        let (_, end) = watch::watermarks(&self.consumer, &self.options.progress_name(), 0)?;
+        let deadline = Instant::now() + LONGEST_FETCH;
+        let mut progress = lock(&self.shared.progress);
+        while progress.next < end {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let cause = format!("offsets {} to {end} of the progress of processors did not come", progress.next);
+                return Err(LogError::Storage { action: "fetch from Kafka", cause });
+            }
+            let waited = self.shared.progress_moved.wait_timeout(progress, left);
+            progress = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(progress);
         Ok(self.shared.progress_of(processor))
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.shared.trouble()
     }
 
     fn stopped(&self) -> Option<String> {
@@ -354,6 +511,8 @@ impl Log for KafkaLog {
         self.shared.stop("it was closed".to_owned());
         if let Err(error) = self.producer.flush(LONGEST_FLUSH) {
             tracing::warn!(%error, "not all that was sequenced could be written; none of it was acknowledged");
+            // Whoever waits for it is told.
+            self.producer.purge(PurgeConfig::default().queue().inflight());
         }
     }
 }
@@ -362,6 +521,7 @@ impl Drop for KafkaLog {
     fn drop(&mut self) {
         self.close();
         self.shared.is_dropped.store(true, Ordering::Release);
+        self.shared.wants.notify_all();
         // Its receiver is alive until it has this.
         let _ = self.settled.send(Settled::Stop);
         for thread in self.threads.drain(..) {
@@ -369,6 +529,11 @@ impl Drop for KafkaLog {
             let _ = thread.join();
         }
     }
+}
+
+/// The first partition that a topic can have.
+fn first_of(topic: Topic) -> Partition {
+    Partition { topic, id: 0 }
 }
 
 /// The records in front of the first offset that is missing between them.

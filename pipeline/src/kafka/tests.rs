@@ -232,3 +232,113 @@ fn while_the_broker_stands_still_appends_wait_within_their_bound_and_then_go_on(
     bodies.sort();
     assert_eq!(bodies, ["0", "1", "2", "3", "4", "5", "6", "7"].map(str::as_bytes), "each once");
 }
+
+/// A log that follows nothing before somebody listens, in which no record has an identity.
+fn unfollowing(options: &KafkaOptions) -> KafkaLog {
+    KafkaLog::open(layout(), &KafkaOptions { once: BTreeSet::new(), ..options.clone() }).unwrap()
+}
+
+#[test]
+fn what_nobody_listens_to_is_read_all_the_same_and_followed_once_somebody_does() {
+    use event_listener::Listener as _;
+    let Some(broker) = broker() else { return };
+    let options = options(&broker);
+    let (here, there) = (unfollowing(&options), unfollowing(&options));
+    let all = ReadLimit { records: usize::MAX, bytes: usize::MAX };
+    let own = append(&here, vec![record("k", "own", None)])[0].position;
+    assert_eq!(here.read(own.partition, 0, all).unwrap()[0].body, b"own"[..], "acknowledged means readable");
+
+    append(&there, vec![record("k", "from there", None)]);
+    here.synchronize(Topic::Messages).unwrap();
+    assert_eq!(here.bounds(own.partition).unwrap().end, 2, "what was acknowledged to others before");
+    let bodies = |from| here.read(own.partition, from, all).unwrap().into_iter().map(|record| record.body);
+    assert!(bodies(0).eq([&b"own"[..], b"from there"]));
+
+    let rung = here.appended(Topic::Messages).listen();
+    assert!(rung.wait_timeout(Duration::from_secs(20)).is_some(), "once it is followed");
+    let rung = here.appended(Topic::Messages).listen();
+    append(&there, vec![record("k", "later", None)]);
+    assert!(rung.wait_timeout(Duration::from_secs(20)).is_some(), "and with every append");
+    while here.bounds(own.partition).unwrap().end < 3 {
+        here.appended(Topic::Messages).listen().wait_timeout(Duration::from_secs(1));
+    }
+    assert!(bodies(1).eq([&b"from there"[..], b"later"]));
+}
+
+#[test]
+fn an_identity_for_a_topic_whose_identities_are_not_known_is_refused() {
+    let Some(broker) = broker() else { return };
+    let log = unfollowing(&options(&broker));
+    let batch = Batch { records: vec![record("k", "once", Some(1))], progress: None };
+    assert_eq!(block_on(log.append(batch)), Err(AppendError::NoTopic(Topic::Messages)));
+}
+
+#[test]
+fn progress_that_another_process_made_is_known_at_once() {
+    let Some(broker) = broker() else { return };
+    let options = options(&broker);
+    let (here, there) = (unfollowing(&options), unfollowing(&options));
+    let partition = Partition { topic: Topic::Messages, id: 1 };
+    for next in 1..=20 {
+        let progress = ProcessorProgress {
+            processor: "stage".to_owned(),
+            checkpoints: [(partition, next)].into_iter().collect(),
+            note: Some(next.to_string()),
+        };
+        block_on(there.append(Batch { records: Vec::new(), progress: Some(progress) })).unwrap();
+        let known = here.progress("stage").unwrap();
+        assert_eq!((known.checkpoints.next(partition), known.note), (next, next.to_string()));
+    }
+    assert_eq!(here.processors(), ["stage"]);
+}
+
+/// Remembers what it is told, and finds out whether two members ever have one partition at once.
+#[derive(Default)]
+struct Owned {
+    has: Mutex<BTreeSet<Partition>>,
+    others: Mutex<Vec<Arc<Owned>>>,
+}
+
+impl Share for Owned {
+    fn tend(&self, partitions: &BTreeSet<Partition>) {
+        for other in lock(&self.others).iter() {
+            assert!(lock(&other.has).is_disjoint(partitions), "two members have one partition");
+        }
+        lock(&self.has).clone_from(partitions);
+    }
+
+    fn give_up(&self, partitions: &BTreeSet<Partition>) {
+        lock(&self.has).retain(|partition| !partitions.contains(partition));
+    }
+
+    fn checkpoints(&self) -> meshlog_schemas::Checkpoints {
+        lock(&self.has).iter().map(|partition| (*partition, 1)).collect()
+    }
+}
+
+#[test]
+fn members_share_the_partitions_and_those_of_one_that_leaves_go_to_the_others() {
+    let Some(broker) = broker() else { return };
+    let options = options(&broker);
+    let logs = [(); 2].map(|()| unfollowing(&options));
+    let shares = [(); 2].map(|()| Arc::new(Owned::default()));
+    lock(&shares[0].others).push(shares[1].clone());
+    lock(&shares[1].others).push(shares[0].clone());
+    let mut members: Vec<_> = logs
+        .iter()
+        .zip(&shares)
+        .map(|(log, share)| log.join("stage", Topic::Messages, share.clone()).unwrap())
+        .collect();
+    let has = |member: usize| lock(&shares[member].has).len();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let wait = |is_so: &dyn Fn() -> bool, what: &str| {
+        while !is_so() {
+            assert!(Instant::now() < deadline, "{what}: {} and {}", has(0), has(1));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    wait(&|| has(0) + has(1) == 3 && has(0).min(has(1)) == 1, "three partitions are shared by two members");
+    members[0].leave();
+    assert_eq!(has(0), 0, "who has left has nothing");
+    wait(&|| has(1) == 3, "the other has everything");
+}

@@ -158,6 +158,8 @@ fn events(layout: TopicLayout, options: &KafkaOptions) -> Wanted {
 fn progress(options: &KafkaOptions) -> Wanted {
     let settings = BTreeMap::from([
         ("cleanup.policy", "compact".to_owned()),
+        // What is behind the newest segment is compacted, and every process reads all of it when it starts.
+        ("segment.bytes", (16 * 1024 * 1024).to_string()),
         ("min.insync.replicas", options.min_insync.to_string()),
     ]);
     Wanted { name: options.progress_name(), partitions: 1, settings }

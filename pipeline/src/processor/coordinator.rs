@@ -45,6 +45,10 @@ pub(super) enum Interruption {
 
 /// What a coordinator works with.
 pub(super) struct Surroundings<'a> {
+    /// The name under which progress is kept.
+    pub(super) name: &'a str,
+    /// The partitions of the input that are processed here.
+    pub(super) partitions: &'a [Partition],
     pub(super) events: &'a EventLog,
     pub(super) stage: &'a dyn Stage,
     pub(super) settings: Settings,
@@ -85,6 +89,7 @@ impl<'a> Coordinator<'a> {
 
     /// Works until the stage is asked to stop; `on_commit` is told of every step that became durable.
     pub(super) fn run(mut self, mut on_commit: impl FnMut()) -> Result<(), Interruption> {
+        self.around.events.log().synchronize(Topic::DeadLetters)?;
         self.follow_letters()?;
         while !self.around.stop.is_asked() {
             let steps_back = self.around.stage.steps_back() && self.around.events.log().is_pressed();
@@ -106,6 +111,10 @@ impl<'a> Coordinator<'a> {
         let read = self.read();
         has_moved |= *read.as_ref().unwrap_or(&false);
         // After the input was read, so that a table entry acknowledged before an input is seen before it.
+        if *read.as_ref().unwrap_or(&true) {
+            let log = self.around.events.log();
+            self.around.stage.tables().iter().try_for_each(|topic| log.synchronize(*topic))?;
+        }
         self.catch_up_tables()?;
         self.follow_letters()?;
         has_moved |= self.give()?;
@@ -241,6 +250,7 @@ impl<'a> Coordinator<'a> {
             for event in batch.entries.iter().flatten() {
                 if let Some((processor, change)) = letters::change(event)
                     && processor == self.around.stage.name()
+                    && self.around.partitions.contains(&change.position.partition)
                 {
                     self.schedule.observe(&change);
                     self.has_new_letters = true;
@@ -292,7 +302,7 @@ impl<'a> Coordinator<'a> {
     fn commit(&mut self) -> Result<bool, Interruption> {
         let Some(commit) = self.schedule.commit() else { return Ok(false) };
         let progress = ProcessorProgress {
-            processor: self.around.stage.name().to_owned(),
+            processor: self.around.name.to_owned(),
             checkpoints: commit.checkpoints.clone(),
             note: Some(commit.note.clone()),
         };

@@ -143,6 +143,7 @@ impl DeadLetterView {
     /// The topic cannot be read.
     pub fn look<T>(&self, look: impl FnOnce(&DeadLetters) -> T) -> Result<T, LogError> {
         // A fold that panicked half-way is taken up where its feed stands; events are whole.
+        self.events.log().synchronize(Topic::DeadLetters)?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (feed, letters) = &mut *state;
         loop {

@@ -3,7 +3,7 @@
 //! Owns: the figures that depend on the moment one asks. They are made of the log's bounds, the checkpoints and the
 //! time, so they are true also of a worker that hangs.
 
-use meshlog_schemas::{Checkpoints, Offset, Partition, Topic};
+use meshlog_schemas::{Checkpoints, Offset, Partition};
 
 use super::{Progress, rate::Rate, watchdog::Watchdog};
 use crate::{
@@ -58,21 +58,29 @@ pub struct PartitionHealth {
 }
 
 impl Progress {
-    /// How the processor, which reads `inputs`, fares at `now` (microseconds since the epoch). A partition that stands
+    /// How the processor fares on these partitions at `now` (microseconds since the epoch). A partition that stands
     /// still for `stall_after` microseconds with events unread is stalled; see [`super::STALL_AFTER`].
     ///
     /// # Errors
     /// The bounds of a partition cannot be read.
-    pub fn health(&self, events: &EventLog, inputs: &[Topic], now: i64, stall_after: i64) -> Result<Health, LogError> {
+    pub fn health(
+        &self,
+        events: &EventLog,
+        partitions: &[Partition],
+        now: i64,
+        stall_after: i64,
+    ) -> Result<Health, LogError> {
         let (checkpoints, pulse) = self.pulse();
         let partition = |partition: Partition| -> Result<PartitionHealth, LogError> {
             let (checkpoint, Bounds { start, end }) = (checkpoints.next(partition), events.log().bounds(partition)?);
             // What retention has taken away is not waited for.
             let from = checkpoint.max(start);
             let is_behind = from < end;
-            let oldest = if is_behind { taken_in(events, partition, from) } else { None };
+            // A log that has trouble may take long to answer, and then the age is not known.
+            let can_read = is_behind && events.log().trouble().is_none();
+            let oldest = if can_read { taken_in(events, partition, from) } else { None };
             // A record that cannot be read counts as old as the log: damage shows as a stall, not as nothing.
-            let waiting_since = is_behind.then(|| oldest.unwrap_or(0));
+            let waiting_since = can_read.then(|| oldest.unwrap_or(0));
             Ok(PartitionHealth {
                 partition,
                 checkpoint,
@@ -82,7 +90,7 @@ impl Progress {
                 is_stalled: pulse.watchdog.is_stalled(partition, waiting_since, now, stall_after),
             })
         };
-        let partitions = inputs.iter().flat_map(|topic| events.partitions(*topic)).map(partition);
+        let partitions = partitions.iter().copied().map(partition);
         let partitions = partitions.collect::<Result<_, _>>()?;
         let seconds = (now.saturating_sub(pulse.began) as f64 / 1e6).max(1.0);
         Ok(Health { partitions, rate: pulse.rate.per_second(now), rate_since_start: pulse.count as f64 / seconds })

@@ -14,6 +14,7 @@ mod projection_runner;
 mod rate;
 mod schedule;
 mod stage;
+mod stage_group;
 mod stage_runner;
 mod stop;
 mod watchdog;
@@ -28,7 +29,8 @@ pub use projection_runner::{ProjectionRunner, apply_batch};
 pub use schedule::stage_note;
 pub use schedule::{Backoff, FailureClass, Load, Parked, Settings};
 pub use stage::{Derived, Priority, Stage, StageError};
-pub use stage_runner::StageRunner;
+pub use stage_group::StageGroup;
+pub use stage_runner::{StageRunner, stage_of};
 pub use stop::Stop;
 pub use watchdog::STALL_AFTER;
 

@@ -135,6 +135,12 @@ impl Progress {
         }
     }
 
+    /// A processor that stands at `checkpoints`, of which nothing else is known.
+    pub fn at(self, checkpoints: &Checkpoints) -> Self {
+        self.lock().status.checkpoints.clone_from(checkpoints);
+        self
+    }
+
     /// Begins at `checkpoints`, which a rebuilt store may have moved either way.
     pub(crate) fn begin(&self, checkpoints: Checkpoints) {
         let mut state = self.lock();

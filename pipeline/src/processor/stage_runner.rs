@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use meshlog_schemas::Checkpoints;
+use meshlog_schemas::{Checkpoints, Partition};
 
 use super::{
     Progress, Settings, Stage, Stop,
@@ -47,12 +47,41 @@ impl StageRunner {
     /// # Errors
     /// As there.
     pub fn start_with(events: EventLog, stage: Box<dyn Stage>, settings: Settings) -> Result<Self, LogError> {
+        let partitions = events.partitions(stage.input());
+        let name = stage.name().to_owned();
+        Self::start_as(name, partitions, events, stage, settings)
+    }
+
+    /// Starts to process one partition of the stage's input, while others, here or elsewhere, process the rest. Its progress
+    /// is kept under a name of its own.
+    ///
+    /// # Errors
+    /// As [`StageRunner::start`].
+    pub fn start_on(partition: Partition, events: EventLog, stage: Box<dyn Stage>) -> Result<Self, LogError> {
+        let name = share_name(stage.name(), partition);
+        Self::start_as(name, vec![partition], events, stage, Settings::default())
+    }
+
+    fn start_as(
+        name: String,
+        partitions: Vec<Partition>,
+        events: EventLog,
+        stage: Box<dyn Stage>,
+        settings: Settings,
+    ) -> Result<Self, LogError> {
         let progress = Arc::new(Progress::default());
-        progress.begin(events.log().progress(stage.name())?.checkpoints);
+        progress.begin(match stored(&events, &*stage, &name, &partitions) {
+            Ok((checkpoints, _)) => checkpoints,
+            Err(Interruption::Log(error)) => return Err(error),
+            // Its worker comes upon the same, and says so.
+            Err(_) => Checkpoints::default(),
+        });
         let stop = Arc::new(Stop::default());
         let lanes = if settings.lanes > 0 { settings.lanes } else { stage.lanes().max(1) };
         let worker = Worker {
             short_name: stage.name().split('@').next().unwrap_or_default().to_owned(),
+            name,
+            partitions,
             tables: Feed::new(events.clone(), stage.tables(), Checkpoints::default()),
             events,
             stage,
@@ -76,6 +105,11 @@ impl StageRunner {
         &self.progress
     }
 
+    /// Asks it to finish what is at work and to end, and does not wait for that.
+    pub(super) fn ask_to_stop(&self) {
+        self.stop.ask();
+    }
+
     /// Finishes what is at work and ends. Safe to call twice.
     pub fn stop(&mut self) {
         self.stop.ask();
@@ -92,7 +126,54 @@ impl Drop for StageRunner {
     }
 }
 
+/// The name under which the progress of a stage on one partition is kept.
+fn share_name(stage: &str, partition: Partition) -> String {
+    format!("{stage}/{}", partition.id)
+}
+
+/// The stage whose progress is kept under a name.
+pub fn stage_of(name: &str) -> &str {
+    match name.rsplit_once('/') {
+        Some((stage, id)) if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()) => stage,
+        _ => name,
+    }
+}
+
+/// Where a runner of `partitions`, whose progress is kept under `name`, begins. Progress is kept for all partitions together
+/// where one runner has them all, and for each where they are shared out; a log that was moved from one engine to another
+/// may have both, and what is further counts.
+fn stored(
+    events: &EventLog,
+    stage: &dyn Stage,
+    name: &str,
+    partitions: &[Partition],
+) -> Result<(Checkpoints, Note), Interruption> {
+    let shares = partitions.iter().map(|partition| share_name(stage.name(), *partition));
+    let others = std::iter::once(stage.name().to_owned()).chain(shares).filter(|other| other != name);
+    let (mut checkpoints, mut note) = (Checkpoints::default(), Note::default());
+    // Its own last: it also counts where it is not further.
+    for name in others.chain([name.to_owned()]) {
+        let stored = events.log().progress(&name)?;
+        let mut found = Note::from_text(&stored.note, stage.input())?;
+        for &partition in partitions {
+            if stored.checkpoints.next(partition) < checkpoints.next(partition) {
+                continue;
+            }
+            checkpoints.advance(partition, stored.checkpoints.next(partition));
+            note.done.remove(&partition);
+            note.done.extend(found.done.remove_entry(&partition));
+            note.tries.retain(|position, _| position.partition != partition);
+            note.tries.extend(found.tries.iter().filter(|(position, _)| position.partition == partition));
+            note.running |= found.running;
+        }
+    }
+    Ok((checkpoints, note))
+}
+
 struct Worker {
+    /// The name under which its progress is kept.
+    name: String,
+    partitions: Vec<Partition>,
     events: EventLog,
     stage: Box<dyn Stage>,
     short_name: String,
@@ -134,18 +215,17 @@ impl Worker {
                     .map_err(|error| LogError::Storage { action: "start a lane", cause: error.to_string() })?;
             }
             let (events, progress, stop) = (&self.events, &*self.progress, &*self.stop);
-            let around = Surroundings { events, stage, settings, progress, stop, desk: &desk };
+            let (name, partitions) = (self.name.as_str(), self.partitions.as_slice());
+            let around = Surroundings { name, partitions, events, stage, settings, progress, stop, desk: &desk };
             Coordinator::new(around, schedule, &mut self.tables).run(|| *pause = FIRST_PAUSE)
         })
     }
 
     fn schedule(&mut self) -> Result<Schedule, Interruption> {
-        let input = self.stage.input();
-        let stored = self.events.log().progress(self.stage.name())?;
+        let (checkpoints, note) = stored(&self.events, &*self.stage, &self.name, &self.partitions)?;
         // An append that was not acknowledged may be there.
-        self.progress.advanced(&stored.checkpoints, 0, 0);
-        let note = Note::from_text(&stored.note, input)?;
-        let partitions = self.events.partitions(input);
+        self.progress.advanced(&checkpoints, 0, 0);
+        let partitions = &self.partitions;
         let start = match &self.careful {
             Some(careful) => Start::Worker { careful: careful.clone() },
             None => {
@@ -155,7 +235,7 @@ impl Worker {
         };
         // The seed only spreads retries.
         let seed = now_micros().unsigned_abs();
-        let schedule = Schedule::new(self.settings, seed, &partitions, &stored.checkpoints, note, start);
+        let schedule = Schedule::new(self.settings, seed, partitions, &checkpoints, note, start);
         self.careful.get_or_insert_with(|| schedule.careful().clone());
         Ok(schedule)
     }

@@ -443,7 +443,7 @@ fn a_partition_that_stands_still_is_reported_and_one_at_its_end_is_not() {
     begun.wait();
     let health = |seconds: i64| {
         let now = crate::now_micros() + seconds * 1_000_000;
-        runner.progress().health(&events, &[Topic::Messages], now, STALL_AFTER).unwrap()
+        runner.progress().health(&events, &events.partitions(Topic::Messages), now, STALL_AFTER).unwrap()
     };
     assert_eq!(health(10).stalled().count(), 0);
     let stalled = health(40);

@@ -11,13 +11,16 @@ use meshlog_schemas::{Checkpoints, Topic};
 use super::SubscriptionTable;
 
 /// The subscriptions as they stand now.
-pub struct SubscriptionView(Mutex<(Feed, SubscriptionTable)>);
+pub struct SubscriptionView {
+    events: EventLog,
+    state: Mutex<(Feed, SubscriptionTable)>,
+}
 
 impl SubscriptionView {
     /// A view of the registry of `events`.
     pub fn new(events: EventLog) -> Self {
-        let feed = Feed::new(events, &[Topic::Registry], Checkpoints::default());
-        Self(Mutex::new((feed, SubscriptionTable::default())))
+        let feed = Feed::new(events.clone(), &[Topic::Registry], Checkpoints::default());
+        Self { events, state: Mutex::new((feed, SubscriptionTable::default())) }
     }
 
     /// Looks at the subscriptions.
@@ -26,7 +29,8 @@ impl SubscriptionView {
     /// The registry cannot be read.
     pub fn look<T>(&self, look: impl FnOnce(&SubscriptionTable) -> T) -> Result<T, LogError> {
         // A fold that panicked half-way is taken up where its feed stands; events are whole.
-        let mut view = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.events.log().synchronize(Topic::Registry)?;
+        let mut view = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (feed, table) = &mut *view;
         loop {
             let batch = feed.next(BATCH_LIMIT, None)?;

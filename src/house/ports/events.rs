@@ -14,7 +14,7 @@ use meshlog_connectors::{
     ports::{Answer, EventBatch, EventFilter, Events, Gap, ReadLimit, Tail},
     problem::{Code, Problem},
 };
-use meshlog_pipeline::{Bounds, Log as _, LogError, Record};
+use meshlog_pipeline::{Bounds, LogError, Record};
 use meshlog_schemas::{Checkpoints, Offset, Partition, Topic};
 use tokio::sync::Semaphore;
 
@@ -82,7 +82,7 @@ impl Follower {
         }
         while !self.has_news() {
             // Listens before it looks again, so no ring is lost.
-            let log = self.rooms.embedded.clone();
+            let log = self.rooms.events.log();
             let mut topics: Vec<_> = self.from.iter().map(|(partition, _)| partition.topic).collect();
             topics.dedup();
             let listeners: Vec<_> = topics.iter().map(|topic| log.appended(*topic).listen()).collect();
@@ -111,7 +111,8 @@ impl Follower {
     fn has_news(&self) -> bool {
         // What cannot be looked at is left to the reading, which says why.
         let mut places = self.from.iter();
-        places.any(|(partition, next)| self.rooms.embedded.bounds(partition).map_or(true, |bounds| bounds.end > next))
+        places
+            .any(|(partition, next)| self.rooms.events.log().bounds(partition).map_or(true, |bounds| bounds.end > next))
     }
 }
 
@@ -191,12 +192,12 @@ fn from_next(
     next: Offset,
     limit: meshlog_pipeline::ReadLimit,
 ) -> Result<(Offset, Vec<Record>), LogError> {
-    let Bounds { start, .. } = rooms.embedded.bounds(partition)?;
+    let Bounds { start, .. } = rooms.events.log().bounds(partition)?;
     let from = next.max(start);
-    match rooms.embedded.read(partition, from, limit) {
+    match rooms.events.log().read(partition, from, limit) {
         // Retention went on between the two looks.
         Err(LogError::OutOfRange { start, .. }) if start > from => {
-            Ok((start, rooms.embedded.read(partition, start, limit)?))
+            Ok((start, rooms.events.log().read(partition, start, limit)?))
         }
         read => Ok((from, read?)),
     }

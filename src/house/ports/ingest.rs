@@ -1,19 +1,30 @@
 //! Taking messages in.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use meshlog_connectors::{
     api::WaitLevel,
+    http::Forwarder,
     ports::{Answer, CheckedMessage, Ingest, Refusal, Stored},
     problem::{Code, Problem},
 };
 use meshlog_pipeline::{NewEvent, ReadLimit, Receipt, now_micros};
-use meshlog_schemas::{Checkpoints, Event, EventId, MessageAccepted, Topic, Trust};
+use meshlog_schemas::{Checkpoints, Event, EventId, MessageAccepted, Partition, Topic, Trust};
 
-use super::{blocking, problems};
-use crate::house::rooms::Rooms;
+use super::{blocking, problems, reading};
+use crate::house::rooms::{Reading, Rooms};
 
 const SOURCE: &str = "/gateway/http";
+/// For how long an append may wait for a log that has trouble before its sender is told. A sender that waited longer would
+/// hold its connection for nothing.
+const LONGEST_TROUBLE: Duration = Duration::from_secs(10);
+/// How often it is looked whether the log has trouble.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What the journey to a query node and back may take beyond the wait itself.
+const JOURNEY: Duration = Duration::from_secs(2);
 
 pub(super) struct IngestPort(Arc<Rooms>);
 
@@ -26,11 +37,15 @@ impl IngestPort {
 impl Ingest for IngestPort {
     fn accept(&self, messages: Vec<CheckedMessage>) -> Answer<'_, Vec<Result<Stored, Refusal>>> {
         Box::pin(async move {
+            if !self.0.takes_messages {
+                let help = "send messages to a gateway (\"meshlog gateway\")";
+                return Err(Problem::new(Code::NotHere, "this node takes no messages", help));
+            }
             // Whether the sender gave a time is needed to tell a repeated message from a changed one.
             let times_given: Vec<bool> = messages.iter().map(|message| message.sent_at.is_some()).collect();
             let events: Vec<NewEvent> = messages.into_iter().map(to_event).collect();
             let sent = events.clone();
-            let receipts = self.0.events.append(events, None).await.map_err(problems::from_publish)?;
+            let receipts = self.append(events).await?;
             if receipts.iter().all(|receipt| !receipt.duplicate) {
                 return Ok(sent.iter().zip(receipts).map(|(event, receipt)| Ok(stored(event, receipt))).collect());
             }
@@ -48,13 +63,18 @@ impl Ingest for IngestPort {
             if level == WaitLevel::Stored {
                 return Ok(WaitLevel::Stored);
             }
-            if tokio::time::timeout_at(deadline, self.0.embedder.reaches(&written)).await.is_err() {
+            if let (None, Some(nodes)) = (&self.0.reading, &self.0.queries) {
+                return elsewhere(nodes, &written, level, deadline).await;
+            }
+            let embedded = reading(&self.0)?.embedded.as_ref();
+            let embedded = embedded.ok_or_else(|| Problem::internal("nothing embeds here"))?;
+            if tokio::time::timeout_at(deadline, embedded.reaches(&written)).await.is_err() {
                 return Ok(WaitLevel::Stored);
             }
             if level == WaitLevel::Embedded {
                 return Ok(WaitLevel::Embedded);
             }
-            match tokio::time::timeout_at(deadline, self.indexed(&written)).await {
+            match tokio::time::timeout_at(deadline, self.indexed(reading(&self.0)?, &written)).await {
                 Ok(indexed) => indexed.map(|()| WaitLevel::Indexed),
                 Err(_) => Ok(WaitLevel::Embedded),
             }
@@ -62,17 +82,67 @@ impl Ingest for IngestPort {
     }
 }
 
+/// Has a query node wait.
+async fn elsewhere(
+    nodes: &Forwarder,
+    written: &Checkpoints,
+    level: WaitLevel,
+    deadline: tokio::time::Instant,
+) -> Result<WaitLevel, Problem> {
+    let position = |(partition, next): (Partition, u64)| Some(format!("{partition}/{}", next.checked_sub(1)?));
+    let after = written.iter().filter_map(position).collect::<Vec<_>>().join(",");
+    let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+    let question = format!("/v1/reached?after={after}&level={level}&timeout_ms={}", left.as_millis());
+    #[derive(serde::Deserialize)]
+    struct Reached {
+        reached: WaitLevel,
+    }
+    let answer = nodes.get(&question, left + JOURNEY).await?;
+    let Reached { reached } = serde_json::from_slice(&answer)
+        .map_err(|error| Problem::internal(format!("the answer of a query node cannot be read: {error}")))?;
+    Ok(reached)
+}
+
 impl IngestPort {
+    /// Appends, and waits for that; not for ever where the log has trouble.
+    async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Receipt>, Problem> {
+        let log = self.0.events.log();
+        let waiting = |reason: String, what: &str| {
+            let help = "send it again in a moment; where messages have ids, nothing is stored twice";
+            Problem::new(Code::Unavailable, format!("the log does not answer ({reason}); {what}"), help).retry_after(2)
+        };
+        if let Some(reason) = log.trouble() {
+            return Err(waiting(reason, "nothing was taken in"));
+        }
+        let mut append = std::pin::pin!(self.0.events.append(events, None));
+        let mut troubled_since = None;
+        loop {
+            match tokio::time::timeout(LOOK_EVERY, &mut append).await {
+                Ok(receipts) => return receipts.map_err(problems::from_publish),
+                Err(_) => match log.trouble() {
+                    None => troubled_since = None,
+                    Some(reason) if troubled_since.get_or_insert_with(Instant::now).elapsed() > LONGEST_TROUBLE => {
+                        return Err(waiting(reason, "the messages may be stored once it does"));
+                    }
+                    Some(_) => {}
+                },
+            }
+        }
+    }
+
     /// Waits for the views of recall. The embedder has passed `written` already, so the vectors of those messages lie
     /// before the present end of the embeddings.
-    async fn indexed(&self, written: &Checkpoints) -> Result<(), Problem> {
+    async fn indexed(&self, reading: &Reading, written: &Checkpoints) -> Result<(), Problem> {
         let rooms = &self.0;
+        // Of embeddings that another process appended this one may not know yet.
+        let synchronize = |rooms: &Rooms| rooms.events.log().synchronize(Topic::Embeddings).map_err(problems::from_log);
+        blocking(rooms, synchronize).await?;
         let mut vectors = Checkpoints::default();
         for partition in rooms.events.partitions(Topic::Embeddings) {
             vectors.advance(partition, rooms.events.log().bounds(partition).map_err(problems::from_log)?.end);
         }
         for (view, target) in [("threads", written), ("text", written), ("vectors", &vectors)] {
-            rooms.views.progress(view).map_err(problems::from_replay)?.reaches(target).await;
+            reading.views.progress(view).map_err(problems::from_replay)?.reaches(target).await;
         }
         Ok(())
     }

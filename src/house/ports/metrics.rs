@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use meshlog_connectors::api::{ProcessorView, ProcessorsView, TopicsView};
 
-use crate::house::rooms::Rooms;
+use crate::house::{engine::Engine, rooms::Rooms};
 
 pub(super) fn render(rooms: &Rooms, topics: &TopicsView, processors: &ProcessorsView) -> String {
     let mut text = String::new();
@@ -39,7 +39,8 @@ pub(super) fn render(rooms: &Rooms, topics: &TopicsView, processors: &Processors
     let missed = "Events that retention took away before a processor had read them, since it was started.";
     family("meshlog_processor_missed_total", "counter", missed, labelled(|processor| processor.missed_events as f64));
     let up = "Whether a processor runs without a failure.";
-    let is_up = |processor: &ProcessorView| f64::from(u8::from(processor.state == "running"));
+    let is_up =
+        |processor: &ProcessorView| f64::from(u8::from(processor.state != "retrying" && processor.state != "stopped"));
     family("meshlog_processor_up", "gauge", up, labelled(is_up));
     let rate = "Events a second over the last ten seconds.";
     family("meshlog_processor_events_per_second", "gauge", rate, labelled(|processor| processor.rate));
@@ -66,15 +67,17 @@ pub(super) fn render(rooms: &Rooms, topics: &TopicsView, processors: &Processors
         let is_so = topics.log.as_ref().is_some_and(|log| log.state == wanted);
         (format!("{{state=\"{wanted}\"}}"), f64::from(u8::from(is_so)))
     };
-    let states = ["writing", "full", "stopped"].map(state).to_vec();
+    let states = ["writing", "waiting", "full", "stopped"].map(state).to_vec();
     family("meshlog_log_state", "gauge", "1 for the state that the log is in.", states);
     let bytes =
         topics.topics.iter().map(|topic| (format!("{{topic=\"{}\"}}", topic.name), topic.retention.bytes as f64));
     family("meshlog_topic_bytes", "gauge", "What the records of a topic take on disk.", bytes.collect());
-    let commits = vec![(String::new(), rooms.embedded.commits() as f64)];
-    family("meshlog_log_commits_total", "counter", "Groups of appends committed, each with one fsync.", commits);
-    let disk = vec![(String::new(), rooms.embedded.disk_bytes() as f64)];
-    family("meshlog_log_disk_bytes", "gauge", "What the log takes on disk.", disk);
+    if let Engine::Embedded(log) = &rooms.engine {
+        let commits = vec![(String::new(), log.commits() as f64)];
+        family("meshlog_log_commits_total", "counter", "Groups of appends committed, each with one fsync.", commits);
+        let disk = vec![(String::new(), log.disk_bytes() as f64)];
+        family("meshlog_log_disk_bytes", "gauge", "What the log takes on disk.", disk);
+    }
     if let Some(bytes) = resident_bytes() {
         let samples = vec![(String::new(), bytes as f64)];
         family("meshlog_process_resident_bytes", "gauge", "The memory that the process has in use.", samples);

@@ -22,7 +22,7 @@ use meshlog_connectors::{
 
 pub(super) use operations::verification;
 
-use super::rooms::Rooms;
+use super::rooms::{Reading, Rooms};
 
 /// Every port, onto `rooms`.
 pub(super) fn ports(rooms: &Arc<Rooms>) -> Ports {
@@ -34,6 +34,7 @@ pub(super) fn ports(rooms: &Arc<Rooms>) -> Ports {
         operations: Arc::new(operations::OperationsPort::new(rooms.clone())),
         subscriptions: Arc::new(subscriptions::SubscriptionsPort::new(rooms.clone())),
         dead_letters: Arc::new(dead_letters::DeadLettersPort::new(rooms.clone())),
+        queries: rooms.queries.clone(),
     }
 }
 
@@ -49,9 +50,16 @@ async fn blocking<T: Send + 'static>(
     })
 }
 
+/// The views of this node.
+fn reading(rooms: &Rooms) -> Result<&Reading, Problem> {
+    rooms.reading.as_ref().ok_or_else(|| {
+        Problem::new(Code::NotHere, "this node keeps no projections", "ask a query node (\"meshlog query\")")
+    })
+}
+
 /// The stores that serve now.
 fn stores(rooms: &Rooms) -> Result<meshlog_processors::recall::Stores, Problem> {
-    rooms.serving.stores().ok_or_else(|| {
+    reading(rooms)?.stores().ok_or_else(|| {
         Problem::new(Code::Unavailable, "the views are not open yet", "try again in a moment").retry_after(1)
     })
 }

@@ -13,10 +13,13 @@ use meshlog_pipeline::Condition;
 use meshlog_replay::{RebuildStatus, Verdict, ViewStatus};
 
 use super::{
-    blocking, metrics, problems,
+    blocking, metrics, problems, reading,
     status::{checkpoint, processors, seconds, topics},
 };
-use crate::house::rooms::Rooms;
+use crate::house::{engine::Engine, rooms::Rooms};
+
+/// From which age of the oldest event that a projection has yet to apply its node is not ready.
+const LONGEST_LAG_MICROS: i64 = 30_000_000;
 
 pub(super) struct OperationsPort(Arc<Rooms>);
 
@@ -41,23 +44,23 @@ impl Operations for OperationsPort {
 
     fn start_rebuild(&self, projection: String) -> Answer<'_, RebuildView> {
         Box::pin(blocking(&self.0, move |rooms| {
-            rooms.views.start_rebuild(&projection).map(rebuild_view).map_err(problems::from_replay)
+            reading(rooms)?.views.start_rebuild(&projection).map(rebuild_view).map_err(problems::from_replay)
         }))
     }
 
     fn rebuilds(&self) -> Answer<'_, Vec<RebuildView>> {
-        Box::pin(async move { Ok(self.0.views.rebuilds().into_iter().map(rebuild_view).collect()) })
+        Box::pin(async move { Ok(reading(&self.0)?.views.rebuilds().into_iter().map(rebuild_view).collect()) })
     }
 
     fn rebuild(&self, id: String) -> Answer<'_, Option<RebuildView>> {
         Box::pin(async move {
-            let found = self.0.views.rebuilds().into_iter().find(|rebuild| rebuild.id == id);
+            let found = reading(&self.0)?.views.rebuilds().into_iter().find(|rebuild| rebuild.id == id);
             Ok(found.map(rebuild_view))
         })
     }
 
     fn cancel_rebuild(&self, id: String) -> Answer<'_, Option<RebuildView>> {
-        Box::pin(async move { Ok(self.0.views.cancel_rebuild(&id).map(rebuild_view)) })
+        Box::pin(async move { Ok(reading(&self.0)?.views.cancel_rebuild(&id).map(rebuild_view)) })
     }
 
     fn verify(&self, projection: Option<String>) -> Answer<'_, VerifyReport> {
@@ -65,11 +68,12 @@ impl Operations for OperationsPort {
             let names = match projection {
                 Some(name) => vec![name],
                 None => {
-                    let statuses = rooms.views.statuses().map_err(problems::from_replay)?;
+                    let statuses = reading(rooms)?.views.statuses().map_err(problems::from_replay)?;
                     statuses.into_iter().map(|status| status.name.to_owned()).collect()
                 }
             };
-            let verify = |name: String| rooms.views.verify(&name, &|| false).map_err(problems::from_replay);
+            let views = &reading(rooms)?.views;
+            let verify = |name: String| views.verify(&name, &|| false).map_err(problems::from_replay);
             let results = names.into_iter().map(|name| verify(name).map(verification)).collect::<Result<_, _>>()?;
             Ok(VerifyReport { results })
         }))
@@ -80,6 +84,12 @@ impl Operations for OperationsPort {
             let mut reasons: Vec<String> = Vec::new();
             reasons.extend(rooms.events.log().stopped().map(|reason| format!("the log has stopped: {reason}")));
             reasons.extend(rooms.events.log().full().map(|reason| format!("the disk is full: {reason}")));
+            reasons.extend(rooms.events.log().trouble());
+            if !reasons.is_empty() {
+                // What follows would ask a log that does not answer.
+                return Ok(Readiness { ready: false, reasons });
+            }
+            reasons.extend(lagging(rooms)?);
             let failing = processors(rooms)?.processors.into_iter().filter(|processor| processor.state == "retrying");
             reasons.extend(failing.map(|processor| {
                 format!("{} is failing: {}", processor.name, processor.last_error.unwrap_or_default())
@@ -94,11 +104,12 @@ impl Operations for OperationsPort {
 }
 
 fn projections(rooms: &Rooms, digests: Digests) -> Result<ProjectionsView, Problem> {
-    let statuses = rooms.views.statuses().map_err(problems::from_replay)?;
+    let views = &reading(rooms)?.views;
+    let statuses = views.statuses().map_err(problems::from_replay)?;
     let projection = |view: ViewStatus| -> Result<ProjectionView, Problem> {
         let digest = match digests {
             Digests::Omitted => None,
-            Digests::Computed => Some(rooms.views.digest(view.name).map_err(problems::from_replay)?.to_string()),
+            Digests::Computed => Some(views.digest(view.name).map_err(problems::from_replay)?.to_string()),
         };
         Ok(ProjectionView {
             name: view.name.to_owned(),
@@ -110,6 +121,17 @@ fn projections(rooms: &Rooms, digests: Digests) -> Result<ProjectionsView, Probl
         })
     };
     Ok(ProjectionsView { projections: statuses.into_iter().map(projection).collect::<Result<_, _>>()? })
+}
+
+/// The projections that are so far behind that another query node had better be asked. On one machine there is no other.
+fn lagging(rooms: &Rooms) -> Result<Vec<String>, Problem> {
+    let (Engine::Kafka(_), Some(reading)) = (&rooms.engine, &rooms.reading) else { return Ok(Vec::new()) };
+    let statuses = reading.views.statuses().map_err(problems::from_replay)?;
+    let late = statuses.into_iter().filter(|view| view.lag_micros > LONGEST_LAG_MICROS);
+    let reason = |view: ViewStatus| {
+        format!("{} is {} events behind, the oldest {:.0} s old", view.name, view.lag_events, seconds(view.lag_micros))
+    };
+    Ok(late.map(reason).collect())
 }
 
 /// The word for how a view fares, as a reader of its answers sees it.

@@ -15,7 +15,7 @@ use meshlog_processors::{
 
 use meshlog_schemas::Topic;
 
-use super::{blocking, conversations::message, problems, stores};
+use super::{blocking, conversations::message, problems, reading, stores};
 use crate::house::rooms::Rooms;
 
 /// Questions that may wait or be answered at once; one more is told to come back.
@@ -72,7 +72,7 @@ fn answer(rooms: &Rooms, request: RecallRequest, started: Instant) -> Result<Rec
             as_of: request.as_of.map(Timestamp::micros),
         },
     };
-    let answers = rooms.engine.recall(&stores(rooms)?, &query).map_err(problems::from_recall)?;
+    let answers = reading(rooms)?.recall.recall(&stores(rooms)?, &query).map_err(problems::from_recall)?;
     let results = answers.into_iter().map(|answer| result(answer, request.explain)).collect();
     Ok(RecallResponse { results, as_of, took_ms: started.elapsed().as_secs_f64() * 1e3 })
 }
@@ -81,7 +81,7 @@ fn answer(rooms: &Rooms, request: RecallRequest, started: Instant) -> Result<Rec
 fn as_of(rooms: &Rooms) -> Result<BTreeMap<String, u64>, Problem> {
     let mut lowest: BTreeMap<String, u64> = BTreeMap::new();
     for (view, input) in [("threads", Topic::Messages), ("text", Topic::Messages), ("vectors", Topic::Embeddings)] {
-        let applied = rooms.views.progress(view).map_err(problems::from_replay)?.status().checkpoints;
+        let applied = reading(rooms)?.views.progress(view).map_err(problems::from_replay)?.status().checkpoints;
         for partition in rooms.events.partitions(input) {
             let next = applied.next(partition);
             let entry = lowest.entry(partition.to_string()).or_insert(next);

@@ -1,15 +1,15 @@
 //! How the log and the processors fare, as the gateway shows it.
 
 use meshlog_connectors::api::{
-    CheckpointView, DurabilityView, LogView, PartitionProgress, PartitionView, ProcessorView, ProcessorsView,
-    RetentionView, Timestamp, TopicView, TopicsView,
+    CheckpointView, LogView, PartitionProgress, PartitionView, ProcessorView, ProcessorsView, RetentionView, Timestamp,
+    TopicView, TopicsView,
 };
 use meshlog_connectors::problem::Problem;
-use meshlog_pipeline::{Health, Log as _, PartitionHealth, Progress, STALL_AFTER, Status, TopicKeeping, now_micros};
-use meshlog_schemas::{Checkpoints, Topic};
+use meshlog_pipeline::{Health, PartitionHealth, Progress, STALL_AFTER, Status, TopicKeeping, now_micros};
+use meshlog_schemas::{Checkpoints, Partition, Topic};
 
 use super::problems;
-use crate::house::rooms::Rooms;
+use crate::house::{engine::Engine, rooms::Rooms, stages::elsewhere};
 
 pub(super) fn topics(rooms: &Rooms) -> Result<TopicsView, Problem> {
     let topic = |topic: Topic| -> Result<TopicView, Problem> {
@@ -18,13 +18,11 @@ pub(super) fn topics(rooms: &Rooms) -> Result<TopicsView, Problem> {
             Ok(PartitionView { partition: partition.id, start: bounds.start, end: bounds.end })
         });
         let partitions = partitions.collect::<Result<_, Problem>>()?;
-        let retention = retention(rooms.embedded.keeping(topic));
+        let retention = retention(rooms.engine.keeping(topic));
         Ok(TopicView { name: topic.name().to_owned(), partitions, retention })
     };
     let topics = Topic::ALL.into_iter().map(topic).collect::<Result<_, _>>()?;
-    let durability = rooms.embedded.durability();
-    let durability = DurabilityView { mode: durability.name().to_owned(), promise: durability.promise() };
-    Ok(TopicsView { topics, durability: Some(durability), log: Some(log(rooms)) })
+    Ok(TopicsView { topics, durability: Some(rooms.engine.durability()), log: Some(log(rooms)) })
 }
 
 fn retention(keeping: TopicKeeping) -> RetentionView {
@@ -37,38 +35,63 @@ fn retention(keeping: TopicKeeping) -> RetentionView {
 }
 
 fn log(rooms: &Rooms) -> LogView {
-    let (stopped, full) = (rooms.embedded.stopped(), rooms.embedded.full());
-    let state = match (&stopped, &full) {
-        (Some(_), _) => "stopped",
-        (None, Some(_)) => "full",
-        (None, None) => "writing",
+    let log = rooms.events.log();
+    let (stopped, full, trouble) = (log.stopped(), log.full(), log.trouble());
+    let state = match (&stopped, &full, &trouble) {
+        (Some(_), _, _) => "stopped",
+        (None, Some(_), _) => "full",
+        (None, None, Some(_)) => "waiting",
+        (None, None, None) => "writing",
     };
-    LogView { state: state.to_owned(), reason: stopped.or(full) }
+    LogView { state: state.to_owned(), reason: stopped.or(full).or(trouble) }
 }
 
 pub(super) fn processors(rooms: &Rooms) -> Result<ProcessorsView, Problem> {
-    let stages = rooms.stages.iter().map(|stage| (&*stage.name, "stage", vec![stage.input], &*stage.progress));
-    let views = rooms.views.inputs().into_iter().map(|(name, inputs, progress)| (name, "projection", inputs, progress));
-    let processors =
-        stages.chain(views).map(|(name, kind, inputs, progress)| processor(rooms, name, kind, &inputs, progress));
-    Ok(ProcessorsView { processors: processors.collect::<Result<_, _>>()? })
+    let stages = rooms.stages.views(&rooms.events);
+    let mut processors = Vec::new();
+    for stage in &stages {
+        processors.push(processor(rooms, &stage.name, "stage", &stage.partitions, &stage.progress)?);
+    }
+    if let Engine::Kafka(log) = &rooms.engine {
+        for (name, checkpoints) in elsewhere(log, &stages) {
+            processors.push(processor_elsewhere(rooms, name, &checkpoints)?);
+        }
+    }
+    for (name, inputs, progress) in rooms.reading.iter().flat_map(|reading| reading.views.inputs()) {
+        let partitions: Vec<_> = inputs.iter().flat_map(|topic| rooms.events.partitions(*topic)).collect();
+        processors.push(processor(rooms, name, "projection", &partitions, progress)?);
+    }
+    Ok(ProcessorsView { processors })
+}
+
+/// A stage that other processes have: what the log says of it.
+fn processor_elsewhere(rooms: &Rooms, name: String, checkpoints: &Checkpoints) -> Result<ProcessorView, Problem> {
+    let progress = Progress::default();
+    let partitions: Vec<_> = checkpoints.iter().map(|(partition, _)| partition).collect();
+    let view = processor(rooms, &name, "stage", &partitions, &progress.at(checkpoints))?;
+    // Whether it stands still only those who have it know.
+    let mut partitions = view.partitions;
+    partitions.iter_mut().for_each(|partition| partition.stalled = false);
+    Ok(ProcessorView { state: "elsewhere".to_owned(), partitions, ..view })
 }
 
 fn processor(
     rooms: &Rooms,
     name: &str,
     kind: &str,
-    inputs: &[Topic],
+    partitions: &[Partition],
     progress: &Progress,
 ) -> Result<ProcessorView, Problem> {
     let now = now_micros();
-    let health: Health = progress.health(&rooms.events, inputs, now, STALL_AFTER).map_err(problems::from_log)?;
+    let health: Health = progress.health(&rooms.events, partitions, now, STALL_AFTER).map_err(problems::from_log)?;
     let status: Status = progress.status();
+    let mut inputs: Vec<Topic> = partitions.iter().map(|partition| partition.topic).collect();
+    inputs.dedup();
     Ok(ProcessorView {
         name: name.to_owned(),
         kind: kind.to_owned(),
         state: status.condition.name().to_owned(),
-        inputs: inputs.iter().map(|topic| topic.name().to_owned()).collect(),
+        inputs: inputs.into_iter().map(|topic| topic.name().to_owned()).collect(),
         checkpoint: checkpoint(&status.checkpoints),
         lag_events: health.lag_events(),
         lag_seconds: seconds(health.lag_micros()),

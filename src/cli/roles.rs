@@ -1,0 +1,131 @@
+//! Roles: the parts of the server as processes of their own, over a log on Kafka. Any number of each may run.
+
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
+
+use super::{EXIT_CODES, Failure, Outcome, kafka::KafkaArguments, model::ModelArguments, up::log_to_standard_error};
+use crate::house::{self, Plan, StageKind};
+
+/// The arguments of `meshlog gateway`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = format!("\
+Example:
+  meshlog gateway --log kafka://127.0.0.1:9092 --query http://127.0.0.1:7720
+
+It takes messages in, and forwards what only projections can answer to the query nodes.
+
+{EXIT_CODES}"))]
+pub(super) struct GatewayArguments {
+    #[command(flatten)]
+    log: KafkaArguments,
+
+    /// The address to listen on
+    #[arg(long, env = "MESHLOG_LISTEN", default_value = "127.0.0.1:7700", value_name = "ADDRESS")]
+    listen: SocketAddr,
+
+    /// The query nodes, each as http://HOST:PORT
+    #[arg(long, env = "MESHLOG_QUERY", value_delimiter = ',', value_name = "URL")]
+    query: Vec<String>,
+
+    /// The data directory
+    #[arg(long, env = "MESHLOG_DATA", default_value = "./meshlog-data", value_name = "DIRECTORY")]
+    data: PathBuf,
+}
+
+/// The arguments of `meshlog worker`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = format!("\
+Example:
+  meshlog worker --log kafka://127.0.0.1:9092 --stages embed --listen 127.0.0.1:7711
+
+Workers with the same stage share its partitions. To scale a stage, start another.
+
+{EXIT_CODES}"))]
+pub(super) struct WorkerArguments {
+    #[command(flatten)]
+    log: KafkaArguments,
+
+    /// The stages to take part in
+    #[arg(long, env = "MESHLOG_STAGES", value_delimiter = ',', default_value = "route,embed", value_name = "STAGE")]
+    stages: Vec<StageKind>,
+
+    /// The address to listen on, for its health and metrics
+    #[arg(long, env = "MESHLOG_LISTEN", default_value = "127.0.0.1:7710", value_name = "ADDRESS")]
+    listen: SocketAddr,
+
+    /// The data directory
+    #[arg(long, env = "MESHLOG_DATA", default_value = "./meshlog-data", value_name = "DIRECTORY")]
+    data: PathBuf,
+
+    #[command(flatten)]
+    model: ModelArguments,
+}
+
+/// The arguments of `meshlog query`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = format!("\
+Example:
+  meshlog query --log kafka://127.0.0.1:9092 --data ~/meshlog-query --listen 127.0.0.1:7720
+
+It keeps its own projections of everything in its data directory, which may be deleted: the next start rebuilds them.
+A read with the header \"meshlog-after: TOPIC/PARTITION/OFFSET\" waits until the projections have what a receipt names.
+
+{EXIT_CODES}"))]
+pub(super) struct QueryArguments {
+    #[command(flatten)]
+    log: KafkaArguments,
+
+    /// The address to listen on
+    #[arg(long, env = "MESHLOG_LISTEN", default_value = "127.0.0.1:7720", value_name = "ADDRESS")]
+    listen: SocketAddr,
+
+    /// The data directory; it is made if it does not exist
+    #[arg(long, env = "MESHLOG_DATA", default_value = "./meshlog-data", value_name = "DIRECTORY")]
+    data: PathBuf,
+
+    #[command(flatten)]
+    model: ModelArguments,
+
+    /// What is added to the score of an assistant's message in recall; below zero, what people said goes first
+    #[arg(
+        long,
+        env = "MESHLOG_ASSISTANT_PRIOR",
+        default_value_t = -0.4,
+        allow_negative_numbers = true,
+        value_name = "NUMBER"
+    )]
+    assistant_prior: f32,
+}
+
+/// Takes messages in until it is told to stop.
+pub(super) fn gateway(arguments: GatewayArguments) -> Result<Outcome, Failure> {
+    let GatewayArguments { log, listen, query, data } = arguments;
+    let nothing = Plan { role: "gateway", stages: BTreeSet::new(), ..with_nothing(log, data, PathBuf::new())? };
+    run(Plan { takes_messages: true, queries: query, ..nothing }, listen)
+}
+
+/// Runs stages until it is told to stop.
+pub(super) fn worker(arguments: WorkerArguments) -> Result<Outcome, Failure> {
+    let WorkerArguments { log, stages, listen, data, model } = arguments;
+    let model = model.directory(&data);
+    let stages = stages.into_iter().collect();
+    run(Plan { role: "worker", stages, ..with_nothing(log, data, model)? }, listen)
+}
+
+/// Keeps projections and answers from them until it is told to stop.
+pub(super) fn query(arguments: QueryArguments) -> Result<Outcome, Failure> {
+    let QueryArguments { log, listen, data, model, assistant_prior } = arguments;
+    let model = model.directory(&data);
+    run(Plan { role: "query", has_views: true, assistant_prior, ..with_nothing(log, data, model)? }, listen)
+}
+
+/// A process that does nothing yet.
+fn with_nothing(log: KafkaArguments, data: PathBuf, model: PathBuf) -> Result<Plan, Failure> {
+    let everything = Plan::everything(log.engine()?, data, model);
+    Ok(Plan { stages: BTreeSet::new(), has_views: false, takes_messages: false, ..everything })
+}
+
+fn run(plan: Plan, listen: SocketAddr) -> Result<Outcome, Failure> {
+    log_to_standard_error();
+    house::run(plan, listen)?;
+    Ok(Outcome::Done)
+}

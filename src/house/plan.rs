@@ -1,0 +1,104 @@
+//! The plan: what one process does of all that the house can do.
+//!
+//! Owns: the roles, as sets of parts. `meshlog up` is all of them; on Kafka any number of processes have some.
+
+use std::{collections::BTreeSet, path::PathBuf, str::FromStr};
+
+use meshlog_pipeline::{EmbeddedOptions, KafkaOptions, TopicLayout};
+use meshlog_processors::recall::Weights;
+
+/// What one process does.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// Its name, as people see it.
+    pub(crate) role: &'static str,
+    /// Where the log is.
+    pub(crate) engine: EngineOptions,
+    /// The data directory.
+    pub(crate) data: PathBuf,
+    /// The directory of the embedding model.
+    pub(crate) model: PathBuf,
+    /// The stages it takes part in.
+    pub(crate) stages: BTreeSet<StageKind>,
+    /// Whether it keeps the views and answers from them.
+    pub(crate) has_views: bool,
+    /// Whether it takes messages in.
+    pub(crate) takes_messages: bool,
+    /// The nodes that answer what only views can, if it has none.
+    pub(crate) queries: Vec<String>,
+    /// Added to the score of an assistant's message in recall; see [`Weights::assistant`].
+    pub(crate) assistant_prior: f32,
+}
+
+/// Where the log is.
+#[derive(Debug, Clone)]
+pub(crate) enum EngineOptions {
+    /// In the data directory, for this process alone.
+    Embedded(EmbeddedOptions),
+    /// On Kafka.
+    Kafka {
+        /// How it is reached, and how topics are made.
+        options: KafkaOptions,
+        /// The topics with their partitions.
+        layout: Vec<TopicLayout>,
+    },
+}
+
+/// A stage, by the name that people use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum StageKind {
+    /// Decides who is to be told of a message.
+    Route,
+    /// Gives every message its vector.
+    Embed,
+}
+
+impl StageKind {
+    pub(crate) const ALL: [StageKind; 2] = [StageKind::Route, StageKind::Embed];
+
+    /// Its name on the command line, and that of its group.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            StageKind::Route => "route",
+            StageKind::Embed => "embed",
+        }
+    }
+}
+
+impl FromStr for StageKind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        StageKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+            let names = StageKind::ALL.map(StageKind::name).join(", ");
+            format!("there is no stage {name}; stages are {names}")
+        })
+    }
+}
+
+impl Plan {
+    /// Everything in one process.
+    pub(crate) fn everything(engine: EngineOptions, data: PathBuf, model: PathBuf) -> Self {
+        Self {
+            role: "up",
+            engine,
+            data,
+            model,
+            stages: StageKind::ALL.into_iter().collect(),
+            has_views: true,
+            takes_messages: true,
+            queries: Vec::new(),
+            assistant_prior: Weights::default().assistant,
+        }
+    }
+
+    /// Whether texts or questions are embedded.
+    pub(super) fn needs_model(&self) -> bool {
+        self.has_views || self.stages.contains(&StageKind::Embed)
+    }
+
+    pub(super) fn weights(&self) -> Weights {
+        let assistant = self.assistant_prior;
+        Weights { assistant, assistant_asked: assistant / 4.0, ..Weights::default() }
+    }
+}
