@@ -350,7 +350,8 @@ def metadata(address: str) -> dict[tuple[str, int], tuple[int, set[int], set[int
                 take(">?")
                 for _ in range(take(">i")):
                     take(">h")
-                    found[topic, take(">i")] = (take(">i"), numbers(), numbers())
+                    number = take(">i")
+                    found[topic, number] = (take(">i"), numbers(), numbers())
             return found
 
 

@@ -7,6 +7,7 @@ is whole, and comes back 15 s later; and workers are added and removed. Each cli
 repeats what was not acknowledged, which their ids make safe. Then it is checked that
 
 - every message is in its thread once, in the order in which it was sent, and nothing else is;
+- each message has one vector;
 - each projection holds what a clean rebuild from the log holds;
 - and what the same messages, sent to an embedded log in the order of their receipts, make there.
 
@@ -33,10 +34,14 @@ from cluster import Cluster, ClusterError, Role
 SPACE = "faults"
 THREADS = 200
 TEXTS = 200
+# Messages that are sent last, each in a thread of its own, so that there are some on every partition.
+LAST = 40
 # The most messages of one request.
 MOST_LINES = 200
 # How long a killed process is away, in seconds.
 WORKER_AWAY, BROKER_AWAY = 3, 15
+# How long a worker may take to end in order, in seconds.
+LONGEST_LEAVE = 60
 # How long a client waits before it repeats a request.
 PAUSE = 0.5
 # 2026-01-01, in seconds. Messages say when they were written, so that another log makes the same of them.
@@ -138,6 +143,9 @@ class Faults:
         # What is away, and when it comes back.
         self.away: dict[str, tuple[float, processes.Process]] = {}
         self.extra: Role | None = None
+        # The worker that was asked to end, and when; how long one took at the most.
+        self.leaving: tuple[float, Role] | None = None
+        self.longest_leave = 0.0
 
     def step(self) -> None:
         now = time.monotonic()
@@ -168,19 +176,32 @@ class Faults:
         return any(name.startswith("broker") for name in self.away)
 
     def change(self) -> None:
-        """Adds a worker, or ends the one that was added, in order."""
+        """Adds a worker, or asks the one that was added to end."""
         if self.extra is None:
             self.added += 1
             self.extra = self.cluster.worker(f"extra-{self.added}")
             self.extra.start()
-        else:
-            self.cluster.forget(self.extra.name)
-            self.removed += 1
-            self.extra = None
+        elif self.leaving is None:
+            self.leaving = time.monotonic(), self.extra
+            self.extra.child.terminate()
 
     def look_for_the_dead(self) -> None:
+        if self.leaving is not None:
+            asked, extra = self.leaving
+            took = time.monotonic() - asked
+            self.longest_leave = max(self.longest_leave, took)
+            if extra.is_running and took < LONGEST_LEAVE:
+                pass
+            elif extra.child.returncode != 0:
+                how = "did not end" if extra.is_running else f"ended with {extra.child.returncode}"
+                raise ClusterError(f"{extra.name} {how} {took:.0f} s after it was asked to; it said last:\n{extra.last_words()}")
+            else:
+                self.cluster.forget(extra.name)
+                self.removed += 1
+                self.extra = self.leaving = None
         for process in [*self.cluster.roles.values(), *self.cluster.brokers]:
-            if process.name not in self.away and not process.is_running:
+            is_expected = process.name in self.away or (self.leaving and process is self.leaving[1])
+            if not is_expected and not process.is_running:
                 code = process.child.returncode
                 raise ClusterError(f"{process.name} ended by itself with {code}; it said last:\n{process.last_words()}")
 
@@ -190,6 +211,8 @@ class Faults:
             process.start()
         back = [process for _, process in self.away.values()]
         self.away.clear()
+        if self.leaving is not None:
+            self.cluster.forget(self.leaving[1].name)
         for process in [*back, *self.cluster.roles.values()]:
             process.wait()
 
@@ -216,9 +239,9 @@ def projections(url: str, digests: bool = False) -> dict[str, dict]:
 
 
 def wait_until_caught_up(writing: str, reading: str, seconds: float) -> float:
-    """Sends one message more to each partition's worth of threads and waits until it is indexed, and until no projection lags."""
+    """Sends the last messages and waits until they are indexed, and until no projection lags."""
     begun = time.monotonic()
-    lines = b"".join(message(thread, 1, random.Random(0)) for thread in range(THREADS, THREADS + 40))
+    lines = b"".join(message(thread, 1, random.Random(0)) for thread in range(THREADS, THREADS + LAST))
     while True:
         left = seconds - (time.monotonic() - begun)
         if left < 0:
@@ -333,6 +356,10 @@ def run(options: argparse.Namespace, cluster: Cluster) -> dict[str, float]:
     wrong = check_threads(gateway.url, {thread: n for client in clients for thread, n in client.acknowledged.items()})
     on_topics = ends(query.url)
     live = {name: view["digest"] for name, view in projections(query.url, digests=True).items()}
+    # A digest begins with how much it covers.
+    vectors = int(live["vectors"].split("-")[0])
+    if vectors != len(receipts) + LAST:
+        wrong.append(f"{len(receipts) + LAST} messages have {vectors} vectors")
     for result in post(f"{query.url}/v1/verifications", b"{}")["results"]:
         print(f"{result['projection']}: live {result['live']}, rebuilt {result['rebuilt']}", flush=True)
         if not result["equal"]:
@@ -353,10 +380,11 @@ def run(options: argparse.Namespace, cluster: Cluster) -> dict[str, float]:
         "fewest_in_10_s": min(steps, default=0), "longest_to_acknowledge_s": max(one.longest_pause for one in clients),
         "requests_repeated": sum(client.repeated for client in clients),
         "receipts_of_repetitions": sum(client.duplicates for client in clients),
-        "second_copies_of_messages": on_topics["messages"] - len(receipts) - 40,
-        "second_copies_of_embeddings": on_topics["embeddings"] - len(receipts) - 40,
+        "second_copies_of_messages": on_topics["messages"] - len(receipts) - LAST,
+        "second_copies_of_embeddings": on_topics["embeddings"] - len(receipts) - LAST,
         "workers_killed": faults.workers_killed, "brokers_killed": faults.brokers_killed,
-        "workers_added": faults.added, "workers_removed": faults.removed, "caught_up_after_s": caught_up,
+        "workers_added": faults.added, "workers_removed": faults.removed, "longest_to_leave_s": faults.longest_leave,
+        "caught_up_after_s": caught_up,
     }  # fmt: skip
 
 
