@@ -5,6 +5,7 @@
     scripts/cluster.py run [--brokers 3] -- COMMAND    a command beside brokers of its own, named in its environment:
         MESHLOG_TEST_KAFKA          the addresses in plain text
         MESHLOG_TEST_KAFKA_PID      the process ids
+        MESHLOG_KAFKA_LIBS          the folder of Kafka's jars
         MESHLOG_TEST_KAFKA_SASL     the address of the first with SASL (SCRAM-SHA-256, PLAIN) over TLS
         MESHLOG_TEST_KAFKA_TLS      the address of the first with TLS, for clients with a certificate
         MESHLOG_TEST_KAFKA_SECRETS  a folder: scram.properties, plain.properties, tls.properties for --kafka-properties, the
@@ -408,6 +409,7 @@ def run(options: argparse.Namespace) -> None:
         environment = {
             "MESHLOG_TEST_KAFKA": ",".join(cluster.addresses),
             "MESHLOG_TEST_KAFKA_PID": ",".join(str(broker.pid) for broker in cluster.brokers),
+            "MESHLOG_KAFKA_LIBS": str(CACHE / "peers/kafka"),
             "MESHLOG_TEST_KAFKA_SASL": cluster.secured["sasl"],
             "MESHLOG_TEST_KAFKA_TLS": cluster.secured["tls"],
             "MESHLOG_TEST_KAFKA_SECRETS": str(cluster.secrets.resolve()),

@@ -44,6 +44,17 @@ pub(crate) fn median(mut runs: Vec<Run>) -> Run {
     runs[runs.len() / 2]
 }
 
+/// Capital letters in no order, which compress little: what Kafka's own tools send.
+pub(crate) fn letters(seed: usize, bytes: usize) -> bytes::Bytes {
+    let mut state = seed as u64 + 1;
+    let letter = || {
+        // Knuth's MMIX constants.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        b'A' + ((state >> 33) % 26) as u8
+    };
+    std::iter::repeat_with(letter).take(bytes).collect()
+}
+
 /// A record of one of sixteen keys of a producer.
 pub(crate) fn record(producer: usize, count: u64, body: &bytes::Bytes) -> NewRecord {
     NewRecord {
@@ -63,7 +74,7 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 
 /// One closed loop; answers what each append took, in microseconds.
 pub(crate) async fn produce(log: Arc<impl Log>, producer: usize, end: Instant, bytes: usize) -> Vec<u32> {
-    let body = bytes::Bytes::from(vec![7; bytes]);
+    let body = letters(producer, bytes);
     let mut latencies = Vec::with_capacity(100_000);
     let mut begun = Instant::now();
     while begun < end {

@@ -5,19 +5,23 @@
 //! ```
 //! Both sides use the same client library with the same settings against the same broker, in turn: closed-loop producers (tasks
 //! on one thread a processor, each waits for its acknowledgement), then many records at once, then one thread that reads
-//! them all. The last line is one JSON object with every figure.
+//! them all. Kafka's own performance tools then write and read as many, with the same settings as far as they have them. The
+//! last line is one JSON object with every figure.
+//!
+//! A log of which nothing is read follows nothing; a producer with identities follows what it appends to.
 
 #[path = "closed_loop.rs"]
 mod closed_loop;
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use closed_loop::{Run, median, produce, record, runtime};
-use meshlog_pipeline::{Batch, KafkaLog, KafkaOptions, Log, ReadLimit, TopicLayout};
-use meshlog_schemas::{Partition, Topic};
+use closed_loop::{Run, letters, median, produce, record, runtime};
+use meshlog_pipeline::{Batch, KafkaLog, KafkaOptions, Log, NewRecord, ReadLimit, TopicLayout};
+use meshlog_schemas::{EventId, Partition, Topic};
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -74,8 +78,21 @@ fn main() {
         }
         tell(&format!("append {producers}"), ours, plain);
     }
+    let (mut ours, mut plain) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        ours.push(closed_loop(64, seconds, {
+            let log = Arc::new(open_for(&brokers, [Topic::Messages].into()).0);
+            move |producer, end| produce_once(log.clone(), producer, end, bytes)
+        }));
+        plain.push(closed_loop(64, seconds, {
+            let (client, topic) = (Arc::new(client(&brokers)), open(&brokers).1);
+            move |producer, end| send(client.clone(), topic.clone(), producer, end, bytes)
+        }));
+    }
+    tell("append 64 with identities", ours, plain);
     let records = option("--records", 300_000);
     let (mut writes, mut plain_writes, mut reads, mut plain_reads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut tool_writes, mut tool_reads) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let (log, topic) = open(&brokers);
         writes.push(timed(records, || append_all(&log, records, bytes)));
@@ -84,16 +101,29 @@ fn main() {
         drop(log);
         let topic = open(&brokers).1;
         plain_writes.push(timed(records, || send_all(&client(&brokers), &topic, records, bytes)));
+        let topic = open(&brokers).1;
+        tool_writes.extend(tool_produces(&brokers, &topic, records, bytes));
+        tool_reads.extend(tool_consumes(&brokers, &topic, records));
     }
-    tell("append in batches of 500", writes, plain_writes);
-    tell("read from the start", reads, plain_reads);
+    tell("append in batches of 500", writes.clone(), plain_writes);
+    tell("read from the start", reads.clone(), plain_reads);
+    if !tool_writes.is_empty() {
+        println!("in place of librdkafka, Kafka's own tools in Java:");
+        tell("produce, by the tool", writes, tool_writes);
+        tell("consume, by the tool", reads, tool_reads);
+    }
     println!("{{\"figures\": {{{}}}}}", figures.join(", "));
 }
 
 /// A new log, and the Kafka topic of its messages.
 fn open(brokers: &str) -> (KafkaLog, String) {
+    open_for(brokers, BTreeSet::new())
+}
+
+/// A new log to which records with identities may be appended on these topics.
+fn open_for(brokers: &str, once: BTreeSet<Topic>) -> (KafkaLog, String) {
     let prefix = format!("bench.{}.", uuid::Uuid::now_v7().simple());
-    let options = KafkaOptions { brokers: brokers.to_owned(), prefix, ..KafkaOptions::default() };
+    let options = KafkaOptions { brokers: brokers.to_owned(), prefix, once, ..KafkaOptions::default() };
     let layout = vec![TopicLayout { topic: Topic::Messages, partitions: PARTITIONS }];
     (KafkaLog::open(layout, &options).expect("the log opens"), options.topic_name(Topic::Messages))
 }
@@ -117,7 +147,7 @@ where
 }
 
 fn append_all(log: &KafkaLog, records: u64, bytes: usize) {
-    let body = bytes::Bytes::from(vec![7; bytes]);
+    let body = letters(0, bytes);
     let appends = (0..records / 500).map(|batch| {
         let records = (0..500).map(|count| record(batch as usize, count, &body)).collect();
         log.append(Batch { records, progress: None })
@@ -141,6 +171,56 @@ fn read_all(log: &KafkaLog, records: u64) {
         }
     }
     assert_eq!(count, records / 500 * 500);
+}
+
+/// As [`produce`], of records that are stored once.
+async fn produce_once(log: Arc<KafkaLog>, producer: usize, end: Instant, bytes: usize) -> Vec<u32> {
+    let body = letters(producer, bytes);
+    let mut latencies = Vec::new();
+    let mut begun = Instant::now();
+    while begun < end {
+        let identity = Some(EventId(uuid::Uuid::now_v7()));
+        let record = NewRecord { identity, ..record(producer, latencies.len() as u64, &body) };
+        log.append(Batch { records: vec![record], progress: None }).await.expect("the log takes it");
+        latencies.push(begun.elapsed().as_micros() as u32);
+        begun = Instant::now();
+    }
+    latencies
+}
+
+/// Kafka's own producer of load, or nothing where its jars are not named.
+fn tool_produces(brokers: &str, topic: &str, records: u64, bytes: usize) -> Option<Run> {
+    let (records, bytes) = (records.to_string(), bytes.to_string());
+    let server = format!("bootstrap.servers={brokers}");
+    let sizes = ["--topic", topic, "--num-records", &records, "--record-size", &bytes, "--throughput", "-1"];
+    let properties =
+        ["--producer-props", &server, "acks=all", "enable.idempotence=true", "linger.ms=0", "compression.type=lz4"];
+    let said = tool("ProducerPerformance", &[&sizes[..], &properties].concat())?;
+    // The last line: "300000 records sent, 54321.0 records/sec (53.05 MB/sec), ...".
+    let line = said.lines().rfind(|line| line.contains("records/sec"))?;
+    let rate = line.split(", ").find_map(|part| part.split(" records/sec").next()?.trim().parse().ok())?;
+    Some(Run { rate, ..Run::default() })
+}
+
+/// Kafka's own consumer of load.
+fn tool_consumes(brokers: &str, topic: &str, records: u64) -> Option<Run> {
+    let records = records.to_string();
+    let asked = ["--bootstrap-server", brokers, "--topic", topic, "--num-records", &records, "--timeout", "60000"];
+    let said = tool("ConsumerPerformance", &asked)?;
+    // A heading that names the columns, then the figures. The time without that of joining a group counts.
+    let mut lines = said.lines().filter(|line| line.contains(", "));
+    let column = lines.next()?.split(", ").position(|name| name == "fetch.nMsg.sec")?;
+    let rate = lines.next()?.split(", ").nth(column)?.trim().parse().ok()?;
+    Some(Run { rate, ..Run::default() })
+}
+
+fn tool(name: &str, arguments: &[&str]) -> Option<String> {
+    let libs = std::env::var("MESHLOG_KAFKA_LIBS").ok()?;
+    let mut java = std::process::Command::new("java");
+    java.args(["-cp", &format!("{libs}/*"), &format!("org.apache.kafka.tools.{name}")]).args(arguments);
+    let output = java.output().expect("java runs");
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// A plain client: tells each delivery to whoever waits for it.
@@ -174,7 +254,7 @@ async fn send(
     end: Instant,
     bytes: usize,
 ) -> Vec<u32> {
-    let body = vec![7; bytes];
+    let body = letters(producer, bytes);
     let mut latencies = Vec::new();
     let mut begun = Instant::now();
     while begun < end {
@@ -183,7 +263,7 @@ async fn send(
         let key = format!("key-{producer}-{count}");
         let partition = ((producer + count) % PARTITIONS as usize) as i32;
         let message =
-            BaseRecord::with_opaque_to(&topic, Box::new(Some(sender))).partition(partition).key(&key).payload(&body);
+            BaseRecord::with_opaque_to(&topic, Box::new(Some(sender))).partition(partition).key(&key).payload(&*body);
         client.send(message).map_err(|(error, _)| error).expect("the client takes it");
         assert!(delivered.await.expect("it is delivered"));
         latencies.push(begun.elapsed().as_micros() as u32);
@@ -193,7 +273,7 @@ async fn send(
 }
 
 fn send_all(client: &ThreadedProducer<Plain>, topic: &str, records: u64, bytes: usize) {
-    let body = vec![7; bytes];
+    let body = letters(0, bytes);
     for count in 0..records {
         let key = format!("key-{}", count % 16);
         // As much under way as the log lets in.
@@ -201,7 +281,7 @@ fn send_all(client: &ThreadedProducer<Plain>, topic: &str, records: u64, bytes: 
             std::thread::sleep(Duration::from_micros(200));
         }
         let message = BaseRecord::with_opaque_to(topic, Box::new(None));
-        let message = message.partition((count % u64::from(PARTITIONS)) as i32).key(&key).payload(&body);
+        let message = message.partition((count % u64::from(PARTITIONS)) as i32).key(&key).payload(&*body);
         client.send(message).map_err(|(error, _)| error).expect("the client takes it");
     }
     client.flush(Duration::from_secs(60)).expect("all is delivered");

@@ -36,12 +36,22 @@ pub struct Server {
 impl Server {
     /// Starts a server and waits until it listens.
     pub fn start(data: &Path) -> Self {
-        let mut child = up(data, "127.0.0.1:0", &model()).stderr(Stdio::inherit()).spawn().unwrap();
+        Self::started(up(data, "127.0.0.1:0", &model()).stderr(Stdio::inherit()))
+    }
+
+    /// Starts a command that is a server, with its output piped, and waits until it listens.
+    pub fn started(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = lines.next().expect("the server says where it listens").unwrap();
         let url = first.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
         // The rest must be read, or a full pipe would stop the server.
         std::thread::spawn(move || lines.for_each(drop));
+        Self { child, url }
+    }
+
+    /// A server that is starting, which will listen at this address.
+    pub fn of(child: Child, url: String) -> Self {
         Self { child, url }
     }
 
@@ -77,6 +87,12 @@ impl Server {
 
     pub fn try_get(&self, path: &str) -> Result<(u16, Value), ureq::Error> {
         answer(agent().get(format!("{}{path}", self.url)).call())
+    }
+
+    pub fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+        let request = agent().get(format!("{}{path}", self.url));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        answer(request.call()).unwrap()
     }
 
     pub fn delete(&self, path: &str) -> (u16, Value) {
