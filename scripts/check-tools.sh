@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Names what a machine lacks to build Meshlog, with the command that installs it on Debian and Ubuntu; with the argument
-# "test" also what its tests need (Java and Maven, for Apache Kafka).
+# "test" also what its tests need (Java and Maven, for Apache Kafka, and openssl, for its certificates).
 set -euo pipefail
 
 missing=()
@@ -10,6 +10,7 @@ python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
 if [ "${1:-}" = test ]; then
     command -v java >/dev/null || missing+=(default-jre-headless)
     command -v mvn >/dev/null || missing+=(maven)
+    command -v openssl >/dev/null || missing+=(openssl)
 fi
 
 if ! command -v cargo >/dev/null; then

@@ -11,5 +11,6 @@ mod imported_messages_are_recallable;
 mod killed_at_any_moment_nothing_is_lost_or_doubled;
 mod subscribers_are_told_of_messages;
 mod support;
+mod the_compose_file_is_understood;
 mod the_roles_share_one_log_on_kafka;
 mod views_are_rebuilt_from_the_log;
