@@ -7,7 +7,7 @@ export MESHLOG_DATA
 CARGO_DENY := .cache/tools/bin/cargo-deny
 
 .PHONY: up build model test format lint docs deny unit fuzz bench bench-append bench-codec bench-http \
-	bench-kafka bench-log bench-rebuild bench-recall bench-text soak check-tools
+	bench-kafka bench-log bench-rebuild bench-recall bench-text soak faults cluster check-tools
 
 ## Build, fetch the model, and run every role on http://127.0.0.1:7700 in the foreground.
 up: build model
@@ -30,6 +30,7 @@ format:
 
 lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	./scripts/check-compose.py
 
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
@@ -91,6 +92,18 @@ bench-kafka: check-tools
 ## MINUTES of an import at full speed with slow subscribers and events that cannot be processed.
 soak: build model
 	./scripts/soak.py --minutes "$(MINUTES)"
+
+## MINUTES of a cluster under load while its workers and brokers are killed; nothing may be lost, doubled or reordered.
+RATE ?= 1500
+WORKERS ?= 4
+faults: build model
+	@./scripts/check-tools.sh test
+	./scripts/fault-run.py --minutes "$(MINUTES)" --rate "$(RATE)" --workers "$(WORKERS)"
+
+## Three brokers, a gateway, two workers and a query node as processes on this machine, until Ctrl-C.
+cluster: build model
+	@./scripts/check-tools.sh test
+	./scripts/cluster.py up
 
 bench-codec: check-tools
 	cargo bench --locked -p meshlog-schemas --bench codec

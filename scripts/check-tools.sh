@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Names what a machine lacks to build Meshlog, with the command that installs it on Debian and Ubuntu; with the argument
-# "test" also what its tests need (Java and Maven, for Apache Kafka and a schema registry; kcat).
+# "test" also what its tests need (Java and Maven, for Apache Kafka and a schema registry; openssl, for the certificates of its
+# brokers; kcat).
 set -euo pipefail
 
 missing=()
@@ -10,6 +11,7 @@ python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
 if [ "${1:-}" = test ]; then
     command -v java >/dev/null || missing+=(default-jre-headless)
     command -v mvn >/dev/null || missing+=(maven)
+    command -v openssl >/dev/null || missing+=(openssl)
     command -v kcat >/dev/null || missing+=(kafkacat)
 fi
 

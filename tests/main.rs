@@ -13,5 +13,6 @@ mod other_clients_read_our_topics;
 mod other_clients_write_events;
 mod subscribers_are_told_of_messages;
 mod support;
+mod the_compose_file_is_understood;
 mod the_roles_share_one_log_on_kafka;
 mod views_are_rebuilt_from_the_log;

@@ -616,4 +616,6 @@ fn storage(action: &'static str, cause: &dyn std::fmt::Display) -> LogError {
 }
 
 #[cfg(test)]
+mod secured_tests;
+#[cfg(test)]
 mod tests;

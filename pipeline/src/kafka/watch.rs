@@ -38,7 +38,12 @@ pub(super) struct Watch {
 /// # Errors
 /// The brokers do not answer.
 pub(super) fn watermarks(consumer: &BaseConsumer, topic: &str, id: u32) -> Result<(Offset, Offset), LogError> {
-    let marks = consumer.fetch_watermarks(topic, id as i32, PATIENCE);
+    let mut marks = consumer.fetch_watermarks(topic, id as i32, PATIENCE);
+    if marks.is_err() {
+        // After the loss of a broker librdkafka (2.12) may take a partition for unknown, and never ask again by itself.
+        let _ = consumer.fetch_metadata(Some(topic), PATIENCE);
+        marks = consumer.fetch_watermarks(topic, id as i32, PATIENCE);
+    }
     let (start, end) = marks.map_err(|error| storage("ask the brokers where a topic begins and ends", &error))?;
     Ok((start.max(0) as Offset, end.max(0) as Offset))
 }
