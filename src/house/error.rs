@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use meshlog_pipeline::{LogError, PublishError};
 use meshlog_processors::embedding::ModelError;
-use meshlog_replay::ReplayError;
+use meshlog_replay::{ReplayError, migrate::MigrateError};
 
 /// The house cannot be opened or served.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) enum HouseError {
     Model(ModelError),
     /// A view failed.
     Replay(ReplayError),
+    /// A log could not be migrated.
+    Migrate(MigrateError),
     /// The system refused something the server needs.
     System(std::io::Error),
 }
@@ -36,7 +38,11 @@ impl HouseError {
                 Some("another program listens there; stop it, or choose another address with --listen".to_owned())
             }
             HouseError::Listen { .. } => Some("choose another address with --listen".to_owned()),
-            HouseError::Log(_) | HouseError::Publish(_) | HouseError::Model(_) | HouseError::Replay(_) => None,
+            HouseError::Log(_)
+            | HouseError::Publish(_)
+            | HouseError::Model(_)
+            | HouseError::Replay(_)
+            | HouseError::Migrate(_) => None,
             HouseError::System(_) => Some("see the system's limits on threads and open files".to_owned()),
         }
     }
@@ -50,6 +56,7 @@ impl std::fmt::Display for HouseError {
             HouseError::Publish(error) => error.fmt(formatter),
             HouseError::Model(error) => error.fmt(formatter),
             HouseError::Replay(error) => error.fmt(formatter),
+            HouseError::Migrate(error) => error.fmt(formatter),
             HouseError::System(error) => error.fmt(formatter),
         }
     }
@@ -78,5 +85,11 @@ impl From<ModelError> for HouseError {
 impl From<ReplayError> for HouseError {
     fn from(error: ReplayError) -> Self {
         HouseError::Replay(error)
+    }
+}
+
+impl From<MigrateError> for HouseError {
+    fn from(error: MigrateError) -> Self {
+        HouseError::Migrate(error)
     }
 }

@@ -8,6 +8,7 @@ mod error;
 mod event_view;
 mod files;
 mod memory;
+mod migrate;
 pub(crate) mod offline;
 mod ports;
 mod rooms;
@@ -15,4 +16,5 @@ mod serving;
 mod up;
 
 pub(crate) use error::HouseError;
+pub(crate) use migrate::{LogPlace, Migrated, migrate, verify as verify_migration};
 pub(crate) use up::{UpOptions, up};

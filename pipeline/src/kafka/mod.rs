@@ -24,6 +24,7 @@ mod appends;
 mod cursors;
 mod follower;
 mod topics;
+mod transfer;
 mod wire;
 
 use std::{
@@ -38,6 +39,7 @@ use std::{
 };
 
 use meshlog_schemas::{Offset, Partition, Position, Topic};
+pub use transfer::KafkaTransfer;
 use rdkafka::{ClientConfig, producer::Producer as _};
 
 use self::{
