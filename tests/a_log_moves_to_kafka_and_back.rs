@@ -1,13 +1,15 @@
 use std::{
     path::Path,
     process::{Command, Stdio},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::Value;
 use tempfile::tempdir;
 
 use crate::support::{BINARY, Server, example};
+
+const KILLS: u32 = 5;
 
 /// `meshlog migrate` between two logs, with topics that no other test has.
 fn migrate(from: &str, to: &str, prefix: &str) -> Command {
@@ -16,11 +18,12 @@ fn migrate(from: &str, to: &str, prefix: &str) -> Command {
     command
 }
 
-/// Moves a log, killed at some moments on the way, and answers what the last run says.
-fn moved(from: &str, to: &str, prefix: &str) -> Value {
-    for moment in [30, 90, 160, 240] {
+/// Moves a log, killed on the way at moments that are spread over the time `whole` that this takes, and answers what the last
+/// run says.
+fn moved(from: &str, to: &str, prefix: &str, whole: Duration) -> Value {
+    for kill in 1..=KILLS {
         let mut child = migrate(from, to, prefix).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(moment));
+        std::thread::sleep(whole * kill / (KILLS + 1));
         // SIGKILL; it may have ended already.
         let _ = child.kill();
         child.wait().unwrap();
@@ -30,6 +33,13 @@ fn moved(from: &str, to: &str, prefix: &str) -> Value {
     let report: Value = serde_json::from_slice(&last.stdout).unwrap();
     assert_eq!(report["equal"], true, "{report}");
     report
+}
+
+/// How long a move takes that nobody kills.
+fn undisturbed(from: &str, to: &str, prefix: &str) -> Duration {
+    let begun = Instant::now();
+    assert!(migrate(from, to, prefix).output().unwrap().status.success());
+    begun.elapsed()
 }
 
 fn embedded(data: &Path) -> String {
@@ -55,8 +65,10 @@ fn what_was_imported_is_moved_with_its_positions_through_kills_and_serves_as_bef
     assert_eq!(refused.status.code(), Some(1), "a log that is in use is not moved");
     assert!(server.terminate().success());
 
-    let there = moved(&embedded(before.path()), &kafka, &prefix);
-    let back = moved(&kafka, &embedded(after.path()), &prefix);
+    let whole = undisturbed(&embedded(before.path()), &kafka, &format!("{prefix}undisturbed."));
+    let there = moved(&embedded(before.path()), &kafka, &prefix, whole);
+    let whole = undisturbed(&kafka, &embedded(tempdir().unwrap().path()), &prefix);
+    let back = moved(&kafka, &embedded(after.path()), &prefix, whole);
     assert_eq!(there["partitions"], back["partitions"], "the same offsets and digests both ways");
 
     let compared = migrate(&embedded(before.path()), &embedded(after.path()), &prefix).arg("--verify-only").output();

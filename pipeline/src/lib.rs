@@ -29,17 +29,17 @@ mod seal;
 #[path = "../../testing/seeds.rs"]
 mod seeds;
 mod signal;
-mod transfer;
 #[cfg(test)]
 #[path = "../../testing/small_disk.rs"]
 mod small_disk;
+mod transfer;
 mod unsealed;
 
 pub use background::{start_in_background, work_in_background};
 pub use clock::now_micros;
 pub use embedded::{
-    Durability, EmbeddedLog, EmbeddedOptions, EmbeddedTransfer, Finding, Inspection, MAX_BATCH_BYTES, PartitionInspection, Readers,
-    Retention, TopicKeeping,
+    Durability, EmbeddedLog, EmbeddedOptions, EmbeddedTransfer, Finding, Inspection, MAX_BATCH_BYTES,
+    PartitionInspection, Readers, Retention, TopicKeeping,
 };
 pub use events::{Entry, EventLog, NewEvent, PublishError, StoredEvent, Unreadable, UnreadableCause};
 pub use feed::{BATCH_LIMIT, Feed, FeedBatch, Gap};

@@ -73,7 +73,9 @@ pub enum TransferError {
     #[error(transparent)]
     Append(#[from] AppendError),
     /// A record is longer than the engine takes.
-    #[error("the record at {position} takes {actual} bytes; Kafka is given {limit} at the most, so that this log cannot be moved")]
+    #[error(
+        "the record at {position} takes {actual} bytes; Kafka is given {limit} at the most, so that this log cannot be moved"
+    )]
     TooLong {
         /// Where it stands.
         position: Position,

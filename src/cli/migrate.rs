@@ -167,7 +167,8 @@ fn properties(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
     lines
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
         .map(|(number, line)| {
-            let wrong = || Failure::local(format!("{}: line {number} is no setting", path.display()), "write NAME=VALUE");
+            let wrong =
+                || Failure::local(format!("{}: line {number} is no setting", path.display()), "write NAME=VALUE");
             let (name, value) = line.split_once('=').ok_or_else(wrong)?;
             Ok((name.trim().to_owned(), value.trim().to_owned()))
         })
@@ -238,7 +239,8 @@ fn report(from: &LogPlace, to: &LogPlace, migrated: &Migrated, seconds: f64) -> 
 fn show(context: &mut Context, report: &Report) -> Result<(), Failure> {
     let json = context.output.is_json();
     if report.source_has_grown == Some(true) {
-        let what = "the source grew meanwhile; that was moved too. Stop whoever appends to it, and run this again to be sure";
+        let what =
+            "the source grew meanwhile; that was moved too. Stop whoever appends to it, and run this again to be sure";
         failure::note(json, format!("note: {what}"));
     }
     if json {
@@ -267,7 +269,9 @@ fn show(context: &mut Context, report: &Report) -> Result<(), Failure> {
     if report.equal {
         return context.output.line(format!("{} and {} are equal", report.from, report.to));
     }
-    context.output.line("help: somebody appends to one of them, or it was changed since: stop whoever does, and run this again")
+    context
+        .output
+        .line("help: somebody appends to one of them, or it was changed since: stop whoever does, and run this again")
 }
 
 #[cfg(test)]

@@ -69,9 +69,7 @@ fn open(place: &LogPlace) -> Result<Box<dyn TransferSource>, MigrateError> {
 fn open_or_make(place: &LogPlace, source: &mut dyn TransferSource) -> Result<Box<dyn TransferTarget>, MigrateError> {
     let starts = migrate::starts(source)?;
     Ok(match place {
-        LogPlace::Embedded(data) => {
-            Box::new(EmbeddedTransfer::open_or_make(&log_in(data), source.layout(), starts)?)
-        }
+        LogPlace::Embedded(data) => Box::new(EmbeddedTransfer::open_or_make(&log_in(data), source.layout(), starts)?),
         LogPlace::Kafka(options) => Box::new(KafkaTransfer::open_or_make(options, source.layout(), &starts)?),
     })
 }

@@ -259,6 +259,18 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_keeps_an_identity_that_counts_for_nothing() {
+        let identity = Some(EventId(Uuid::from_u128(5)));
+        let (key, headers, body) = (vec![1].into(), Headers::default(), vec![2].into());
+        let mut frame = Vec::new();
+        begin(&NewRecord { topic: Topic::Messages, key, headers, body, identity }, &mut frame);
+        mark_as_copy(&mut frame[..HEADER]);
+        finish(&mut frame[..HEADER], tag(partition(1)), 7, 3);
+        assert_eq!(read_head(&frame, tag(partition(1))).unwrap().identity(&frame), None);
+        assert_eq!(decode(&frame, 1).unwrap().identity, identity);
+    }
+
+    #[test]
     fn a_record_that_was_moved_is_damaged() {
         let record = NewRecord {
             topic: Topic::Messages,

@@ -22,9 +22,7 @@ use super::{
 };
 use crate::{
     log::{AppendError, Log as _, LogError},
-    record::{
-        Batch, Bounds, NewRecord, ProcessorProgress, ReadLimit, Receipt, Record, StoredProgress, TopicLayout,
-    },
+    record::{Batch, Bounds, NewRecord, ProcessorProgress, ReadLimit, Receipt, Record, StoredProgress, TopicLayout},
     transfer::{TransferError, TransferSource, TransferTarget},
 };
 

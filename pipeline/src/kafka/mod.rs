@@ -39,8 +39,8 @@ use std::{
 };
 
 use meshlog_schemas::{Offset, Partition, Position, Topic};
-pub use transfer::KafkaTransfer;
 use rdkafka::{ClientConfig, producer::Producer as _};
+pub use transfer::KafkaTransfer;
 
 use self::{
     appends::{Appends, Producer, Settled},

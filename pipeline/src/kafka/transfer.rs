@@ -178,8 +178,7 @@ impl KafkaTransfer {
         let admin: AdminClient<DefaultClientContext> =
             self.options.client().create().map_err(|error| storage("connect to Kafka", &error))?;
         let mut before = TopicPartitionList::new();
-        let added =
-            before.add_partition_offset(&topic, partition.id as i32, rdkafka::Offset::Offset(start as i64));
+        let added = before.add_partition_offset(&topic, partition.id as i32, rdkafka::Offset::Offset(start as i64));
         added.map_err(|error| storage("delete placeholders", &error))?;
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
         let deleted = block_on(admin.delete_records(&before, &options));
@@ -347,7 +346,11 @@ impl ProducerContext for Deliveries {
             Ok(message) => {
                 let given = message.offset().max(0) as Offset;
                 let displaced = wanted.filter(|wanted| wanted.offset != given);
-                let displaced = displaced.map(|Position { partition, offset: wanted }| Failure::Displaced { partition, wanted, given });
+                let displaced = displaced.map(|Position { partition, offset: wanted }| Failure::Displaced {
+                    partition,
+                    wanted,
+                    given,
+                });
                 (message, displaced)
             }
             Err((error, message)) => (message, Some(Failure::Refused(error.clone()))),

@@ -81,7 +81,9 @@ pub enum MigrateError {
     )]
     InUse(String),
     /// The source does not come to rest.
-    #[error("the source grows while it is carried; stop whoever appends to it, and run this again: it goes on from here")]
+    #[error(
+        "the source grows while it is carried; stop whoever appends to it, and run this again: it goes on from here"
+    )]
     Growing,
 }
 

@@ -84,7 +84,9 @@ fn given() -> impl Strategy<Value = Given> {
         }
         given.progress = notes
             .into_iter()
-            .map(|(name, (note, next))| (name, StoredProgress { checkpoints: [(FIRST, next)].into_iter().collect(), note }))
+            .map(|(name, (note, next))| {
+                (name, StoredProgress { checkpoints: [(FIRST, next)].into_iter().collect(), note })
+            })
             .collect();
         given
     })
@@ -139,7 +141,8 @@ fn kafka() -> Option<KafkaOptions> {
 fn holds(path: &Path, given: &Given) {
     let inspection = EmbeddedLog::inspect(path).unwrap();
     assert_eq!(inspection.findings, []);
-    let log = EmbeddedLog::open(path, EmbeddedOptions { layout: LAYOUT.to_vec(), ..EmbeddedOptions::default() }).unwrap();
+    let log =
+        EmbeddedLog::open(path, EmbeddedOptions { layout: LAYOUT.to_vec(), ..EmbeddedOptions::default() }).unwrap();
     for (partition, records) in partitions(&LAYOUT).into_iter().zip(&given.partitions) {
         let start = given.starts.get(&partition).copied().unwrap_or(0);
         assert_eq!(log.bounds(partition).unwrap(), Bounds { start, end: start + records.len() as u64 });
@@ -151,7 +154,8 @@ fn holds(path: &Path, given: &Given) {
     }
     let appended = append(&log, "new", None);
     let partition = appended.partition;
-    let last = log.read(partition, appended.offset.saturating_sub(1).max(log.bounds(partition).unwrap().start), ALL).unwrap();
+    let last =
+        log.read(partition, appended.offset.saturating_sub(1).max(log.bounds(partition).unwrap().start), ALL).unwrap();
     assert!(last.is_sorted_by_key(|record| record.appended_at), "time goes on from what was given");
 }
 
@@ -169,7 +173,7 @@ fn append(log: &dyn Log, body: &str, identity: Option<u128>) -> Position {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn a_log_that_was_moved_holds_what_it_held(given in given()) {
@@ -206,7 +210,7 @@ fn a_log_moves_to_kafka_and_back_also_when_it_is_broken_off() {
     if kafka().is_none() {
         return;
     }
-    let config = ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 4, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(given in given(), stops in proptest::collection::vec(0..60_usize, 0..3))| {
         let options = kafka().unwrap();
         let directories = [(); 2].map(|()| tempdir().unwrap());
@@ -306,9 +310,7 @@ fn a_target_that_holds_something_else_is_refused_and_left_as_it_is() {
         refused
     };
     let at = |offset| Position { partition: FIRST, offset };
-    let differs = |change: &dyn Fn(&mut Record)| {
-        matches!(refused(&|given| change(&mut given.partitions[0][4])), MigrateError::Differs(position) if position == at(4))
-    };
+    let differs = |change: &dyn Fn(&mut Record)| matches!(refused(&|given| change(&mut given.partitions[0][4])), MigrateError::Differs(position) if position == at(4));
     assert!(differs(&|record| record.body = "other".into()));
     assert!(differs(&|record| record.key = "other".into()));
     assert!(differs(&|record| record.headers = Headers::from_iter([("h", "w")])));
@@ -361,7 +363,8 @@ fn of_an_identity_that_stands_twice_the_first_counts_even_when_the_index_is_made
     drop(to_embedded(&mut source, directories[1].path()));
     let first = Position { partition: FIRST, offset: 1 };
     let path = directories[1].path();
-    let open = || EmbeddedLog::open(path, EmbeddedOptions { layout: LAYOUT.to_vec(), ..EmbeddedOptions::default() }).unwrap();
+    let open =
+        || EmbeddedLog::open(path, EmbeddedOptions { layout: LAYOUT.to_vec(), ..EmbeddedOptions::default() }).unwrap();
     assert_eq!(append(&open(), "again", Some(9)), first);
     std::fs::remove_dir_all(path.join("identities")).unwrap();
     assert_eq!(append(&open(), "again", Some(9)), first);
