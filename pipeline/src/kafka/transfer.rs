@@ -44,6 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How many bytes may be on their way to the brokers.
 const UNDER_WAY: usize = 64 * 1024 * 1024;
+/// While the brokers are away, that is said so often.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 /// What a message takes beside its key and body, roughly.
 const OVERHEAD: usize = 512;
 /// So long the end of a target that holds something must stand still before it is written: what a process that was killed had
@@ -55,11 +57,14 @@ pub struct KafkaTransfer {
     options: KafkaOptions,
     layout: Vec<TopicLayout>,
     consumer: BaseConsumer,
+    /// Asks where partitions end. A connection of its own: on the consumer's each answer would wait for a fetch.
+    asker: BaseConsumer,
     /// What the consumer is at.
     reading: Option<Partition>,
     /// Where each partition was read to, and the time of the record before.
     places: BTreeMap<Partition, (Offset, i64)>,
-    producer: ThreadedProducer<Deliveries>,
+    /// Of a target only.
+    producer: Option<ThreadedProducer<Deliveries>>,
     deliveries: Deliveries,
     /// Behind the last record that was written.
     next: BTreeMap<Partition, Offset>,
@@ -72,7 +77,7 @@ impl KafkaTransfer {
     /// The brokers are not reached, or there is no topic of a log.
     pub fn open(options: &KafkaOptions) -> Result<Self, LogError> {
         let mut opened = Self::connect(options, Vec::new())?;
-        let found = opened.consumer.fetch_metadata(None, PATIENCE);
+        let found = opened.asker.fetch_metadata(None, PATIENCE);
         let found = found.map_err(|error| storage("reach the brokers", &error))?;
         let partitions = |topic: Topic| {
             let name = options.topic_name(topic);
@@ -101,6 +106,7 @@ impl KafkaTransfer {
     ) -> Result<Self, TransferError> {
         topics::ensure(layout, options)?;
         let mut opened = Self::connect(options, layout.to_vec())?;
+        opened.producer = Some(producer(options, opened.deliveries.clone())?);
         opened.await_standstill()?;
         for (partition, start) in starts {
             opened.begin_at(*partition, *start)?;
@@ -109,18 +115,20 @@ impl KafkaTransfer {
     }
 
     fn connect(options: &KafkaOptions, layout: Vec<TopicLayout>) -> Result<Self, LogError> {
-        let mut consumer = follower::consumer(options);
-        // The end of a partition whose last messages were compacted away is not known otherwise.
-        consumer.set("enable.partition.eof", "true");
-        let deliveries = Deliveries::default();
+        let mut config = follower::consumer(options);
+        // The end of a partition whose last messages were compacted away is not known otherwise. And nothing is waited for:
+        // what is read is there.
+        config.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "10");
+        let create = || config.create().map_err(|error| storage("make a Kafka consumer", &error));
         Ok(Self {
-            consumer: consumer.create().map_err(|error| storage("make a Kafka consumer", &error))?,
-            producer: producer(options, deliveries.clone())?,
+            consumer: create()?,
+            asker: create()?,
+            producer: None,
             options: options.clone(),
             layout,
             reading: None,
             places: BTreeMap::new(),
-            deliveries,
+            deliveries: Deliveries::default(),
             next: BTreeMap::new(),
         })
     }
@@ -151,7 +159,7 @@ impl KafkaTransfer {
     }
 
     fn bounds_of(&self, partition: Partition) -> Result<Bounds, LogError> {
-        let marks = watermarks(&self.consumer, &self.options.topic_name(partition.topic), partition.id as i32)?;
+        let marks = watermarks(&self.asker, &self.options.topic_name(partition.topic), partition.id as i32)?;
         Ok(Bounds { start: marks.start.max(0) as Offset, end: marks.end.max(0) as Offset })
     }
 
@@ -253,7 +261,8 @@ impl KafkaTransfer {
             self.deliveries.leave(bytes + OVERHEAD, None);
             self.error_of(Failure::Refused(error))
         };
-        self.producer.send(message).map_err(|(error, _)| refused(error))
+        let Some(producer) = &self.producer else { return Err(refused(KafkaError::Canceled)) };
+        producer.send(message).map_err(|(error, _)| refused(error))
     }
 
     fn error_of(&self, failure: Failure) -> TransferError {
@@ -279,6 +288,8 @@ struct Deliveries(Arc<(Mutex<UnderWay>, Condvar)>);
 struct UnderWay {
     bytes: usize,
     failure: Option<Failure>,
+    /// When trouble was last said.
+    warned: Option<Instant>,
 }
 
 /// Why nothing more is to be written.
@@ -334,7 +345,11 @@ impl ClientContext for Deliveries {
             self.leave(0, Some(Failure::Refused(error)));
             return;
         }
-        tracing::warn!(%error, reason, "the Kafka producer has trouble; it goes on trying");
+        let warned = &mut lock(&self.0.0).warned;
+        if warned.is_none_or(|last| last.elapsed() > WARN_EVERY) {
+            *warned = Some(Instant::now());
+            tracing::warn!(%error, reason, "the Kafka producer has trouble; it goes on trying");
+        }
     }
 }
 
@@ -408,7 +423,7 @@ impl TransferSource for KafkaTransfer {
 
     fn progress(&mut self) -> Result<BTreeMap<String, StoredProgress>, LogError> {
         let topic = self.options.progress_name();
-        let Range { start, end } = watermarks(&self.consumer, &topic, 0)?;
+        let Range { start, end } = watermarks(&self.asker, &topic, 0)?;
         let mut place = TopicPartitionList::new();
         let assigned = place.add_partition_offset(&topic, 0, rdkafka::Offset::Offset(start));
         let assigned = assigned.and_then(|()| self.consumer.assign(&place));
