@@ -7,7 +7,7 @@ export MESHLOG_DATA
 CARGO_DENY := .cache/tools/bin/cargo-deny
 
 .PHONY: up build model test format lint docs deny unit fuzz bench bench-append bench-codec bench-http \
-	bench-kafka bench-log bench-rebuild bench-recall bench-text soak faults cluster check-tools
+	bench-kafka bench-log bench-migrate bench-rebuild bench-recall bench-text soak faults cluster check-tools
 
 ## Build, fetch the model, and run every role on http://127.0.0.1:7700 in the foreground.
 up: build model
@@ -64,7 +64,7 @@ fuzz: check-tools
 	./scripts/fuzz.sh "$(MINUTES)"
 
 ## All benchmarks, each with the peer it is measured against.
-bench: bench-append bench-codec bench-http bench-kafka bench-log bench-rebuild bench-recall bench-text
+bench: bench-append bench-codec bench-http bench-kafka bench-log bench-migrate bench-rebuild bench-recall bench-text
 
 ## PEERS is kafka,nats (fetched on first use), one of them, or none; ROUNDS with SECONDS a figure.
 PEERS ?= kafka,nats
@@ -88,6 +88,10 @@ bench-log: check-tools
 ## The Kafka engine against a plain librdkafka client, on a broker of their own.
 bench-kafka: check-tools
 	./scripts/with-kafka.sh cargo bench --locked -p meshlog-pipeline --bench kafka
+
+## A log is moved to Kafka and back, on a broker of its own.
+bench-migrate: check-tools
+	./scripts/with-kafka.sh cargo bench --locked -p meshlog-replay --bench migrate
 
 ## MINUTES of an import at full speed with slow subscribers and events that cannot be processed.
 soak: build model

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test may panic, and its helpers are for its neighbours")]
 
+mod a_log_moves_to_kafka_and_back;
 mod bad_input_is_named_and_harms_nothing;
 mod command_line;
 mod dead_letters_hold_their_thread_back_until_they_are_settled;

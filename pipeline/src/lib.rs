@@ -1,7 +1,7 @@
 //! The log and the processor runtime.
 //!
 //! From below: `log` is the contract that the engines (`embedded`, `kafka`, `memory`) keep; `events` puts typed events on it,
-//! through `seal`; `feed` reads them in batches, `read_ahead` in a thread of its own; `processor` runs stages and
+//! through `seal`; `transfer` moves them between engines; `feed` reads them in batches, `read_ahead` in a thread of its own; `processor` runs stages and
 //! projections.
 //! Never here: what a particular stage or store does (that is processors), or HTTP (that is connectors).
 
@@ -33,17 +33,18 @@ mod signal;
 #[cfg(test)]
 #[path = "../../testing/small_disk.rs"]
 mod small_disk;
+mod transfer;
 mod unsealed;
 
 pub use background::{start_in_background, work_in_background};
 pub use clock::now_micros;
 pub use embedded::{
-    Durability, EmbeddedLog, EmbeddedOptions, Finding, Inspection, MAX_BATCH_BYTES, PartitionInspection, Readers,
-    Retention, TopicKeeping,
+    Durability, EmbeddedLog, EmbeddedOptions, EmbeddedTransfer, Finding, Inspection, MAX_BATCH_BYTES,
+    PartitionInspection, Readers, Retention, TopicKeeping,
 };
 pub use events::{Entry, EventLog, NewEvent, PublishError, StoredEvent, Unreadable, UnreadableCause};
 pub use feed::{BATCH_LIMIT, Feed, FeedBatch, Gap};
-pub use kafka::{BodyFormat, KafkaLog, KafkaOptions, MAX_RECORD_BYTES, Membership, Share};
+pub use kafka::{BodyFormat, KafkaLog, KafkaOptions, KafkaTransfer, MAX_RECORD_BYTES, Membership, Share};
 pub use log::{AppendError, Appending, Log, LogError};
 pub use memory::MemoryLog;
 pub use processor::{
@@ -61,4 +62,5 @@ pub use reopen::{Closed, Reopenable, fjall_io_error};
 pub use room::{Capacity, Permit, Room};
 pub use seal::{ClearSealer, Opened, SEAL_HEADER, SealError, Sealed, Sealer};
 pub use signal::Signal;
+pub use transfer::{TransferError, TransferSource, TransferTarget};
 pub use unsealed::wait_for_sealing;

@@ -13,7 +13,7 @@ use meshlog_schemas::{EventId, Offset, Partition, Position, Topic};
 use crate::{
     clock::now_micros,
     log::{AppendError, Appending, Log, LogError},
-    record::{Batch, Bounds, ReadLimit, Receipt, Record, StoredProgress, TopicLayout, partition_of},
+    record::{Batch, Bounds, NewRecord, ReadLimit, Receipt, Record, StoredProgress, TopicLayout, partition_of},
     signal::Signal,
 };
 
@@ -85,8 +85,9 @@ impl MemoryLog {
             let records = state.records.entry(partition).or_default();
             let position = Position { partition, offset: records.len() as Offset };
             let appended_at = records.last().map_or(0, |last| last.appended_at).max(now_micros());
-            records.push(Record { position, appended_at, key: record.key, headers: record.headers, body: record.body });
-            if let Some(id) = record.identity {
+            let NewRecord { key, headers, body, identity, .. } = record;
+            records.push(Record { position, appended_at, key, headers, body, identity });
+            if let Some(id) = identity {
                 state.identities.insert((record.topic, id), position);
             }
             receipts.push(Receipt { position, duplicate: false });

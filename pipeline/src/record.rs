@@ -42,6 +42,8 @@ pub struct Record {
     pub headers: Headers,
     /// The body, possibly sealed.
     pub body: Bytes,
+    /// The identity it was appended with, if it is stored once.
+    pub identity: Option<EventId>,
 }
 
 /// Records, and how far a processor has read, to be stored together or not at all.
@@ -80,6 +82,13 @@ pub struct StoredProgress {
     pub checkpoints: Checkpoints,
     /// Its last note; empty if it made none.
     pub note: String,
+}
+
+impl Record {
+    /// What it counts against a bound by bytes.
+    pub fn size(&self) -> usize {
+        self.key.len() + self.headers.packed().len() + self.body.len() + 64
+    }
 }
 
 impl StoredProgress {

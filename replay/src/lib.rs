@@ -7,12 +7,15 @@
 //! batches of bounded size, caught up, compared with the old one at the same checkpoints, and switched in by one atomic
 //! change of `CURRENT`. Cancelling at any point leaves the old view as it was.
 //!
+//! And whole logs, moved from one engine to another: see [`migrate`].
+//!
 //! Never here: what a projection stores (processors), or any way to the outside world. A replay has no port through
 //! which a message could be sent or a model called.
 
 mod course;
 mod directory;
 mod error;
+pub mod migrate;
 mod reaper;
 mod rebuild;
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod failure;
 mod import;
 mod kafka;
 mod keep;
+mod migrate;
 mod model;
 mod output;
 mod patience;
@@ -110,6 +111,8 @@ enum Command {
     DeadLetters(dead_letters::DeadLettersArguments),
     /// Rebuild projections from the log, and verify them against it
     Replay(replay::ReplayArguments),
+    /// Move a log from one engine to another, with every position kept, and compare both
+    Migrate(migrate::MigrateArguments),
     /// Look for what is wrong, and say what to do about it
     Doctor(doctor::DoctorArguments),
     /// Measure recall on conversations with questions
@@ -180,6 +183,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Outcome, Failure>
         Command::Processors(arguments) => processors::run(context, arguments),
         Command::DeadLetters(arguments) => dead_letters::run(context, arguments),
         Command::Replay(arguments) => replay::run(context, arguments),
+        Command::Migrate(arguments) => migrate::run(context, arguments),
         Command::Doctor(arguments) => doctor::run(context, arguments),
         Command::Evaluate(arguments) => evaluate::run(context, arguments),
     }

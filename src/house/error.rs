@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use meshlog_pipeline::{LogError, PublishError};
 use meshlog_processors::embedding::ModelError;
-use meshlog_replay::ReplayError;
+use meshlog_replay::{ReplayError, migrate::MigrateError};
 
 /// The house cannot be opened or served.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(crate) enum HouseError {
     Replay(ReplayError),
     /// A query node cannot be asked.
     Query(String),
+    /// A log could not be migrated.
+    Migrate(MigrateError),
     /// The system refused something the server needs.
     System(std::io::Error),
 }
@@ -42,7 +44,8 @@ impl HouseError {
             | HouseError::Publish(_)
             | HouseError::Model(_)
             | HouseError::Replay(_)
-            | HouseError::Query(_) => None,
+            | HouseError::Query(_)
+            | HouseError::Migrate(_) => None,
             HouseError::System(_) => Some("see the system's limits on threads and open files".to_owned()),
         }
     }
@@ -57,6 +60,7 @@ impl std::fmt::Display for HouseError {
             HouseError::Model(error) => error.fmt(formatter),
             HouseError::Replay(error) => error.fmt(formatter),
             HouseError::Query(error) => error.fmt(formatter),
+            HouseError::Migrate(error) => error.fmt(formatter),
             HouseError::System(error) => error.fmt(formatter),
         }
     }
@@ -85,5 +89,11 @@ impl From<ModelError> for HouseError {
 impl From<ReplayError> for HouseError {
     fn from(error: ReplayError) -> Self {
         HouseError::Replay(error)
+    }
+}
+
+impl From<MigrateError> for HouseError {
+    fn from(error: MigrateError) -> Self {
+        HouseError::Migrate(error)
     }
 }

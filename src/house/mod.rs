@@ -9,6 +9,7 @@ mod error;
 mod event_view;
 mod files;
 mod memory;
+mod migrate;
 pub(crate) mod offline;
 mod plan;
 mod ports;
@@ -18,5 +19,6 @@ mod serving;
 mod stages;
 
 pub(crate) use error::HouseError;
+pub(crate) use migrate::{LogPlace, Migrated, migrate, verify as verify_migration};
 pub(crate) use plan::{EngineOptions, Plan, StageKind};
 pub(crate) use run::run;

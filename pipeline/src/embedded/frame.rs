@@ -6,7 +6,7 @@
 //!  8  u32  CRC-32 of the payload
 //! 12  u32  length of the key
 //! 16  u32  length of the headers
-//! 20  u8   format = 1 | u8 flags (1: an identity stands first in the payload) | u16 zero
+//! 20  u8   format = 1 | u8 flags (1: an identity stands first in the payload; 2: it is a copy's) | u16 zero
 //! 24  u64  offset
 //! 32  i64  appended_at
 //! 40  payload: identity (16 bytes, if flagged) | key | headers, packed | body
@@ -16,6 +16,8 @@
 //! Owns: this layout. Two checksums, so that the payload can be checked by the producer's thread while the offset is
 //! given later by the writer, and so that a damaged payload does not hide where the next frame begins. The tag stands
 //! for topic and partition: a record that was moved is as damaged as one that was changed.
+//! A copy is a record whose identity an earlier one has: the log itself never writes one, but a log that is moved here may hold
+//! some (see `transfer`), and no record leaves its position. Its identity is kept, and counts for nothing.
 //! Never: trusts a length before it has seen the checksum hold.
 
 use bytes::Bytes;
@@ -31,6 +33,7 @@ pub(super) const MAX_PAYLOAD: usize = 128 * 1024 * 1024;
 
 const FORMAT: u8 = 1;
 const HAS_IDENTITY: u8 = 1;
+const IS_COPY: u8 = 2;
 const IDENTITY: usize = 16;
 
 /// What the header says of a frame.
@@ -43,6 +46,7 @@ pub(super) struct Head {
     key: usize,
     headers: usize,
     has_identity: bool,
+    is_copy: bool,
 }
 
 /// The number that stands for a partition in checksums.
@@ -73,6 +77,11 @@ pub(super) fn begin(record: &NewRecord, frames: &mut Vec<u8>) {
     head[21] = if record.identity.is_some() { HAS_IDENTITY } else { 0 };
 }
 
+/// Says of a begun frame that an earlier record has its identity. `header` is its first [`HEADER`] bytes.
+pub(super) fn mark_as_copy(header: &mut [u8]) {
+    header[21] |= IS_COPY;
+}
+
 /// Gives a begun frame its position and time. `header` is its first [`HEADER`] bytes.
 pub(super) fn finish(header: &mut [u8], tag: u32, offset: Offset, appended_at: i64) {
     header[24..32].copy_from_slice(&offset.to_le_bytes());
@@ -100,6 +109,7 @@ pub(super) fn read_head(bytes: &[u8], tag: u32) -> Result<Head, String> {
         key: word(header, 12) as usize,
         headers: word(header, 16) as usize,
         has_identity: header[21] & HAS_IDENTITY != 0,
+        is_copy: header[21] & IS_COPY != 0,
         offset: long(header, 24),
         appended_at: long(header, 32) as i64,
     };
@@ -131,8 +141,12 @@ impl Head {
         Ok(())
     }
 
-    /// The identity in a frame whose payload was checked.
+    /// The identity that the index must know, in a frame whose payload was checked.
     pub(super) fn identity(&self, frame: &[u8]) -> Option<EventId> {
+        self.kept_identity(frame).filter(|_| !self.is_copy)
+    }
+
+    fn kept_identity(&self, frame: &[u8]) -> Option<EventId> {
         let bytes = frame.get(HEADER..HEADER + IDENTITY).filter(|_| self.has_identity)?;
         Some(EventId(Uuid::from_slice(bytes).ok()?))
     }
@@ -149,6 +163,7 @@ impl Head {
             key: frame.slice(key..headers),
             headers: Headers::from_packed(packed).ok_or("its headers are not packed as they should be")?,
             body: frame.slice(body..self.length()),
+            identity: self.kept_identity(frame),
         })
     }
 }
@@ -212,7 +227,8 @@ mod tests {
             let head = read_head(&frame, tag(partition(id))).unwrap();
             prop_assert_eq!(head.identity(&frame), record.identity);
             let position = Position { partition: partition(id), offset };
-            let expected = Record { position, appended_at, key: record.key, headers: record.headers, body: record.body };
+            let NewRecord { key, headers, body, identity, .. } = record;
+            let expected = Record { position, appended_at, key, headers, body, identity };
             prop_assert_eq!(decode(&frame, id), Ok(expected));
         }
 
@@ -240,6 +256,18 @@ mod tests {
                 let _ = head.record(partition(0), &Bytes::from(bytes));
             }
         }
+    }
+
+    #[test]
+    fn a_copy_keeps_an_identity_that_counts_for_nothing() {
+        let identity = Some(EventId(Uuid::from_u128(5)));
+        let (key, headers, body) = (vec![1].into(), Headers::default(), vec![2].into());
+        let mut frame = Vec::new();
+        begin(&NewRecord { topic: Topic::Messages, key, headers, body, identity }, &mut frame);
+        mark_as_copy(&mut frame[..HEADER]);
+        finish(&mut frame[..HEADER], tag(partition(1)), 7, 3);
+        assert_eq!(read_head(&frame, tag(partition(1))).unwrap().identity(&frame), None);
+        assert_eq!(decode(&frame, 1).unwrap().identity, identity);
     }
 
     #[test]

@@ -97,7 +97,6 @@ fn meant_so(bytes: &[u8]) {
     // The format's number.
     frame[20] = 1;
     frame::finish(&mut frame[..HEADER], frame::tag(PARTITION), offset, appended_at);
-    let identity = frame::read_head(&frame, frame::tag(PARTITION)).ok().and_then(|head| head.identity(&frame));
     let (records, _) = walk(&Bare(frame), offset);
     if let Some(record) = records.first().filter(|record| record.position.offset == offset) {
         let new = NewRecord {
@@ -105,7 +104,7 @@ fn meant_so(bytes: &[u8]) {
             key: record.key.clone(),
             headers: record.headers.clone(),
             body: record.body.clone(),
-            identity,
+            identity: record.identity,
         };
         assert_eq!(&walk(&Bare(written(&[new], &[(offset, record.appended_at)])), offset).0[..], &records[..1]);
     }

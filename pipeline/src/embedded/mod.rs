@@ -33,6 +33,7 @@ mod queue;
 mod recovery;
 mod retention;
 mod segment;
+mod transfer;
 mod writer;
 
 use std::{
@@ -52,6 +53,7 @@ use uuid::Uuid;
 
 pub use doctor::{Finding, Inspection, PartitionInspection};
 pub use retention::{Readers, Retention};
+pub use transfer::EmbeddedTransfer;
 
 use self::{
     disk::{Disk, RealDisk},
@@ -126,6 +128,9 @@ impl Durability {
 pub struct EmbeddedOptions {
     /// Topics and partitions of a new log. A log that exists keeps what it has and gains topics it lacks.
     pub layout: Vec<TopicLayout>,
+    /// The first offset of partitions of a new log that do not begin at 0: of a log that is moved here from an engine where
+    /// retention has taken what stood before.
+    pub starts: BTreeMap<Partition, Offset>,
     /// What may wait for the writer.
     pub capacity: Capacity,
     /// What an acknowledgement promises.
@@ -146,6 +151,7 @@ impl Default for EmbeddedOptions {
     fn default() -> Self {
         Self {
             layout: crate::record::default_layout(),
+            starts: BTreeMap::new(),
             capacity: Capacity { items: 4_096, bytes: 32 * 1024 * 1024 },
             durability: Durability::Always,
             segment_bytes: 64 * 1024 * 1024,
@@ -432,7 +438,8 @@ impl Shared {
             frame::begin(record, &mut frames);
             // Invariant: a batch is far below 4 GiB.
             let length = (frames.len() - before) as u32;
-            records.push(Prepared { slot: slots[partition.id as usize], length, identity: record.identity });
+            let slot = slots[partition.id as usize];
+            records.push(Prepared { slot, length, identity: record.identity, given: None });
         }
         Ok((frames, records))
     }
@@ -447,6 +454,10 @@ impl Shared {
         self.progress.read().unwrap_or_else(PoisonError::into_inner).get(processor).cloned().unwrap_or_default()
     }
 
+    fn all_progress(&self) -> BTreeMap<String, StoredProgress> {
+        self.progress.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn set_progress(&self, processor: String, kept: StoredProgress) {
         self.progress.write().unwrap_or_else(PoisonError::into_inner).insert(processor, kept);
     }
@@ -459,7 +470,7 @@ impl Shared {
             group,
             is_synced: self.options.durability == Durability::Always,
             partitions: self.partitions.iter().map(|partition| (partition.partition, partition.files())).collect(),
-            progress: self.progress.read().unwrap_or_else(PoisonError::into_inner).clone(),
+            progress: self.all_progress(),
         }
     }
 

@@ -37,6 +37,8 @@ pub(super) struct Prepared {
     /// The length of its frame.
     pub(super) length: u32,
     pub(super) identity: Option<EventId>,
+    /// The time it has already, of a record that is moved here with its position; see `transfer`.
+    pub(super) given: Option<i64>,
 }
 
 /// Batches that wait.

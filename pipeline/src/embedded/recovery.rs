@@ -224,8 +224,11 @@ fn open_partitions(
     let mut wanted = manifest.partitions.clone();
     for TopicLayout { topic, partitions } in &options.layout {
         if !wanted.iter().any(|(partition, _)| partition.topic == *topic) {
-            let new = (0..*partitions).map(|id| (Partition { topic: *topic, id }, PartitionFiles::default()));
-            wanted.extend(new);
+            let new = (0..*partitions).map(|id| Partition { topic: *topic, id });
+            wanted.extend(new.map(|partition| {
+                let start = options.starts.get(&partition).copied().unwrap_or(0);
+                (partition, PartitionFiles { start, segments: Vec::new() })
+            }));
         }
     }
     let open = |(partition, files): &(Partition, PartitionFiles)| {

@@ -237,10 +237,13 @@ impl Writer {
             at += record.length as usize;
             let slot = record.slot as usize;
             let partition = self.shared.partitions[slot].partition;
-            if let Some(id) = record.identity
-                && let Some(position) =
-                    self.find(partition.topic, id, group).map_err(|error| refused("look up", "an identity", &error))?
-            {
+            let first = match record.identity {
+                Some(id) => self.find(partition.topic, id, group),
+                None => Ok(None),
+            };
+            let first = first.map_err(|error| refused("look up", "an identity", &error))?;
+            // A record that is moved here keeps its position, even if it is a copy.
+            if let (Some(position), None) = (first, record.given) {
                 receipts.push(Receipt { position, duplicate: true });
                 continue;
             }
@@ -256,14 +259,18 @@ impl Writer {
                 self.since_mark[slot] = 0;
                 pending.marks.push((offset, place as u64));
             }
-            self.last_appended_at = self.last_appended_at.max(now_micros());
+            self.last_appended_at = self.last_appended_at.max(record.given.unwrap_or_else(now_micros));
+            let appended_at = record.given.unwrap_or(self.last_appended_at);
             pending.frames.extend_from_slice(frame);
             let header = &mut pending.frames[place..place + frame::HEADER];
-            frame::finish(header, self.shared.tags[slot], offset, self.last_appended_at);
+            if first.is_some() {
+                frame::mark_as_copy(header);
+            }
+            frame::finish(header, self.shared.tags[slot], offset, appended_at);
             pending.records += 1;
-            pending.appended_at = self.last_appended_at;
+            pending.appended_at = appended_at;
             let position = Position { partition, offset };
-            if let Some(id) = record.identity {
+            if let (Some(id), None) = (record.identity, first) {
                 group.identities.insert((partition.topic, id), position);
             }
             receipts.push(Receipt { position, duplicate: false });

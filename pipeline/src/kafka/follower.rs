@@ -134,6 +134,7 @@ impl Follower {
         options: &KafkaOptions,
         layout: &[TopicLayout],
         consumer: Arc<BaseConsumer>,
+        asker: &BaseConsumer,
         shared: Arc<Shared>,
     ) -> Result<(Self, Ready), LogError> {
         let topics: HashMap<_, _> = layout.iter().map(|one| (options.topic_name(one.topic), one.topic)).collect();
@@ -148,7 +149,7 @@ impl Follower {
             for id in 0..layout.partitions {
                 let partition = Partition { topic: layout.topic, id };
                 let known = marks.get(&partition).map_or(0, |mark| mark.next);
-                let (start, next, end) = follower.begin(&mut from, &name, id, known)?;
+                let (start, next, end) = follower.begin(asker, &mut from, &name, id, known)?;
                 let held = follower.shared.held(partition)?;
                 held.start.store(start, Ordering::Release);
                 held.known_end.store(end, Ordering::Release);
@@ -157,7 +158,7 @@ impl Follower {
             }
             follower.shared.appended[&layout.topic].is_wanted.store(true, Ordering::Relaxed);
         }
-        let (_, next, _) = follower.begin(&mut from, &options.progress_name(), 0, 0)?;
+        let (_, next, _) = follower.begin(asker, &mut from, &options.progress_name(), 0, 0)?;
         follower.shared.progress_is_read_to(next);
         let followed = follower.consumer.incremental_assign(&from);
         followed.map_err(|error| storage("follow the topics", &error))?;
@@ -167,12 +168,13 @@ impl Follower {
     /// Has a partition read from its start, or from where it is known to; answers start, where it is read from, and end.
     fn begin(
         &mut self,
+        asker: &BaseConsumer,
         from: &mut TopicPartitionList,
         topic: &str,
         id: u32,
         known: Offset,
     ) -> Result<(Offset, Offset, Offset), LogError> {
-        let (start, end) = self.watermarks(topic, id)?;
+        let (start, end) = begin_and_end(asker, topic, id)?;
         let next = known.max(start);
         let added = from.add_partition_offset(topic, id as i32, rdkafka::Offset::Offset(next as i64));
         added.map_err(|error| storage("follow the topics", &error))?;
@@ -180,18 +182,6 @@ impl Follower {
             self.missing.insert((topic.to_owned(), id as i32), end);
         }
         Ok((start, next, end))
-    }
-
-    /// Where a partition begins and ends. A topic that was made just now has no leader for a moment, as has one whose broker
-    /// was lost.
-    fn watermarks(&self, topic: &str, id: u32) -> Result<(Offset, Offset), LogError> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match watermarks(&self.consumer, topic, id) {
-                Err(_) if Instant::now() < deadline => std::thread::sleep(PAUSE),
-                answer => return answer,
-            }
-        }
     }
 
     /// Follows until the log is dropped.
@@ -269,5 +259,17 @@ impl Follower {
             }
         }
         Some(partition)
+    }
+}
+
+/// Where a partition begins and ends. A topic that was made just now has no leader for a moment, as has one whose broker was
+/// lost.
+fn begin_and_end(asker: &BaseConsumer, topic: &str, id: u32) -> Result<(Offset, Offset), LogError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match watermarks(asker, topic, id) {
+            Err(_) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+            answer => return answer,
+        }
     }
 }

@@ -27,6 +27,7 @@ mod group;
 mod registry;
 mod taken;
 mod topics;
+mod transfer;
 mod watch;
 mod wire;
 
@@ -48,6 +49,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
     producer::{Producer as _, PurgeConfig},
 };
+pub use transfer::KafkaTransfer;
 
 use self::{
     appends::{Appends, Producer, Settled},
@@ -171,7 +173,7 @@ pub struct KafkaLog {
     options: KafkaOptions,
     shared: Arc<Shared>,
     producer: Arc<Producer>,
-    consumer: Arc<BaseConsumer>,
+    asker: Arc<BaseConsumer>,
     cursors: Cursors,
     settled: mpsc::Sender<Settled>,
     threads: Vec<JoinHandle<()>>,
@@ -333,10 +335,14 @@ impl KafkaLog {
                 )
             })
         });
-        let consumer: Result<BaseConsumer, _> = follower::consumer(options).create();
-        let consumer = Arc::new(consumer.map_err(|error| storage("make a Kafka consumer", &error))?);
+        let consumer = || -> Result<Arc<BaseConsumer>, LogError> {
+            let consumer = follower::consumer(options).create();
+            consumer.map(Arc::new).map_err(|error| storage("make a Kafka consumer", &error))
+        };
+        // Questions go over connections of their own: on the follower's each answer would wait for a fetch.
+        let (consumer, asker) = (consumer()?, consumer()?);
         let cursors = Cursors::new(options, wire.clone());
-        let taken = known_identities(options, &consumer, &cursors)?;
+        let taken = known_identities(options, &asker, &cursors)?;
         let (settled, settling) = mpsc::channel();
         let shared = Arc::new(Shared {
             wire,
@@ -355,10 +361,10 @@ impl KafkaLog {
             is_dropped: AtomicBool::new(false),
         });
         let producer = Arc::new(appends::producer(options, shared.clone())?);
-        let (follower, ready) = Follower::open(options, &layout, consumer.clone(), shared.clone())?;
-        let watch = Watch::open(options, &layout, consumer.clone(), shared.clone())?;
+        let (follower, ready) = Follower::open(options, &layout, consumer.clone(), &asker, shared.clone())?;
+        let watch = Watch::open(options, &layout, consumer, asker.clone(), shared.clone())?;
         let (options, threads) = (options.clone(), Vec::new());
-        let mut log = Self { layout, names, options, shared, producer, consumer, cursors, settled, threads };
+        let mut log = Self { layout, names, options, shared, producer, asker, cursors, settled, threads };
         log.start_thread("kafka-follow", move || follower.run())?;
         log.start_thread("kafka-watch", move || watch.run())?;
         let (shared, producer) = (log.shared.clone(), log.producer.clone());
@@ -507,7 +513,7 @@ impl Log for KafkaLog {
             if partition.topic != topic {
                 break;
             }
-            let (_, end) = watch::watermarks(&self.consumer, &self.names[&topic], partition.id)?;
+            let (_, end) = watch::watermarks(&self.asker, &self.names[&topic], partition.id)?;
             held.known_end.fetch_max(end, Ordering::AcqRel);
         }
         Ok(())
@@ -515,7 +521,7 @@ impl Log for KafkaLog {
 
     fn progress(&self, processor: &str) -> Result<StoredProgress, LogError> {
         // Another process may have made it just now.
-        let (_, end) = watch::watermarks(&self.consumer, &self.options.progress_name(), 0)?;
+        let (_, end) = watch::watermarks(&self.asker, &self.options.progress_name(), 0)?;
         let deadline = Instant::now() + LONGEST_FETCH;
         let mut progress = lock(&self.shared.progress);
         while progress.next < end {
@@ -567,13 +573,13 @@ impl Drop for KafkaLog {
 }
 
 /// The identities that are known from before, if what they were read from is still there.
-fn known_identities(options: &KafkaOptions, consumer: &BaseConsumer, cursors: &Cursors) -> Result<Taken, LogError> {
+fn known_identities(options: &KafkaOptions, asker: &BaseConsumer, cursors: &Cursors) -> Result<Taken, LogError> {
     let Some(path) = &options.identities else { return Ok(Taken::in_memory()) };
-    let cluster = consumer.client().fetch_cluster_id(LONGEST_FETCH).unwrap_or_default();
+    let cluster = asker.client().fetch_cluster_id(LONGEST_FETCH).unwrap_or_default();
     let mut taken = Taken::open(path, format!("1 {cluster} {}", options.prefix))?;
     for (partition, mark) in taken.marks() {
         let name = options.topic_name(partition.topic);
-        let (start, end) = watch::watermarks(consumer, &name, partition.id)?;
+        let (start, end) = watch::watermarks(asker, &name, partition.id)?;
         let last = mark.next.saturating_sub(1);
         let limit = ReadLimit { records: 1, bytes: usize::MAX };
         let is_same = match (start..end).contains(&last) {

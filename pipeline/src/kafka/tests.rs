@@ -160,6 +160,7 @@ fn an_offset_that_is_missing_is_named_and_what_stands_before_it_is_read() {
         key: Default::default(),
         headers: Headers::default(),
         body: Default::default(),
+        identity: None,
     };
     let offsets = |records: Vec<Record>| records.iter().map(|record| record.position.offset).collect::<Vec<_>>();
     let read = |from| up_to_a_gap(partition, from, [3, 4, 6, 7].into_iter().filter(|o| *o >= from).map(at).collect());

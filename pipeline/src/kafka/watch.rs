@@ -27,7 +27,9 @@ const STARTS_EVERY: Duration = Duration::from_secs(30);
 
 /// Looks, in a thread of its own.
 pub(super) struct Watch {
+    /// The follower's.
     consumer: Arc<BaseConsumer>,
+    asker: Arc<BaseConsumer>,
     shared: Arc<Shared>,
     names: BTreeMap<Topic, String>,
     progress: String,
@@ -37,12 +39,12 @@ pub(super) struct Watch {
 ///
 /// # Errors
 /// The brokers do not answer.
-pub(super) fn watermarks(consumer: &BaseConsumer, topic: &str, id: u32) -> Result<(Offset, Offset), LogError> {
-    let mut marks = consumer.fetch_watermarks(topic, id as i32, PATIENCE);
+pub(super) fn watermarks(asker: &BaseConsumer, topic: &str, id: u32) -> Result<(Offset, Offset), LogError> {
+    let mut marks = asker.fetch_watermarks(topic, id as i32, PATIENCE);
     if marks.is_err() {
         // After the loss of a broker librdkafka (2.12) may take a partition for unknown, and never ask again by itself.
-        let _ = consumer.fetch_metadata(Some(topic), PATIENCE);
-        marks = consumer.fetch_watermarks(topic, id as i32, PATIENCE);
+        let _ = asker.fetch_metadata(Some(topic), PATIENCE);
+        marks = asker.fetch_watermarks(topic, id as i32, PATIENCE);
     }
     let (start, end) = marks.map_err(|error| storage("ask the brokers where a topic begins and ends", &error))?;
     Ok((start.max(0) as Offset, end.max(0) as Offset))
@@ -57,10 +59,11 @@ impl Watch {
         options: &KafkaOptions,
         layout: &[TopicLayout],
         consumer: Arc<BaseConsumer>,
+        asker: Arc<BaseConsumer>,
         shared: Arc<Shared>,
     ) -> Result<Self, LogError> {
         let names = layout.iter().map(|layout| (layout.topic, options.topic_name(layout.topic))).collect();
-        let watch = Self { consumer, shared, names, progress: options.progress_name() };
+        let watch = Self { consumer, asker, shared, names, progress: options.progress_name() };
         watch.look(false)?;
         Ok(watch)
     }
@@ -125,7 +128,7 @@ impl Watch {
         let mut from = TopicPartitionList::new();
         let partitions: Vec<_> = self.of(topic).map(|(partition, held)| (*partition, held)).collect();
         for (partition, held) in &partitions {
-            let (start, end) = watermarks(&self.consumer, name, partition.id)?;
+            let (start, end) = watermarks(&self.asker, name, partition.id)?;
             held.start.fetch_max(start, Ordering::AcqRel);
             held.known_end.fetch_max(end, Ordering::AcqRel);
             let added = from.add_partition_offset(name, partition.id as i32, rdkafka::Offset::Offset(end as i64));
@@ -143,12 +146,12 @@ impl Watch {
 
     /// Asks where partitions start and end; of followed ones only now and then. At least one question is asked.
     fn look(&self, with_followed: bool) -> Result<(), LogError> {
-        watermarks(&self.consumer, &self.progress, 0)?;
+        watermarks(&self.asker, &self.progress, 0)?;
         for (partition, held) in &self.shared.partitions {
             if held.tail().is_followed && !with_followed {
                 continue;
             }
-            let (start, end) = watermarks(&self.consumer, &self.names[&partition.topic], partition.id)?;
+            let (start, end) = watermarks(&self.asker, &self.names[&partition.topic], partition.id)?;
             held.start.fetch_max(start, Ordering::AcqRel);
             held.known_end.fetch_max(end, Ordering::AcqRel);
         }

@@ -121,26 +121,70 @@ fn exchange(record: &mut Record, fingerprint_of: impl Fn(u32) -> Option<[u8; 8]>
     }
 }
 
-fn record(message: &BorrowedMessage<'_>, partition: Partition, not_before: i64) -> (Record, Option<EventId>) {
+/// The header of a record that was moved here from another engine: when it was appended there, in microseconds since the
+/// epoch, as a decimal number.
+const APPENDED_AT: &str = "meshlog_appended_at";
+
+/// The headers of the message for a record that is moved here.
+pub(super) fn moved_headers(record: &Record) -> OwnedHeaders {
+    let appended_at = record.appended_at.to_string();
+    with_identity(&record.headers, record.identity).insert(Header { key: APPENDED_AT, value: Some(&appended_at) })
+}
+
+/// The header of a message that only keeps a place.
+const PLACEHOLDER: &str = "meshlog_placeholder";
+
+/// The headers of a message that is there to be counted, and to be deleted.
+pub(super) fn placeholder() -> OwnedHeaders {
+    OwnedHeaders::new_with_capacity(1).insert(Header { key: PLACEHOLDER, value: Some("") })
+}
+
+/// Whether a record with these headers is a placeholder.
+pub(super) fn is_placeholder(headers: &Headers) -> bool {
+    headers.get(PLACEHOLDER).is_some()
+}
+
+fn with_identity(given: &Headers, identity: Option<EventId>) -> OwnedHeaders {
+    let mut headers = OwnedHeaders::new_with_capacity(given.iter().count() + 2);
+    for (key, value) in given.iter() {
+        headers = headers.insert(Header { key, value: Some(value) });
+    }
+    match identity {
+        Some(EventId(id)) => headers.insert(Header { key: IDENTITY, value: Some(id.as_bytes()) }),
+        None => headers,
+    }
+}
+
+/// The record in a message, and its identity. The time is that of the engine it was moved here from, or the broker's, in whole
+/// milliseconds; and not before `not_before`.
+pub(super) fn record(
+    message: &BorrowedMessage<'_>,
+    partition: Partition,
+    not_before: i64,
+) -> (Record, Option<EventId>) {
     let given = message.headers().into_iter().flat_map(|headers| headers.iter());
-    let mut identity = None;
+    let (mut identity, mut appended_at) = (None, None);
     let headers: Headers = given
         .filter(|header| {
-            let is_identity = header.key == IDENTITY;
-            if is_identity {
-                identity = header.value.and_then(|bytes| Uuid::from_slice(bytes).ok()).map(EventId);
+            match header.key {
+                IDENTITY => identity = header.value.and_then(|bytes| Uuid::from_slice(bytes).ok()).map(EventId),
+                APPENDED_AT => appended_at = header.value.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()),
+                _ => return true,
             }
-            !is_identity
+            false
         })
         .map(|header| (header.key, header.value.unwrap_or_default()))
         .collect();
     let record = Record {
         // Kafka's offsets begin at 0.
         position: Position { partition, offset: message.offset().max(0) as u64 },
-        appended_at: message.timestamp().to_millis().unwrap_or(0).saturating_mul(1000).max(not_before),
+        appended_at: appended_at
+            .unwrap_or_else(|| message.timestamp().to_millis().unwrap_or(0).saturating_mul(1000))
+            .max(not_before),
         key: Bytes::copy_from_slice(message.key().unwrap_or_default()),
         headers,
         body: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
+        identity,
     };
     (record, identity)
 }
@@ -177,6 +221,7 @@ mod tests {
             key: Bytes::new(),
             headers: headers.clone(),
             body: body.to_vec().into(),
+            identity: None,
         }
     }
 
