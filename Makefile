@@ -7,7 +7,8 @@ export MESHLOG_DATA
 CARGO_DENY := .cache/tools/bin/cargo-deny
 
 .PHONY: up build model test format lint docs deny unit fuzz bench bench-append bench-codec bench-http \
-	bench-kafka bench-log bench-migrate bench-rebuild bench-recall bench-text soak faults cluster check-tools
+	bench-kafka bench-log bench-migrate bench-rebuild bench-recall bench-roles bench-text soak faults cluster \
+	check-tools
 
 ## Build, fetch the model, and run every role on http://127.0.0.1:7700 in the foreground.
 up: build model
@@ -92,6 +93,10 @@ bench-kafka: check-tools
 ## A log is moved to Kafka and back, on a broker of its own.
 bench-migrate: check-tools
 	./scripts/with-kafka.sh cargo bench --locked -p meshlog-replay --bench migrate
+
+## The roles on Kafka: latency, a second worker, another query node.
+bench-roles: build model
+	./scripts/bench-roles.py
 
 ## MINUTES of an import at full speed with slow subscribers and events that cannot be processed.
 soak: build model
