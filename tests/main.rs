@@ -9,6 +9,7 @@ mod docs_name_only_paths_that_exist;
 mod events_can_be_followed;
 mod imported_messages_are_recallable;
 mod killed_at_any_moment_nothing_is_lost_or_doubled;
+mod query_nodes_share_the_partitions;
 mod subscribers_are_told_of_messages;
 mod support;
 mod the_roles_share_one_log_on_kafka;

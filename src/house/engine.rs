@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 
 use meshlog_connectors::api::DurabilityView;
 use meshlog_pipeline::{EmbeddedLog, KafkaLog, Log, LogError, TopicKeeping};
-use meshlog_schemas::Topic;
+use meshlog_schemas::{PartitionShare, Topic};
 
 use super::plan::{EngineOptions, Plan};
 
@@ -60,13 +60,18 @@ impl Engine {
     }
 }
 
-/// Where the views of a log on Kafka stand: below its topics' prefix, so that those of another log are not taken for them.
+/// Where the views of a log on Kafka stand: below its topics' prefix and the share that they hold, so that those of another log
+/// or share are not taken for them.
 pub(super) fn views_directory(plan: &Plan) -> std::path::PathBuf {
     let data: &Path = &plan.data;
     match &plan.engine {
         EngineOptions::Embedded(_) => data.join("projections"),
         EngineOptions::Kafka { options, .. } => {
-            data.join("kafka").join(options.prefix.trim_end_matches('.')).join("projections")
+            let log = data.join("kafka").join(options.prefix.trim_end_matches('.'));
+            match plan.share {
+                PartitionShare::ALL => log.join("projections"),
+                share => log.join(format!("share-{}-of-{}", share.number(), share.of())).join("projections"),
+            }
         }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) enum HouseError {
     Replay(ReplayError),
     /// A query node cannot be asked.
     Query(String),
+    /// The partitions cannot be shared out like this.
+    Share(String),
     /// The system refused something the server needs.
     System(std::io::Error),
 }
@@ -42,7 +44,8 @@ impl HouseError {
             | HouseError::Publish(_)
             | HouseError::Model(_)
             | HouseError::Replay(_)
-            | HouseError::Query(_) => None,
+            | HouseError::Query(_)
+            | HouseError::Share(_) => None,
             HouseError::System(_) => Some("see the system's limits on threads and open files".to_owned()),
         }
     }
@@ -56,7 +59,7 @@ impl std::fmt::Display for HouseError {
             HouseError::Publish(error) => error.fmt(formatter),
             HouseError::Model(error) => error.fmt(formatter),
             HouseError::Replay(error) => error.fmt(formatter),
-            HouseError::Query(error) => error.fmt(formatter),
+            HouseError::Query(error) | HouseError::Share(error) => error.fmt(formatter),
             HouseError::System(error) => error.fmt(formatter),
         }
     }

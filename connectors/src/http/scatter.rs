@@ -370,3 +370,200 @@ fn read<T: DeserializeOwned>(answers: Vec<Result<Answered, Problem>>) -> Result<
     };
     answers.into_iter().map(read).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        http::{
+            fake::{Fake, Reply, ask, nobody, node, plain, post_json},
+            router,
+        },
+        ports::Ports,
+    };
+
+    /// A node with a share of the two partitions that a fake has.
+    fn ports(fake: &Arc<Fake>, share: &str, peers: &[String]) -> Ports {
+        let scatter = Scatter::new(share.parse().expect("a share"), 2, peers).expect("they are addresses");
+        Ports { shares: Some(Arc::new(scatter)), ..fake.ports() }
+    }
+
+    /// Two nodes, one of each share, and what is asked of the first.
+    struct Pair {
+        fakes: [Arc<Fake>; 2],
+        router: axum::Router,
+    }
+
+    impl Pair {
+        async fn new() -> Self {
+            let fakes = [Fake::new(), Fake::new()];
+            let second = node(ports(&fakes[1], "2/2", &[])).await;
+            let router = router(ports(&fakes[0], "1/2", &[nobody().await, second]));
+            Self { fakes, router }
+        }
+
+        /// Appends to the share that has the thread.
+        fn append(&self, thread: &str, text: &str) {
+            self.fakes[usize::from(thread.ends_with('1'))].append(thread, text);
+        }
+
+        async fn get(&self, path: &str) -> Reply {
+            ask(self.router.clone(), plain("GET", path)).await
+        }
+    }
+
+    fn names(reply: &Reply, field: &str) -> Vec<String> {
+        let page = reply.json();
+        let items = page["items"].as_array().or(page["results"].as_array()).expect("a list");
+        items.iter().map(|item| item[field].as_str().expect("a name").to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn whatever_share_has_it_is_in_the_answer() {
+        let pair = Pair::new().await;
+        for (thread, text) in [("a0", "two boats"), ("b1", "one boat"), ("c0", "no sail")] {
+            pair.append(thread, text);
+        }
+        assert_eq!(names(&pair.get("/v1/threads").await, "thread_id"), ["a0", "b1", "c0"]);
+        assert_eq!(names(&pair.get("/v1/threads/b1/messages").await, "text"), ["one boat"]);
+        assert_eq!(names(&pair.get("/v1/threads/c0/messages").await, "text"), ["no sail"]);
+        assert_eq!(pair.get("/v1/threads/z1/messages").await.problem().code(), "unknown_thread");
+        let recall = post_json("/v1/recall", json!({"query": "boat", "limit": 5}).to_string());
+        let reply = ask(pair.router.clone(), recall).await;
+        assert_eq!(names(&reply, "text"), ["one boat", "two boats"]);
+        let wrong = post_json("/v1/recall", json!({"query": "boat", "limit": 0}).to_string());
+        assert_eq!(ask(pair.router.clone(), wrong).await.problem().code(), "out_of_range");
+        // Asked for its own share, a node leaves out the others, and says which it is.
+        let own = Request::get("/v1/threads").header(SHARE, OWN).body(Body::empty()).expect("a request");
+        let own = ask(pair.router.clone(), own).await;
+        assert_eq!(
+            (names(&own, "thread_id"), &own.headers[SHARE]),
+            (vec!["a0".into(), "c0".into()], &"1/2".parse().expect("text"))
+        );
+        assert_eq!(pair.get("/v1/share").await.json(), json!({"share": 1, "of": 2, "partitions": [0]}));
+    }
+
+    #[tokio::test]
+    async fn a_message_is_found_in_any_share_and_unknown_only_if_all_say_so() {
+        let pair = Pair::new().await;
+        pair.fakes[1].append("b1", "there");
+        assert_eq!(pair.get("/v1/messages/m0").await.json()["text"], "there");
+        assert_eq!(pair.get("/v1/messages/m9").await.problem().code(), "unknown_message");
+        let lonely = router(ports(&pair.fakes[0], "1/2", &[nobody().await]));
+        assert_eq!(ask(lonely, plain("GET", "/v1/messages/m9")).await.problem().code(), "unavailable");
+    }
+
+    #[tokio::test]
+    async fn a_share_that_nobody_answers_for_is_named_and_never_left_out() {
+        let fake = Fake::new();
+        fake.append("a0", "hello");
+        let dead = nobody().await;
+        for peers in [vec![], vec![dead.clone()]] {
+            let router = router(ports(&fake, "1/2", &peers));
+            for request in [
+                plain("GET", "/v1/threads"),
+                plain("GET", "/v1/threads/b1/messages"),
+                post_json("/v1/recall", json!({"query": "x"}).to_string()),
+            ] {
+                let reply = ask(router.clone(), request).await;
+                let problem = reply.problem();
+                assert_eq!((reply.status.as_u16(), problem.code()), (503, "unavailable"));
+                assert_eq!(problem.details().facts["share"], "2/2");
+            }
+            // What the own share answers alone is answered.
+            assert_eq!(names(&ask(router, plain("GET", "/v1/threads/a0/messages")).await, "text"), ["hello"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn when_a_node_dies_another_of_its_share_is_asked() {
+        let (here, there) = (Fake::new(), Fake::new());
+        there.append("b1", "hello");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let first = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let server = tokio::spawn(crate::http::serve(listener, ports(&there, "2/2", &[]), std::future::pending()));
+        let second = node(ports(&there, "2/2", &[])).await;
+        let router = router(ports(&here, "1/2", &[first, second]));
+        for round in 0..6 {
+            if round == 2 {
+                server.abort();
+            }
+            let reply = ask(router.clone(), plain("GET", "/v1/threads")).await;
+            assert_eq!(names(&reply, "thread_id"), ["b1"], "{}", reply.text());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_of_another_division_is_not_asked_but_named() {
+        let fake = Fake::new();
+        let stranger = node(ports(&fake, "2/3", &[])).await;
+        let router = router(ports(&fake, "1/2", std::slice::from_ref(&stranger)));
+        let problem = ask(router.clone(), plain("GET", "/v1/threads")).await.problem();
+        assert!(problem.details().detail.contains("2/3"), "{problem}");
+        let ready = ask(router, plain("GET", "/readyz")).await;
+        assert_eq!(ready.status.as_u16(), 503);
+        let reason = ready.json()["reasons"][0].as_str().expect("a reason").to_owned();
+        assert!(reason.contains(&stranger) && reason.contains("2/3"), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_holds_another_share_by_now_is_not_believed() {
+        let (here, there) = (Fake::new(), Fake::new());
+        there.append("b1", "hello");
+        let peer = node(ports(&there, "1/2", &[])).await;
+        let scatter = Scatter::new("1/2".parse().expect("a share"), 2, &[peer]).expect("an address");
+        *scatter.known[0].lock().expect("nobody panics") = Some("2/2".parse().expect("a share"));
+        let ports = Ports { shares: Some(Arc::new(scatter)), ..here.ports() };
+        let problem = ask(router(ports), plain("GET", "/v1/threads")).await.problem();
+        assert!(problem.details().detail.contains("does not hold share 2/2"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn positions_are_waited_for_in_the_shares_that_have_them() {
+        let pair = Pair::new().await;
+        pair.fakes[0].reach(Ok(WaitLevel::Indexed));
+        pair.fakes[1].reach(Ok(WaitLevel::Embedded));
+        let reached = async |after| pair.get(&format!("/v1/reached?after={after}")).await.json()["reached"].clone();
+        assert_eq!(reached("messages/0/1,messages/1/1").await, "embedded");
+        assert_eq!(reached("messages/2/1").await, "indexed");
+        assert_eq!(pair.get("/v1/reached?after=moon").await.problem().code(), "invalid_field");
+    }
+
+    #[tokio::test]
+    async fn a_cursor_of_another_list_is_refused() {
+        assert_eq!(Pair::new().await.get("/v1/threads?cursor=x").await.problem().code(), "bad_cursor");
+    }
+
+    async fn paged(router: &axum::Router, limit: usize) -> Vec<Vec<String>> {
+        let (mut pages, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let reply = ask(router.clone(), plain("GET", &format!("/v1/threads?limit={limit}{cursor}"))).await;
+            pages.push(names(&reply, "thread_id"));
+            match &reply.json()["next"] {
+                Value::String(next) => cursor = format!("&cursor={next}"),
+                _ => return pages,
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn pages_of_all_shares_are_the_pages_of_one_node(threads in prop::collection::btree_set("[a-f]{1,3}[01]", 0..24), limit in 1_usize..8) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+            runtime.block_on(async {
+                let (pair, alone) = (Pair::new().await, Fake::new());
+                for thread in &threads {
+                    pair.append(thread, "x");
+                    alone.append(thread, "x");
+                }
+                prop_assert_eq!(paged(&pair.router, limit).await, paged(&alone.router(), limit).await);
+                Ok(())
+            })?;
+        }
+    }
+}
