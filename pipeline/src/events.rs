@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use meshlog_schemas::{
-    DecodeError, EncodeError, Envelope, EnvelopeError, Event, EventId, Offset, Partition, PartitionShare, Position, Topic,
-    Trust,
+    DecodeError, EncodeError, Envelope, EnvelopeError, Event, EventId, Offset, Partition, PartitionShare, Position,
+    Topic, Trust,
 };
 
 use crate::{

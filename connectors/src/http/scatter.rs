@@ -100,7 +100,7 @@ impl Scatter {
         };
         let ask = |node| async move {
             let share = self.ask_share(node).await;
-            if !share.is_some_and(|share| share.of() == self.own.of()) {
+            if share.is_none_or(|share| share.of() != self.own.of()) {
                 node.avoid();
             }
             *self.slot(node) = share;

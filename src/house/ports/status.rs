@@ -57,7 +57,7 @@ pub(super) fn processors(rooms: &Rooms) -> Result<ProcessorsView, Problem> {
             processors.push(processor_elsewhere(rooms, name, &checkpoints)?);
         }
     }
-    for reading in &rooms.reading {
+    if let Some(reading) = &rooms.reading {
         for (name, inputs, progress) in reading.views.inputs() {
             let partitions: Vec<_> = inputs.iter().flat_map(|topic| reading.events.partitions(*topic)).collect();
             processors.push(processor(rooms, name, "projection", &partitions, progress)?);
