@@ -12,6 +12,7 @@ mod imported_messages_are_recallable;
 mod killed_at_any_moment_nothing_is_lost_or_doubled;
 mod other_clients_read_our_topics;
 mod other_clients_write_events;
+mod query_nodes_share_the_partitions;
 mod subscribers_are_told_of_messages;
 mod support;
 mod the_compose_file_is_understood;

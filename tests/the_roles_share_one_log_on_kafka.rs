@@ -12,7 +12,7 @@ use tempfile::{TempDir, tempdir};
 use crate::support::{BINARY, Server, example, invented, model};
 
 /// The address of the broker; without one these tests are left out, which is said.
-fn broker() -> Option<String> {
+pub fn broker() -> Option<String> {
     let broker = std::env::var("MESHLOG_TEST_KAFKA").ok();
     if broker.is_none() {
         eprintln!("left out: MESHLOG_TEST_KAFKA names no broker; run scripts/with-kafka.sh cargo test");
@@ -21,14 +21,14 @@ fn broker() -> Option<String> {
 }
 
 /// Processes over one log of their own.
-struct Mesh {
+pub struct Mesh {
     broker: String,
     prefix: String,
     data: TempDir,
 }
 
 impl Mesh {
-    fn new(broker: String) -> Self {
+    pub fn new(broker: String) -> Self {
         let data = tempdir().unwrap();
         // The folder's name is nobody else's.
         let unique = data.path().file_name().unwrap().to_string_lossy().replace('.', "");
@@ -36,7 +36,7 @@ impl Mesh {
     }
 
     /// `meshlog ROLE`, with a data directory of this name.
-    fn command(&self, role: &str, name: &str, more: &[&str]) -> Command {
+    pub fn command(&self, role: &str, name: &str, more: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
         command.args([role, "--log", &format!("kafka://{}", self.broker), "--topic-prefix", &self.prefix]);
         command.arg("--data").arg(self.directory(name)).args(more).env("MESHLOG_MODEL", model());
@@ -51,7 +51,7 @@ impl Mesh {
         self.data.path().join(name)
     }
 
-    fn start(&self, role: &str, name: &str, more: &[&str]) -> Server {
+    pub fn start(&self, role: &str, name: &str, more: &[&str]) -> Server {
         Server::started(&mut self.command(role, name, more))
     }
 }
@@ -60,7 +60,8 @@ fn texts(page: &Value) -> Vec<String> {
     page["items"].as_array().unwrap().iter().map(|item| item["text"].as_str().unwrap().to_owned()).collect()
 }
 
-fn all_equal(node: &Server) {
+/// Every projection is what the log says.
+pub fn all_equal(node: &Server) {
     node.settle();
     let (_, report) = node.post_json("/v1/verifications", json!({}));
     let results = report["results"].as_array().unwrap();

@@ -8,7 +8,7 @@
 use std::{pin::Pin, sync::Arc, time::Instant};
 
 use futures_util::Stream;
-use meshlog_schemas::{Checkpoints, Offset, Partition, Position};
+use meshlog_schemas::{Checkpoints, Offset, Partition, PartitionId, Position};
 
 use crate::{
     api::{
@@ -16,7 +16,7 @@ use crate::{
         ProcessorsView, ProjectionsView, Readiness, RebuildView, RecallRequest, RecallResponse, Role, Subscription,
         Thread, Timestamp, TopicsView, VerifyReport, WaitLevel,
     },
-    http::Forwarder,
+    http::{Forwarder, Scatter},
     problem::{Code, Problem},
 };
 
@@ -46,6 +46,8 @@ pub struct Ports {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// The nodes that answer what only stores can, if there are none here.
     pub queries: Option<Arc<Forwarder>>,
+    /// The share of the partitions that the stores here hold, and who has the others; `None` if there are no stores.
+    pub shares: Option<Arc<Scatter>>,
 }
 
 /// Takes messages in.
@@ -72,12 +74,26 @@ pub trait Conversations: Send + Sync {
 
     /// A message by its id; `None` when there is none.
     fn message(&self, id: String) -> Answer<'_, Option<Message>>;
+
+    /// The partition that the messages of a thread are on.
+    fn partition_of(&self, space: &str, thread: &str) -> PartitionId;
+
+    /// The cursor from which the list of threads goes on with this one: the same at every node. As texts these order as the
+    /// list does.
+    fn cursor_of(&self, thread: &Thread) -> String;
 }
 
 /// Finds what was said.
 pub trait Recall: Send + Sync {
     /// The messages that answer the request best, best first, at most `limit`.
     fn recall(&self, request: RecallRequest) -> Answer<'_, RecallResponse>;
+
+    /// One answer of several, each from other messages and with its calibration and signals: ranked as if it had been found in
+    /// one place.
+    ///
+    /// # Errors
+    /// One of them has no calibration, or no signals.
+    fn merge(&self, request: &RecallRequest, answers: Vec<RecallResponse>) -> Result<RecallResponse, Problem>;
 }
 
 /// Reads the log. Only the partitions that `from` names are read, each from its offset on. Where that has been removed by

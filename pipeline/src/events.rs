@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use meshlog_schemas::{
-    DecodeError, EncodeError, Envelope, EnvelopeError, Event, EventId, Offset, Partition, Position, Topic, Trust,
+    DecodeError, EncodeError, Envelope, EnvelopeError, Event, EventId, Offset, Partition, PartitionShare, Position,
+    Topic, Trust,
 };
 
 use crate::{
@@ -130,12 +131,24 @@ pub enum PublishError {
 pub struct EventLog {
     log: Arc<dyn Log>,
     sealer: Arc<dyn Sealer>,
+    share: PartitionShare,
 }
 
 impl EventLog {
     /// Events on `log`, their bodies passed through `sealer`.
     pub fn new(log: Arc<dyn Log>, sealer: Arc<dyn Sealer>) -> Self {
-        Self { log, sealer }
+        Self { log, sealer, share: PartitionShare::ALL }
+    }
+
+    /// The same log for a reader of this share of the partitions: [`EventLog::partitions`] names only those, and feeds,
+    /// projections and views read what it names.
+    pub fn of_share(self, share: PartitionShare) -> Self {
+        Self { share, ..self }
+    }
+
+    /// The share of the partitions that are read.
+    pub fn share(&self) -> PartitionShare {
+        self.share
     }
 
     /// The log below, for what is not about events: bounds, signals, progress, state.
@@ -165,10 +178,11 @@ impl EventLog {
         Ok(records.into_iter().map(|record| self.entry(record)).collect())
     }
 
-    /// All partitions of a topic.
+    /// The partitions of a topic, of those that are in the share.
     pub fn partitions(&self, topic: Topic) -> Vec<Partition> {
         let layout = self.log.layout().iter().find(|layout| layout.topic == topic);
-        (0..layout.map_or(0, |layout| layout.partitions)).map(|id| Partition { topic, id }).collect()
+        let all = (0..layout.map_or(0, |layout| layout.partitions)).map(|id| Partition { topic, id });
+        all.filter(|partition| self.share.holds(*partition)).collect()
     }
 
     fn to_record(&self, new: NewEvent) -> Result<NewRecord, PublishError> {
@@ -218,11 +232,12 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use bytes::Bytes;
-    use meshlog_schemas::MessageAccepted;
+    use meshlog_schemas::{Checkpoints, MessageAccepted};
     use pollster::block_on;
 
     use super::*;
     use crate::{
+        feed::Feed,
         memory::MemoryLog,
         record::default_layout,
         seal::{ClearSealer, Sealed},
@@ -247,6 +262,12 @@ mod tests {
             }
             Ok(Opened::Body(body.iter().map(|byte| !byte).collect()))
         }
+    }
+
+    fn in_thread(thread: &str) -> NewEvent {
+        let Event::MessageAccepted(accepted) = message("x").event else { unreachable!("it is one") };
+        let event = Event::MessageAccepted(MessageAccepted { thread: thread.into(), ..accepted });
+        NewEvent::first(EventId::fresh(), "/test", Trust::Client, event)
     }
 
     fn message(text: &str) -> NewEvent {
@@ -275,6 +296,25 @@ mod tests {
         let stored = first_entry(&events, receipt.position).unwrap();
         assert_eq!((stored.envelope, stored.event), (new.envelope, new.event));
         assert_eq!(stored.key, "ada/t");
+    }
+
+    #[test]
+    fn of_a_share_only_its_partitions_are_named_and_fed() {
+        let events = EventLog::new(Arc::new(MemoryLog::new(default_layout())), Arc::new(ClearSealer));
+        block_on(events.append((0..40).map(|number| in_thread(&number.to_string())).collect(), None)).unwrap();
+        let of = |number| events.clone().of_share(PartitionShare::new(number, 3).unwrap());
+        let mut found = Vec::new();
+        for number in 1..=3 {
+            let share = of(number);
+            let ids: Vec<_> = share.partitions(Topic::Messages).iter().map(|partition| partition.id).collect();
+            assert_eq!(ids, (0..4).filter(|id| id % 3 == number - 1).collect::<Vec<_>>());
+            let mut feed = Feed::new(share, &[Topic::Messages], Checkpoints::default());
+            let limit = ReadLimit { records: 100, bytes: usize::MAX };
+            found.extend(feed.next(limit, None).unwrap().entries.into_iter().map(|entry| entry.unwrap().position));
+        }
+        found.sort_unstable();
+        found.dedup();
+        assert_eq!(found.len(), 40, "each event is in one share");
     }
 
     #[test]

@@ -281,7 +281,7 @@ impl Event {
     }
 }
 
-/// Thread ids are unique only within a space, so the space is part of the key.
-fn thread_key(space: &str, thread: &str) -> String {
+/// The ordering key of everything about a thread. Thread ids are unique only within a space, so the space is part of it.
+pub fn thread_key(space: &str, thread: &str) -> String {
     format!("{space}/{thread}")
 }

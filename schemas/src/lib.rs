@@ -13,6 +13,7 @@ mod fingerprint;
 mod headers;
 mod id;
 mod position;
+mod share;
 mod topic;
 mod upcast;
 
@@ -25,10 +26,11 @@ pub use digest::Digest;
 pub use envelope::{AVRO_CONTENT_TYPE, Envelope, EnvelopeError, Trust, format_micros, parse_micros};
 pub use event::{
     DeadLetterDiscarded, DeadLetterRedriven, Event, EventFailed, MessageAccepted, MessageRouted, RedriveRequested,
-    SchemaRegistered, SubscriptionAdded, SubscriptionRemoved, TextEmbedded,
+    SchemaRegistered, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, thread_key,
 };
 pub use fingerprint::fingerprint;
 pub use headers::Headers;
 pub use id::EventId;
 pub use position::{Checkpoints, Offset, Partition, PartitionId, Position};
+pub use share::{InvalidShare, PartitionShare};
 pub use topic::{Topic, UnknownTopic};

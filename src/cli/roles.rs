@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 
+use meshlog_schemas::PartitionShare;
+
 use super::{EXIT_CODES, Failure, Outcome, kafka::KafkaArguments, model::ModelArguments, up::log_to_standard_error};
 use crate::house::{self, Plan, StageKind};
 
@@ -66,7 +68,11 @@ pub(super) struct WorkerArguments {
 Example:
   meshlog query --log kafka://127.0.0.1:9092 --data ~/meshlog-query --listen 127.0.0.1:7720
 
-It keeps its own projections of everything in its data directory, which may be deleted: the next start rebuilds them.
+Two nodes that hold half of everything each, and answer for all:
+  meshlog query --log kafka://127.0.0.1:9092 --share 1/2 --listen 127.0.0.1:7720 --peers http://127.0.0.1:7721
+  meshlog query --log kafka://127.0.0.1:9092 --share 2/2 --listen 127.0.0.1:7721 --peers http://127.0.0.1:7720
+
+It keeps its own projections in its data directory, which may be deleted: the next start rebuilds them.
 A read with the header \"meshlog-after: TOPIC/PARTITION/OFFSET\" waits until the projections have what a receipt names.
 
 {EXIT_CODES}"))]
@@ -77,6 +83,14 @@ pub(super) struct QueryArguments {
     /// The address to listen on
     #[arg(long, env = "MESHLOG_LISTEN", default_value = "127.0.0.1:7720", value_name = "ADDRESS")]
     listen: SocketAddr,
+
+    /// The share of the partitions that its projections hold: partition P is in share P % N + 1
+    #[arg(long, env = "MESHLOG_SHARE", default_value_t = PartitionShare::ALL, value_name = "K/N")]
+    share: PartitionShare,
+
+    /// Other query nodes, of any share, each as http://HOST:PORT: what they hold and this one does not, they are asked for
+    #[arg(long, env = "MESHLOG_PEERS", value_delimiter = ',', value_name = "URL")]
+    peers: Vec<String>,
 
     /// The data directory; it is made if it does not exist
     #[arg(long, env = "MESHLOG_DATA", default_value = "./meshlog-data", value_name = "DIRECTORY")]
@@ -113,9 +127,10 @@ pub(super) fn worker(arguments: WorkerArguments) -> Result<Outcome, Failure> {
 
 /// Keeps projections and answers from them until it is told to stop.
 pub(super) fn query(arguments: QueryArguments) -> Result<Outcome, Failure> {
-    let QueryArguments { log, listen, data, model, assistant_prior } = arguments;
+    let QueryArguments { log, listen, share, peers, data, model, assistant_prior } = arguments;
     let model = model.directory(&data);
-    run(Plan { role: "query", has_views: true, assistant_prior, ..with_nothing(log, data, model)? }, listen)
+    let nothing = with_nothing(log, data, model)?;
+    run(Plan { role: "query", has_views: true, share, peers, assistant_prior, ..nothing }, listen)
 }
 
 /// A process that does nothing yet.

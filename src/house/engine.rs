@@ -9,7 +9,7 @@ use std::{
 
 use meshlog_connectors::api::DurabilityView;
 use meshlog_pipeline::{EmbeddedLog, KafkaLog, Log, LogError, TopicKeeping};
-use meshlog_schemas::Topic;
+use meshlog_schemas::{PartitionShare, Topic};
 
 use super::plan::{EngineOptions, Plan};
 
@@ -71,10 +71,16 @@ fn kafka_directory(data: &Path, prefix: &str) -> PathBuf {
     data.join("kafka").join(prefix.trim_end_matches('.'))
 }
 
-/// Where the views stand.
+/// Where the views stand: those of another share are not taken for them.
 pub(super) fn views_directory(plan: &Plan) -> PathBuf {
     match &plan.engine {
         EngineOptions::Embedded(_) => plan.data.join("projections"),
-        EngineOptions::Kafka { options, .. } => kafka_directory(&plan.data, &options.prefix).join("projections"),
+        EngineOptions::Kafka { options, .. } => {
+            let log = kafka_directory(&plan.data, &options.prefix);
+            match plan.share {
+                PartitionShare::ALL => log.join("projections"),
+                share => log.join(format!("share-{}-of-{}", share.number(), share.of())).join("projections"),
+            }
+        }
     }
 }

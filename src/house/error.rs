@@ -28,6 +28,8 @@ pub(crate) enum HouseError {
     Query(String),
     /// A log could not be migrated.
     Migrate(MigrateError),
+    /// The partitions cannot be shared out like this.
+    Share(String),
     /// The system refused something the server needs.
     System(std::io::Error),
 }
@@ -45,7 +47,8 @@ impl HouseError {
             | HouseError::Model(_)
             | HouseError::Replay(_)
             | HouseError::Query(_)
-            | HouseError::Migrate(_) => None,
+            | HouseError::Migrate(_)
+            | HouseError::Share(_) => None,
             HouseError::System(_) => Some("see the system's limits on threads and open files".to_owned()),
         }
     }
@@ -59,7 +62,7 @@ impl std::fmt::Display for HouseError {
             HouseError::Publish(error) => error.fmt(formatter),
             HouseError::Model(error) => error.fmt(formatter),
             HouseError::Replay(error) => error.fmt(formatter),
-            HouseError::Query(error) => error.fmt(formatter),
+            HouseError::Query(error) | HouseError::Share(error) => error.fmt(formatter),
             HouseError::Migrate(error) => error.fmt(formatter),
             HouseError::System(error) => error.fmt(formatter),
         }

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, path::PathBuf, str::FromStr};
 
 use meshlog_pipeline::{EmbeddedOptions, KafkaOptions, TopicLayout};
 use meshlog_processors::recall::Weights;
+use meshlog_schemas::PartitionShare;
 
 /// What one process does.
 #[derive(Debug, Clone)]
@@ -22,6 +23,10 @@ pub(crate) struct Plan {
     pub(crate) stages: BTreeSet<StageKind>,
     /// Whether it keeps the views and answers from them.
     pub(crate) has_views: bool,
+    /// The share of the partitions that the views hold.
+    pub(crate) share: PartitionShare,
+    /// Other nodes with views, of any share.
+    pub(crate) peers: Vec<String>,
     /// Whether it takes messages in.
     pub(crate) takes_messages: bool,
     /// The nodes that answer what only views can, if it has none.
@@ -86,6 +91,8 @@ impl Plan {
             model,
             stages: StageKind::ALL.into_iter().collect(),
             has_views: true,
+            share: PartitionShare::ALL,
+            peers: Vec::new(),
             takes_messages: true,
             queries: Vec::new(),
             assistant_prior: Weights::default().assistant,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use meshlog_connectors::http::Forwarder;
+use meshlog_connectors::http::{Forwarder, Scatter};
 use meshlog_pipeline::{ClearSealer, EventLog, NewEvent, Progress, work_in_background};
 use meshlog_processors::{
     embedding::{CachedEncoder, Embedder, Encoder, ModelFiles},
@@ -15,7 +15,7 @@ use meshlog_processors::{
     route::SubscriptionView,
 };
 use meshlog_replay::Views;
-use meshlog_schemas::{Checkpoints, Event, EventId, SchemaRegistered, Topic, Trust, catalog};
+use meshlog_schemas::{Checkpoints, Event, EventId, PartitionShare, SchemaRegistered, Topic, Trust, catalog};
 use pollster::block_on;
 
 use super::{
@@ -48,6 +48,9 @@ pub(super) struct Rooms {
 
 /// The views, and what answers from them.
 pub(super) struct Reading {
+    /// The log, of the share that the views hold.
+    pub(super) events: EventLog,
+    pub(super) shares: Arc<Scatter>,
     pub(super) views: Views,
     serving: Arc<Serving>,
     pub(super) recall: RecallEngine,
@@ -83,11 +86,14 @@ impl Rooms {
         let (files, engine) = beside(files, || Engine::open(plan))?;
         let (engine, files) = (engine?, files?);
         let events = EventLog::new(engine.log(), Arc::new(ClearSealer));
+        // Before views are begun that could not be asked.
+        let shares = Arc::new(shares(&events, plan)?);
+        let shared = events.clone().of_share(plan.share);
         let serving = Arc::new(Serving::default());
         let specs = files.as_ref().map(|files| specs(&serving, files.model_id(), files.dims()));
         let views = || {
             let specs = specs.filter(|_| plan.has_views);
-            specs.map(|specs| Views::open(&views_directory(plan), events.clone(), specs)).transpose()
+            specs.map(|specs| Views::open(&views_directory(plan), shared.clone(), specs)).transpose()
         };
         let (encoder, views) = beside(|| files.map(ModelFiles::load).transpose(), views)?;
         let (views, encoder) = (views?, encoder?);
@@ -98,7 +104,8 @@ impl Rooms {
         let reading = views.zip(encoder).map(|(views, encoder)| {
             let stage = Embedder::stage_name(encoder.model_id());
             let embedded = Embedded::of(&engine, &stages, stage);
-            Reading { views, serving, recall: RecallEngine::new(encoder, plan.weights()), embedded }
+            let recall = RecallEngine::new(encoder, plan.weights());
+            Reading { events: shared, shares, views, serving, recall, embedded }
         });
         Ok(Self {
             engine,
@@ -166,6 +173,29 @@ impl Rooms {
         }
         self.events.log().close();
     }
+}
+
+/// The plan's share among the others.
+///
+/// # Errors
+/// The partitions cannot be shared out so.
+fn shares(events: &EventLog, plan: &Plan) -> Result<Scatter, HouseError> {
+    let count = |topic| events.partitions(topic).len();
+    let (messages, embeddings, share) = (count(Topic::Messages), count(Topic::Embeddings), plan.share);
+    if share != PartitionShare::ALL && messages != embeddings {
+        return Err(HouseError::Share(format!(
+            "messages have {messages} partitions and embeddings {embeddings}: a thread and its vectors would be in different \
+             shares; run without --share, or on topics with as many partitions each"
+        )));
+    }
+    if share.of() as usize > messages {
+        return Err(HouseError::Share(format!(
+            "{messages} partitions cannot be dealt out to {} shares; choose --share K/N with N up to {messages}",
+            share.of()
+        )));
+    }
+    // Invariant: the log numbers partitions with 32 bits.
+    Scatter::new(share, messages as u32, &plan.peers).map_err(HouseError::Query)
 }
 
 /// Does two things at once, the first on a thread of its own. A panic goes on in the caller.

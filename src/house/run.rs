@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration, time::Instant};
 
 use meshlog_connectors::http;
 use meshlog_pipeline::{Durability, LogError};
+use meshlog_schemas::PartitionShare;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -128,7 +129,10 @@ fn announce(address: SocketAddr, plan: &Plan, started: Instant) {
             let does = [
                 plan.takes_messages.then(|| "takes messages".to_owned()),
                 (!stages.is_empty()).then(|| format!("runs {}", stages.join(", "))),
-                plan.has_views.then(|| "answers queries".to_owned()),
+                plan.has_views.then(|| match plan.share {
+                    PartitionShare::ALL => "answers queries".to_owned(),
+                    share => format!("answers queries with share {share}"),
+                }),
             ];
             let does: Vec<_> = does.into_iter().flatten().collect();
             println!(

@@ -13,6 +13,7 @@ mod projection;
 mod readiness;
 mod rebuild;
 mod recall;
+mod share;
 mod subscription;
 mod thread;
 mod timestamp;
@@ -32,7 +33,8 @@ pub use processor::{CheckpointView, PartitionProgress, ProcessorView, Processors
 pub use projection::{ProjectionView, ProjectionsView};
 pub use readiness::Readiness;
 pub use rebuild::{RebuildRequest, RebuildView, RebuildsView};
-pub use recall::{RecallRequest, RecallResponse, RecallResult, mark_matches};
+pub use recall::{Calibration, RecallRequest, RecallResponse, RecallResult, mark_matches};
+pub use share::ShareView;
 pub use subscription::{NewSubscription, Subscription};
 pub use thread::Thread;
 pub use timestamp::{InvalidTimestamp, Timestamp};

@@ -56,6 +56,22 @@ pub struct RecallResponse {
     pub as_of: BTreeMap<String, u64>,
     /// How long it took, in milliseconds.
     pub took_ms: f64,
+    /// With `explain`: what brought the raw scores to 0..1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+}
+
+/// What brings the raw scores of one answer to 0..1: the signal `bm25` to `text`, and `cosine` to `vector`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Calibration {
+    /// The best score by words; the worst is 0.
+    pub best_text: f64,
+    /// The lowest cosine among the messages scored; `null` if there were none.
+    #[schema(required)]
+    pub lowest: Option<f64>,
+    /// The highest of them.
+    #[schema(required)]
+    pub highest: Option<f64>,
 }
 
 /// One message that answers.

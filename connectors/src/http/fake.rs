@@ -12,18 +12,22 @@ use axum::{
     http::{HeaderMap, Request, StatusCode, header},
 };
 use futures_util::stream;
-use meshlog_schemas::{Checkpoints, Partition, Position, Topic};
+use meshlog_schemas::{Checkpoints, Partition, PartitionId, Position, Topic};
 use serde_json::Value;
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
 use tower::ServiceExt;
 
-use super::router;
+use super::{router, serve};
 use crate::{
     api::{
-        CheckpointView, DeadLetter, DeadLetterId, DeadLetterSelection, DeadLetterView, DurabilityView, EventView,
-        LogView, Message, NewSubscription, Page, PartitionView, ProcessorView, ProcessorsView, ProjectionView,
-        ProjectionsView, Readiness, RebuildView, RecallRequest, RecallResponse, RecallResult, RetentionView,
-        Subscription, Thread, Timestamp, TopicView, TopicsView, Verification, VerifyReport, WaitLevel, mark_matches,
+        Calibration, CheckpointView, DeadLetter, DeadLetterId, DeadLetterSelection, DeadLetterView, DurabilityView,
+        EventView, LogView, Message, NewSubscription, Page, PartitionView, ProcessorView, ProcessorsView,
+        ProjectionView, ProjectionsView, Readiness, RebuildView, RecallRequest, RecallResponse, RecallResult,
+        RetentionView, Subscription, Thread, Timestamp, TopicView, TopicsView, Verification, VerifyReport, WaitLevel,
+        mark_matches,
     },
     ports::{
         Answer, CheckedMessage, Conversations, DeadLetters, Digests, EventBatch, EventFilter, Events, Gap, Ingest,
@@ -75,6 +79,7 @@ impl Fake {
             subscriptions: self.clone(),
             dead_letters: self.clone(),
             queries: None,
+            shares: None,
         }
     }
 
@@ -173,7 +178,7 @@ impl Fake {
         if let Some(known) = state.messages.iter().find(known) {
             return Ok(Stored { id: known.message_id.clone(), position: position(known), duplicate: true });
         }
-        let id = u32::from(message.thread.ends_with('1'));
+        let id = partition_of(&message.thread);
         let partition = Partition { topic: Topic::Messages, id };
         let position = Position { partition, offset: state.end(id) };
         let stored = Stored { id: format!("m{}", state.messages.len()), position, duplicate: false };
@@ -224,6 +229,10 @@ impl State {
     }
 }
 
+fn partition_of(thread: &str) -> PartitionId {
+    u32::from(thread.ends_with('1'))
+}
+
 fn position(message: &Message) -> Position {
     let partition = Partition { topic: Topic::Messages, id: message.position.partition };
     Position { partition, offset: message.position.offset }
@@ -252,11 +261,15 @@ fn event(message: &Message) -> EventView {
 fn page<T>(all: Vec<T>, request: &PageRequest) -> Result<Page<T>, Problem> {
     let start = match &request.cursor {
         None => 0,
-        Some(cursor) => cursor.parse().map_err(|_| Problem::new(Code::BadCursor, "not from here", "start anew"))?,
+        Some(cursor) => cursor.parse().map_err(|_| bad_cursor())?,
     };
     let end = start + request.items;
     let next = (end < all.len()).then(|| end.to_string());
     Ok(Page { items: all.into_iter().skip(start).take(request.items).collect(), next })
+}
+
+fn bad_cursor() -> Problem {
+    Problem::new(Code::BadCursor, "not from here", "start anew")
 }
 
 fn answer<'a, T: Send + 'a>(result: Result<T, Problem>) -> Answer<'a, T> {
@@ -294,6 +307,10 @@ impl Ingest for Fake {
 
 impl Conversations for Fake {
     fn threads(&self, space: String, request: PageRequest) -> Answer<'_, Page<Thread>> {
+        // Cursors are names: that of the first thread of the piece.
+        if request.cursor.as_ref().is_some_and(|cursor| !cursor.starts_with('@')) {
+            return answer(Err(bad_cursor()));
+        }
         let mut threads = BTreeMap::new();
         for message in self.state().messages.iter().filter(|message| message.space == space) {
             let thread = threads.entry(message.thread_id.clone()).or_insert_with(|| Thread {
@@ -307,7 +324,12 @@ impl Conversations for Fake {
             });
             thread.messages += 1;
         }
-        answer(page(threads.into_values().collect(), &request))
+        let from = request.cursor.unwrap_or_default();
+        let mut threads: Vec<_> = threads.into_values().filter(|thread| self.cursor_of(thread) >= from).collect();
+        threads.sort_by_key(|thread| self.cursor_of(thread));
+        let next = threads.get(request.items).map(|thread| self.cursor_of(thread));
+        threads.truncate(request.items);
+        answer(Ok(Page { items: threads, next }))
     }
 
     fn messages(&self, space: String, thread: String, request: PageRequest) -> Answer<'_, Option<Page<Message>>> {
@@ -320,6 +342,14 @@ impl Conversations for Fake {
     fn message(&self, id: String) -> Answer<'_, Option<Message>> {
         assert_ne!(id, "panic", "a test asked for a panic");
         answer(Ok(self.state().messages.iter().find(|message| message.message_id == id).cloned()))
+    }
+
+    fn partition_of(&self, _: &str, thread: &str) -> PartitionId {
+        partition_of(thread)
+    }
+
+    fn cursor_of(&self, thread: &Thread) -> String {
+        format!("@{}", thread.thread_id)
     }
 }
 
@@ -334,8 +364,18 @@ impl Recall for Fake {
             Some(RecallResult { message: message.clone(), snippet, highlights, score: 0.5, signals })
         });
         let results = found.take(request.limit as usize).collect();
+        let calibration = request.explain.then_some(Calibration { best_text: 1.0, lowest: None, highest: None });
         let as_of = BTreeMap::from([("messages/0".to_owned(), state.end(0)), ("messages/1".to_owned(), state.end(1))]);
-        answer(Ok(RecallResponse { results, as_of, took_ms: 0.25 }))
+        answer(Ok(RecallResponse { results, as_of, took_ms: 0.25, calibration }))
+    }
+
+    /// By the order of texts.
+    fn merge(&self, request: &RecallRequest, answers: Vec<RecallResponse>) -> Result<RecallResponse, Problem> {
+        assert!(answers.iter().all(|answer| answer.calibration.is_some()), "each is explained");
+        let mut results: Vec<_> = answers.into_iter().flat_map(|answer| answer.results).collect();
+        results.sort_by_key(|result| result.message.text.clone());
+        results.truncate(request.limit as usize);
+        Ok(RecallResponse { results, as_of: BTreeMap::new(), took_ms: 0.0, calibration: None })
     }
 }
 
@@ -577,6 +617,20 @@ pub(super) async fn ask(router: Router, request: Request<Body>) -> Reply {
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.expect("the answer is whole");
     Reply { status: parts.status, headers: parts.headers, body }
+}
+
+/// A server on a port of its own, and its address.
+pub(super) async fn node(ports: Ports) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(serve(listener, ports, std::future::pending()));
+    format!("http://{address}")
+}
+
+/// An address at which nobody listens.
+pub(super) async fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    format!("http://{}", listener.local_addr().expect("it is bound"))
 }
 
 /// A request without a body.

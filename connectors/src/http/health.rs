@@ -52,7 +52,11 @@ pub(super) async fn livez() -> &'static str {
     )
 )]
 pub(super) async fn readyz(State(gateway): State<Gateway>) -> Result<(StatusCode, Json<Readiness>), Problem> {
-    let readiness = gateway.ports.operations.ready().await?;
+    let mut readiness = gateway.ports.operations.ready().await?;
+    if let Some(scatter) = &gateway.ports.shares {
+        readiness.reasons.extend(scatter.misfits().await);
+        readiness.ready &= readiness.reasons.is_empty();
+    }
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok((status, Json(readiness)))
 }

@@ -19,12 +19,14 @@ mod intake;
 mod lines;
 mod messages;
 mod metrics;
+mod nodes;
 mod offsets;
 mod openapi;
 mod operations;
 mod reached;
 mod rebuilds;
 mod recall;
+mod scatter;
 mod stall;
 mod starting;
 mod subscriptions;
@@ -50,6 +52,7 @@ use crate::{
 
 pub use forward::Forwarder;
 pub use openapi::document;
+pub use scatter::Scatter;
 use stall::Unstalled;
 pub use starting::serve_starting;
 
@@ -149,6 +152,7 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(messages::send))
         .routes(routes!(messages::message))
         .routes(routes!(reached::reached))
+        .routes(routes!(scatter::share))
         .routes(routes!(threads::threads))
         .routes(routes!(threads::messages))
         .routes(routes!(recall::recall))
@@ -176,7 +180,8 @@ fn assemble(ports: Ports, closing: watch::Receiver<bool>) -> Router {
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(gateway.clone(), reached::after_writes))
-        // In front: a read that is answered elsewhere also waits there.
+        // In front: a read that is answered elsewhere, or by several nodes, also waits there.
+        .layer(middleware::from_fn_with_state(gateway.clone(), scatter::scatter))
         .layer(middleware::from_fn_with_state(gateway.clone(), forward::forward))
         .layer(middleware::from_fn_with_state(gateway.clone(), observe))
         .with_state(gateway)

@@ -133,6 +133,8 @@ mod tests {
             "get /v1/threads",
             "get /v1/threads/{id}/messages",
             "post /v1/recall",
+            "get /v1/reached",
+            "get /v1/share",
             "get /v1/events",
             "get /v1/topics",
             "get /v1/processors",

@@ -47,6 +47,20 @@ pub(super) struct ReachedQuery {
     timeout_ms: Option<u32>,
 }
 
+impl ReachedQuery {
+    /// Everything up to the positions, and with them.
+    pub(super) fn written(&self) -> Result<Checkpoints, Problem> {
+        positions(&self.after, "after")
+    }
+
+    /// How long to wait.
+    pub(super) fn timeout(&self) -> Result<Duration, Problem> {
+        let timeout_ms = self.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS);
+        checks::range("timeout_ms", timeout_ms.into(), 0, TIMEOUT_LIMIT_MS.into())?;
+        Ok(Duration::from_millis(timeout_ms.into()))
+    }
+}
+
 /// How far messages have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(super) struct Reached {
@@ -66,8 +80,7 @@ pub(super) async fn reached(
     State(gateway): State<Gateway>,
     Parameters(query): Parameters<ReachedQuery>,
 ) -> Result<Json<Reached>, Problem> {
-    let timeout_ms = query.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS);
-    checks::range("timeout_ms", timeout_ms.into(), 0, TIMEOUT_LIMIT_MS.into())?;
+    let timeout = query.timeout()?;
     let level = match query.level.as_deref() {
         None => WaitLevel::Indexed,
         Some(name) => name.parse().map_err(|error: crate::api::UnknownWaitLevel| {
@@ -77,8 +90,8 @@ pub(super) async fn reached(
                 .with("field", "level")
         })?,
     };
-    let written = positions(&query.after, "after")?;
-    let deadline = Instant::now() + Duration::from_millis(timeout_ms.into());
+    let written = query.written()?;
+    let deadline = Instant::now() + timeout;
     let reached = gateway.ports.ingest.wait(written, level, deadline).await?;
     Ok(Json(Reached { reached }))
 }

@@ -32,12 +32,20 @@ pub(super) struct SpacePageQuery {
     /// The space.
     #[serde(default = "default_space")]
     #[param(default = json!(DEFAULT_SPACE))]
-    space: String,
+    pub(super) space: String,
     /// How many items at most.
     #[param(default = 50, minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// The `next` of the piece before.
     cursor: Option<String>,
+}
+
+impl SpacePageQuery {
+    /// Which piece, checked.
+    pub(super) fn page(&self) -> Result<PageRequest, Problem> {
+        checks::name("space", &self.space)?;
+        page(self.limit, self.cursor.clone())
+    }
 }
 
 /// The threads of a space, the one with the newest message first.
@@ -52,8 +60,7 @@ pub(super) async fn threads(
     State(gateway): State<Gateway>,
     Parameters(query): Parameters<SpacePageQuery>,
 ) -> Result<Json<Page<Thread>>, Problem> {
-    checks::name("space", &query.space)?;
-    let page = page(query.limit, query.cursor)?;
+    let page = query.page()?;
     gateway.ports.conversations.threads(query.space, page).await.map(Json)
 }
 
@@ -71,8 +78,7 @@ pub(super) async fn messages(
     Name(thread): Name,
     Parameters(query): Parameters<SpacePageQuery>,
 ) -> Result<Json<Page<Message>>, Problem> {
-    checks::name("space", &query.space)?;
-    let page = page(query.limit, query.cursor)?;
+    let page = query.page()?;
     let found = gateway.ports.conversations.messages(query.space.clone(), thread.clone(), page).await?;
     found.map(Json).ok_or_else(|| {
         let detail = format!("there is no thread \"{thread}\" in the space \"{}\"", query.space);

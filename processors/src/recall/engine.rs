@@ -1,10 +1,13 @@
-//! The engine: candidates, fusion, and the answer.
+//! The engine: candidates, what is known of each, and the answer.
 
 use std::{collections::HashMap, sync::Arc};
 
 use uuid::Uuid;
 
-use super::{date, question};
+use super::{
+    date, question,
+    score::{Calibration, Ranked, Signals},
+};
 use crate::{
     Filter, StoreError,
     embedding::{Encoder, ModelError},
@@ -54,9 +57,6 @@ pub struct RecallQuery {
     pub filter: Filter,
 }
 
-/// A part of a score, by its name.
-pub type Signal = (&'static str, f32);
-
 /// A message that answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
@@ -69,7 +69,16 @@ pub struct Answer {
     /// The sum of the weighted signals.
     pub score: f32,
     /// Every signal: raw scores, calibrated scores and priors.
-    pub signals: Vec<Signal>,
+    pub signals: Signals,
+}
+
+/// What answers a question.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Answers {
+    /// The messages, best first; equal scores in the order of message ids.
+    pub answers: Vec<Answer>,
+    /// What their scores were calibrated by.
+    pub calibration: Calibration,
 }
 
 /// Recall cannot answer.
@@ -113,45 +122,49 @@ impl RecallEngine {
         Self { encoder, weights }
     }
 
-    /// The messages that answer best, best first; equal scores in the order of message ids. Blocks for as long as it
-    /// takes.
+    /// The weights of its scores.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// The messages that answer best. Blocks for as long as it takes.
     ///
     /// # Errors
     /// A store or the model failed.
-    pub fn recall(&self, stores: &Stores, query: &RecallQuery) -> Result<Vec<Answer>, RecallError> {
+    pub fn recall(&self, stores: &Stores, query: &RecallQuery) -> Result<Answers, RecallError> {
         let candidates = LEAST_CANDIDATES.max(query.limit * 3);
         let vectors = self.encoder.encode(&[&query.query])?;
         // Invariant: one text gives one vector.
-        let Some(vector) = vectors.first() else { return Ok(Vec::new()) };
+        let Some(vector) = vectors.first() else { return Ok(Answers::default()) };
         let words = stores.text.search(&TextQuery { text: &query.query, filter: &query.filter, limit: candidates })?;
         let near = stores.vectors.search(&VectorQuery { vector, filter: &query.filter, limit: candidates })?;
         let union = union(&words.hits, &near.hits, |missing| stores.vectors.cosines(vector, missing))?;
 
-        let calibration = Calibration { best_text: words.best, lowest: near.lowest, highest: near.highest };
+        let calibration = Calibration {
+            best_text: words.best,
+            cosines: (near.considered > 0).then_some((near.lowest, near.highest)),
+        };
         let asker = Asker {
             dates: date::dates_in(&query.query),
             asks_assistant: question::asks_for_the_assistant(&query.query),
         };
-        let mut scored = Vec::with_capacity(union.len());
+        let mut found = Vec::with_capacity(union.len());
         for (id, candidate) in union {
             // A message that one view knows and another does not yet: it will be an answer in a moment.
             let Some(row) = stores.threads.message(id)? else { continue };
-            let signals = self.signals(&row, candidate, &calibration, &asker);
-            scored.push((self.score(&signals), row, signals));
+            found.push((self.signals(&row, candidate, &asker), row));
         }
-        scored.sort_unstable_by(|(left, left_row, _), (right, right_row, _)| {
-            right.total_cmp(left).then_with(|| left_row.message_id.cmp(&right_row.message_id))
-        });
-        scored.truncate(query.limit);
-        let answers = scored.into_iter().map(|(score, row, signals)| {
+        let ranked = self.weights.rank(&calibration, found, |row: &MessageRow| &row.message_id, query.limit);
+        let answers = ranked.into_iter().map(|Ranked { score, signals, candidate: row }| {
             let text = stores.threads.text(row.message_id)?.unwrap_or_default();
             let snippet = snippet(&text, &query.query, SNIPPET_CHARACTERS);
-            Ok(Answer { row, text, snippet, score, signals: signals.listed() })
+            Ok(Answer { row, text, snippet, score, signals })
         });
-        answers.collect()
+        Ok(Answers { answers: answers.collect::<Result<_, RecallError>>()?, calibration })
     }
 
-    fn signals(&self, row: &MessageRow, candidate: Candidate, calibration: &Calibration, asker: &Asker) -> Signals {
+    /// What is known of a candidate by itself.
+    fn signals(&self, row: &MessageRow, candidate: Candidate, asker: &Asker) -> Signals {
         let assistant = match (row.facets.role.as_str(), asker.asks_assistant) {
             ("assistant", true) => self.weights.assistant_asked,
             ("assistant", false) => self.weights.assistant,
@@ -160,20 +173,11 @@ impl RecallEngine {
         Signals {
             bm25: candidate.text,
             cosine: candidate.cosine,
-            text: calibration.text(candidate.text),
-            vector: candidate.cosine.map_or(0.0, |cosine| calibration.vector(cosine)),
             date: self.weights.date * date::nearness(&asker.dates, row.facets.sent_at),
             role: assistant,
             question: if row.only_asks { self.weights.question } else { 0.0 },
+            ..Signals::default()
         }
-    }
-
-    fn score(&self, signals: &Signals) -> f32 {
-        self.weights.text * signals.text
-            + self.weights.vector * signals.vector
-            + signals.date
-            + signals.role
-            + signals.question
     }
 }
 
@@ -181,50 +185,6 @@ impl RecallEngine {
 struct Asker {
     dates: Vec<date::DateMention>,
     asks_assistant: bool,
-}
-
-/// What brings raw scores to 0..1 for one question.
-struct Calibration {
-    best_text: f32,
-    lowest: f32,
-    highest: f32,
-}
-
-impl Calibration {
-    /// The worst is a message without any of the words, whose score is 0.
-    fn text(&self, score: f32) -> f32 {
-        if self.best_text > 0.0 { score / self.best_text } else { 0.0 }
-    }
-
-    fn vector(&self, cosine: f32) -> f32 {
-        let range = self.highest - self.lowest;
-        if range > 0.0 { ((cosine - self.lowest) / range).clamp(0.0, 1.0) } else { 0.0 }
-    }
-}
-
-struct Signals {
-    bm25: f32,
-    cosine: Option<f32>,
-    text: f32,
-    vector: f32,
-    date: f32,
-    role: f32,
-    question: f32,
-}
-
-impl Signals {
-    fn listed(&self) -> Vec<Signal> {
-        let mut listed = vec![
-            ("bm25", self.bm25),
-            ("text", self.text),
-            ("vector", self.vector),
-            ("date", self.date),
-            ("role", self.role),
-            ("question", self.question),
-        ];
-        listed.extend(self.cosine.map(|cosine| ("cosine", cosine)));
-        listed
-    }
 }
 
 /// The candidates of both kinds with both scores; a message found by its words alone gets its cosine, too.

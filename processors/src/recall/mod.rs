@@ -9,6 +9,8 @@
 mod date;
 mod engine;
 mod question;
+mod score;
 
 pub(crate) use engine::only_asks;
-pub use engine::{Answer, RecallEngine, RecallError, RecallQuery, Signal, Stores, Weights};
+pub use engine::{Answer, Answers, RecallEngine, RecallError, RecallQuery, Stores, Weights};
+pub use score::{Calibration, Ranked, Signal, Signals};

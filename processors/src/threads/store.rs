@@ -166,6 +166,12 @@ impl ThreadStore {
         self.read("list threads", |tables| tables.threads(space, limit, cursor))
     }
 
+    /// The cursor from which the list of a space's threads goes on with this one. Cursors order as the list does, in every
+    /// store alike, so that lists of several stores can be merged.
+    pub fn cursor_of(space: &str, last_at: Micros, thread: &str) -> Vec<u8> {
+        keys::recency(space, last_at, thread)
+    }
+
     /// Whether a cursor was given out by the list of this space's threads, or, with `thread`, of that thread's messages.
     pub fn is_cursor_of(space: &str, thread: Option<&str>, cursor: &[u8]) -> bool {
         let prefix = thread.map_or_else(|| keys::space(space), |thread| keys::thread(space, thread));

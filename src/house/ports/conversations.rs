@@ -7,8 +7,9 @@ use meshlog_connectors::{
     ports::{Answer, Conversations, PageRequest},
     problem::Problem,
 };
+use meshlog_pipeline::partition_of;
 use meshlog_processors::threads::{MessageRow, PageLimit, ThreadRow, ThreadStore};
-use meshlog_schemas::EventId;
+use meshlog_schemas::{EventId, PartitionId, Topic, thread_key};
 
 use super::{bad_cursor, blocking, from_cursor, problems, stores, to_cursor};
 use crate::house::rooms::Rooms;
@@ -59,6 +60,16 @@ impl Conversations for ConversationsPort {
             let text = threads.text(id).map_err(problems::from_store)?.unwrap_or_default();
             Ok(Some(message(row, text)))
         }))
+    }
+
+    fn partition_of(&self, space: &str, thread: &str) -> PartitionId {
+        // Invariant: the log numbers partitions with 32 bits.
+        let partitions = self.0.events.partitions(Topic::Messages).len() as u32;
+        partition_of(Topic::Messages, thread_key(space, thread).as_bytes(), partitions).id
+    }
+
+    fn cursor_of(&self, thread: &Thread) -> String {
+        to_cursor(&ThreadStore::cursor_of(&thread.space, thread.last_at.micros(), &thread.thread_id))
     }
 }
 

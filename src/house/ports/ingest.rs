@@ -66,7 +66,11 @@ impl Ingest for IngestPort {
             if let (None, Some(nodes)) = (&self.0.reading, &self.0.queries) {
                 return elsewhere(nodes, &written, level, deadline).await;
             }
-            let embedded = reading(&self.0)?.embedded.as_ref();
+            let reading = reading(&self.0)?;
+            // What other shares have, their nodes wait for.
+            let held = reading.events.share();
+            let written: Checkpoints = written.iter().filter(|(partition, _)| held.holds(*partition)).collect();
+            let embedded = reading.embedded.as_ref();
             let embedded = embedded.ok_or_else(|| Problem::internal("nothing embeds here"))?;
             if tokio::time::timeout_at(deadline, embedded.reaches(&written)).await.is_err() {
                 return Ok(WaitLevel::Stored);
@@ -74,7 +78,7 @@ impl Ingest for IngestPort {
             if level == WaitLevel::Embedded {
                 return Ok(WaitLevel::Embedded);
             }
-            match tokio::time::timeout_at(deadline, self.indexed(reading(&self.0)?, &written)).await {
+            match tokio::time::timeout_at(deadline, self.indexed(reading, &written)).await {
                 Ok(indexed) => indexed.map(|()| WaitLevel::Indexed),
                 Err(_) => Ok(WaitLevel::Embedded),
             }
@@ -138,7 +142,7 @@ impl IngestPort {
         let synchronize = |rooms: &Rooms| rooms.events.log().synchronize(Topic::Embeddings).map_err(problems::from_log);
         blocking(rooms, synchronize).await?;
         let mut vectors = Checkpoints::default();
-        for partition in rooms.events.partitions(Topic::Embeddings) {
+        for partition in reading.events.partitions(Topic::Embeddings) {
             vectors.advance(partition, rooms.events.log().bounds(partition).map_err(problems::from_log)?.end);
         }
         for (view, target) in [("threads", written), ("text", written), ("vectors", &vectors)] {

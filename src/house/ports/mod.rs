@@ -35,6 +35,7 @@ pub(super) fn ports(rooms: &Arc<Rooms>) -> Ports {
         subscriptions: Arc::new(subscriptions::SubscriptionsPort::new(rooms.clone())),
         dead_letters: Arc::new(dead_letters::DeadLettersPort::new(rooms.clone())),
         queries: rooms.queries.clone(),
+        shares: rooms.reading.as_ref().map(|reading| reading.shares.clone()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use meshlog_connectors::{
-    api::{RecallRequest, RecallResponse, RecallResult, Timestamp, mark_matches},
+    api::{Calibration, RecallRequest, RecallResponse, RecallResult, Timestamp, mark_matches},
     ports::{Answer, Recall},
     problem::{Code, Problem},
 };
@@ -56,6 +56,48 @@ impl Recall for RecallPort {
             .await
         })
     }
+
+    fn merge(&self, request: &RecallRequest, answers: Vec<RecallResponse>) -> Result<RecallResponse, Problem> {
+        let unexplained = || {
+            let detail = "a query node answered without the signals that its results have to be ranked by";
+            Problem::new(Code::Unavailable, detail, "run all query nodes with the same version of Meshlog")
+        };
+        let mut calibration = recall::Calibration::default();
+        let (mut candidates, mut as_of) = (Vec::new(), BTreeMap::new());
+        for answer in answers {
+            calibration = calibration.and(answer.calibration.map(raw).ok_or_else(unexplained)?);
+            as_of.extend(answer.as_of);
+            for result in answer.results {
+                let signal = |name: &str| result.signals.as_ref()?.get(name).map(|value| *value as f32);
+                candidates.push((recall::Signals::from_listed(signal).ok_or_else(unexplained)?, result));
+            }
+        }
+        let weights = reading(&self.rooms)?.recall.weights();
+        let limit = request.limit as usize;
+        let ranked = weights.rank(&calibration, candidates, |result| &result.message.message_id, limit);
+        let results = ranked.into_iter().map(|ranked| RecallResult {
+            score: f64::from(ranked.score),
+            signals: request.explain.then(|| listed(&ranked.signals)),
+            ..ranked.candidate
+        });
+        let calibration = request.explain.then(|| view(calibration));
+        Ok(RecallResponse { results: results.collect(), as_of, took_ms: 0.0, calibration })
+    }
+}
+
+fn view(calibration: recall::Calibration) -> Calibration {
+    let (lowest, highest) = calibration.cosines.unzip();
+    let best_text = calibration.best_text.into();
+    Calibration { best_text, lowest: lowest.map(f64::from), highest: highest.map(f64::from) }
+}
+
+fn raw(view: Calibration) -> recall::Calibration {
+    let cosines = view.lowest.zip(view.highest).map(|(lowest, highest)| (lowest as f32, highest as f32));
+    recall::Calibration { best_text: view.best_text as f32, cosines }
+}
+
+fn listed(signals: &recall::Signals) -> BTreeMap<String, f64> {
+    signals.listed().into_iter().map(|(name, value)| (name.to_owned(), f64::from(value))).collect()
 }
 
 fn answer(rooms: &Rooms, request: RecallRequest, started: Instant) -> Result<RecallResponse, Problem> {
@@ -72,9 +114,10 @@ fn answer(rooms: &Rooms, request: RecallRequest, started: Instant) -> Result<Rec
             as_of: request.as_of.map(Timestamp::micros),
         },
     };
-    let answers = reading(rooms)?.recall.recall(&stores(rooms)?, &query).map_err(problems::from_recall)?;
-    let results = answers.into_iter().map(|answer| result(answer, request.explain)).collect();
-    Ok(RecallResponse { results, as_of, took_ms: started.elapsed().as_secs_f64() * 1e3 })
+    let found = reading(rooms)?.recall.recall(&stores(rooms)?, &query).map_err(problems::from_recall)?;
+    let calibration = request.explain.then(|| view(found.calibration));
+    let results = found.answers.into_iter().map(|answer| result(answer, request.explain)).collect();
+    Ok(RecallResponse { results, as_of, took_ms: started.elapsed().as_secs_f64() * 1e3, calibration })
 }
 
 /// What the answer can see at the least: for each partition the lowest offset that a view has applied.
@@ -82,7 +125,7 @@ fn as_of(rooms: &Rooms) -> Result<BTreeMap<String, u64>, Problem> {
     let mut lowest: BTreeMap<String, u64> = BTreeMap::new();
     for (view, input) in [("threads", Topic::Messages), ("text", Topic::Messages), ("vectors", Topic::Embeddings)] {
         let applied = reading(rooms)?.views.progress(view).map_err(problems::from_replay)?.status().checkpoints;
-        for partition in rooms.events.partitions(input) {
+        for partition in reading(rooms)?.events.partitions(input) {
             let next = applied.next(partition);
             let entry = lowest.entry(partition.to_string()).or_insert(next);
             *entry = next.min(*entry);
@@ -93,8 +136,7 @@ fn as_of(rooms: &Rooms) -> Result<BTreeMap<String, u64>, Problem> {
 
 fn result(answer: recall::Answer, explain: bool) -> RecallResult {
     let (snippet, highlights) = mark_matches(&answer.snippet.text, &answer.snippet.highlights);
-    let signals =
-        explain.then(|| answer.signals.iter().map(|(name, value)| ((*name).to_owned(), f64::from(*value))).collect());
+    let signals = explain.then(|| listed(&answer.signals));
     RecallResult {
         message: message(answer.row, answer.text),
         snippet,

@@ -57,9 +57,11 @@ pub(super) fn processors(rooms: &Rooms) -> Result<ProcessorsView, Problem> {
             processors.push(processor_elsewhere(rooms, name, &checkpoints)?);
         }
     }
-    for (name, inputs, progress) in rooms.reading.iter().flat_map(|reading| reading.views.inputs()) {
-        let partitions: Vec<_> = inputs.iter().flat_map(|topic| rooms.events.partitions(*topic)).collect();
-        processors.push(processor(rooms, name, "projection", &partitions, progress)?);
+    if let Some(reading) = &rooms.reading {
+        for (name, inputs, progress) in reading.views.inputs() {
+            let partitions: Vec<_> = inputs.iter().flat_map(|topic| reading.events.partitions(*topic)).collect();
+            processors.push(processor(rooms, name, "projection", &partitions, progress)?);
+        }
     }
     Ok(ProcessorsView { processors })
 }

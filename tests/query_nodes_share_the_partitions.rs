@@ -1,0 +1,114 @@
+//! Query nodes that hold a share of the partitions each, over a real broker: together they answer as one that holds everything.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::{
+    support::{Server, example, invented},
+    the_roles_share_one_log_on_kafka::{Mesh, all_equal, broker},
+};
+
+const SPACES: [&str; 2] = ["space-0", "space-1"];
+
+/// All threads of a space, page by page.
+fn threads(node: &Server, space: &str) -> Vec<Value> {
+    let (mut threads, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let (status, page) = node.get(&format!("/v1/threads?space={space}&limit=3{cursor}"));
+        assert_eq!(status, 200, "{page}");
+        threads.extend(page["items"].as_array().unwrap().clone());
+        match &page["next"] {
+            Value::String(next) => cursor = format!("&cursor={next}"),
+            _ => return threads,
+        }
+    }
+}
+
+#[test]
+fn shares_together_answer_as_a_node_that_holds_everything() {
+    let Some(broker) = broker() else { return };
+    let mesh = Mesh::new(broker);
+    let second = mesh.start("query", "second", &["--share", "2/2"]);
+    let replica = mesh.start("query", "replica", &["--share", "2/2"]);
+    let peers = format!("{},{}", second.url, replica.url);
+    let first = mesh.start("query", "first", &["--share", "1/2", "--peers", &peers]);
+    let whole = mesh.start("query", "whole", &[]);
+    let gateway = mesh.start("gateway", "gateway", &["--query", &first.url]);
+    let _worker = mesh.start("worker", "worker", &[]);
+
+    gateway.import(&example());
+    gateway.import(&invented(300));
+    for node in [&first, &second, &replica, &whole] {
+        all_equal(node);
+    }
+    let held = |node: &Server| node.get("/v1/share").1["partitions"].clone();
+    assert_eq!((held(&first), held(&second), held(&whole)), (json!([0, 2]), json!([1, 3]), json!([0, 1, 2, 3])));
+
+    for space in SPACES {
+        let all = threads(&whole, space);
+        assert_eq!(threads(&first, space), all);
+        assert!(all.len() > 3, "there are several pages");
+        for thread in &all {
+            let path =
+                format!("/v1/threads/{}/messages?space={space}&limit=200", thread["thread_id"].as_str().unwrap());
+            let (answer, expected) = (first.get(&path), whole.get(&path));
+            assert_eq!(answer, expected);
+            let id = expected.1["items"][0]["message_id"].as_str().unwrap();
+            assert_eq!(first.get(&format!("/v1/messages/{id}")), whole.get(&format!("/v1/messages/{id}")));
+        }
+    }
+    assert_eq!(first.get("/v1/threads?cursor=00").1["code"], "bad_cursor");
+    assert_eq!(second.get("/v1/threads").1["share"], "1/2", "it has no peers, and says what is missing");
+
+    // Read your writes, whichever share has them, also while a replica of one share is killed.
+    let questions = ["how much did the roofer want?", "which ferry do we take?"];
+    let best = |node: &Server| questions.map(|question| node.recalled("home", question, 1));
+    let expected = best(&whole);
+    assert_eq!(best(&first), expected);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut rounds = 0;
+            while !is_over.load(Ordering::Relaxed) || rounds < 20 {
+                assert_eq!(best(&first), expected);
+                rounds += 1;
+            }
+        });
+        for number in 0..12 {
+            let (text, thread) = (format!("number {number}"), format!("own-{number}"));
+            let message = json!({"thread": thread, "author": "Ines", "text": text});
+            let (_, receipt) = gateway.post_json("/v1/messages", message);
+            let position = &receipt["position"];
+            let after = format!("messages/{}/{}", position["partition"], position["offset"]);
+            let (status, page) =
+                first.get_with(&format!("/v1/threads/{thread}/messages"), &[("meshlog-after", &after)]);
+            assert_eq!((status, page["items"][0]["text"].as_str()), (200, Some(text.as_str())), "{page}");
+            let (status, page) = first.get_with("/v1/threads?limit=1", &[("meshlog-after", &after)]);
+            assert_eq!((status, page["items"][0]["thread_id"].as_str()), (200, Some(thread.as_str())), "{page}");
+            if number == 4 {
+                kill(&replica);
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        asking.join().unwrap();
+    });
+    assert!(second.terminate().success());
+    let (status, problem) = first.get("/v1/threads");
+    assert_eq!((status, &problem["code"], &problem["share"]), (503, &json!("unavailable"), &json!("2/2")), "{problem}");
+}
+
+/// kill -9, of a server that others still have.
+fn kill(server: &Server) {
+    assert!(std::process::Command::new("kill").args(["-9", &server.pid().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn partitions_that_cannot_be_shared_out_are_named_at_the_start() {
+    let Some(broker) = broker() else { return };
+    let mesh = Mesh::new(broker);
+    let output = mesh.command("query", "query", &["--share", "5/5"]).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("4 partitions cannot be dealt out to 5 shares"), "{error}");
+}
