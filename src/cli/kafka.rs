@@ -96,7 +96,7 @@ fn prefix(text: &str) -> Result<String, String> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     match text.bytes().all(is_allowed)
         && text.len() <= 200
-        && text.trim_end_matches('.') != ""
+        && !text.trim_end_matches('.').is_empty()
         && !text.starts_with('.')
     {
         true => Ok(text.to_owned()),
