@@ -217,7 +217,7 @@ class Cluster:
             for topic in ("transaction.state.log.min.isr", "share.coordinator.state.topic.min.isr", "min.insync.replicas"):
                 text += f"{topic}={replicas - 1}\n"
             text += f"default.replication.factor={replicas}\n"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         path = self.folder / f"broker-{node}.properties"
         path.write_text(text)
         return path

@@ -9,7 +9,7 @@ use super::{Failure, keep::KeepRule};
 use crate::house::EngineOptions;
 
 /// What a log address begins with.
-const SCHEME: &str = "kafka://";
+pub(super) const SCHEME: &str = "kafka://";
 
 /// The log on Kafka.
 #[derive(Debug, Clone, clap::Args)]
@@ -18,15 +18,30 @@ pub(super) struct KafkaArguments {
     #[arg(long, env = "MESHLOG_LOG_URL", value_name = "kafka://HOST:PORT[,HOST:PORT]", value_parser = brokers)]
     log: String,
 
-    /// What the names of the Kafka topics begin with
-    #[arg(long, env = "MESHLOG_TOPIC_PREFIX", default_value = "meshlog.", value_name = "PREFIX", value_parser = prefix)]
-    topic_prefix: String,
-
     /// The partitions of messages, deliveries and embeddings: as many processes can share a stage. Fixed once the topics are
     /// there
     #[arg(long, env = "MESHLOG_PARTITIONS", default_value_t = 4, value_name = "NUMBER",
         value_parser = clap::value_parser!(u32).range(1..=1024))]
     partitions: u32,
+
+    /// A schema registry with Confluent's API, where our schemas are registered and the ids of foreign events are looked up
+    #[arg(long, env = "MESHLOG_REGISTRY", value_name = "http://HOST:PORT/PATH")]
+    registry: Option<String>,
+
+    /// Write events in Confluent's wire format instead of Avro's single-object encoding. Both are read
+    #[arg(long, env = "MESHLOG_CONFLUENT", requires = "registry")]
+    confluent: bool,
+
+    #[command(flatten)]
+    topics: TopicArguments,
+}
+
+/// The topics of a log on Kafka: what they are called, how they are made, and how their brokers are spoken to.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct TopicArguments {
+    /// What the names of the Kafka topics begin with
+    #[arg(long, env = "MESHLOG_TOPIC_PREFIX", default_value = "meshlog.", value_name = "PREFIX", value_parser = prefix)]
+    topic_prefix: String,
 
     /// The brokers that keep each partition. Three survive the loss of one without a pause
     #[arg(long, env = "MESHLOG_REPLICATION", default_value_t = 1, value_name = "NUMBER",
@@ -42,14 +57,6 @@ pub(super) struct KafkaArguments {
     #[arg(long, env = "MESHLOG_KAFKA_PROPERTIES", value_name = "FILE")]
     kafka_properties: Option<PathBuf>,
 
-    /// A schema registry with Confluent's API, where our schemas are registered and the ids of foreign events are looked up
-    #[arg(long, env = "MESHLOG_REGISTRY", value_name = "http://HOST:PORT/PATH")]
-    registry: Option<String>,
-
-    /// Write events in Confluent's wire format instead of Avro's single-object encoding. Both are read
-    #[arg(long, env = "MESHLOG_CONFLUENT", requires = "registry")]
-    confluent: bool,
-
     /// How long the events of a topic are kept: by age (30m, 12h, 30d), by size (500MB, 20GB), or both. Without it, for ever
     #[arg(long, env = "MESHLOG_RETENTION", value_delimiter = ';', value_name = "TOPIC=LIMIT[,LIMIT]")]
     retention: Vec<KeepRule>,
@@ -61,22 +68,10 @@ impl KafkaArguments {
     /// # Errors
     /// The file of settings cannot be read, or the numbers do not fit each other.
     pub(super) fn engine(self) -> Result<EngineOptions, Failure> {
-        let min_insync = self.min_insync.unwrap_or(if self.replication >= 3 { 2 } else { 1 });
-        if min_insync > self.replication {
-            let what =
-                format!("{min_insync} brokers cannot acknowledge an event of which {} have copies", self.replication);
-            return Err(Failure::local(what, "lower --min-insync, or raise --replication"));
-        }
         let options = KafkaOptions {
-            brokers: self.log,
-            prefix: self.topic_prefix,
-            replication: self.replication,
-            min_insync,
             registry: self.registry,
             body_format: if self.confluent { BodyFormat::Confluent } else { BodyFormat::SingleObject },
-            retention: self.retention.into_iter().map(|rule| (rule.topic, rule.retention)).collect(),
-            client: self.kafka_properties.map(|file| settings(&file)).transpose()?.unwrap_or_default(),
-            ..KafkaOptions::default()
+            ..self.topics.options(self.log)?
         };
         let partitions = |layout: TopicLayout| match layout.topic {
             Topic::Messages | Topic::Deliveries | Topic::Embeddings => self.partitions,
@@ -90,7 +85,32 @@ impl KafkaArguments {
     }
 }
 
-fn brokers(text: &str) -> Result<String, String> {
+impl TopicArguments {
+    /// The topics at these brokers.
+    ///
+    /// # Errors
+    /// The file of settings cannot be read, or the numbers do not fit each other.
+    pub(super) fn options(self, brokers: String) -> Result<KafkaOptions, Failure> {
+        let min_insync = self.min_insync.unwrap_or(if self.replication >= 3 { 2 } else { 1 });
+        if min_insync > self.replication {
+            let what =
+                format!("{min_insync} brokers cannot acknowledge an event of which {} have copies", self.replication);
+            return Err(Failure::local(what, "lower --min-insync, or raise --replication"));
+        }
+        Ok(KafkaOptions {
+            brokers,
+            prefix: self.topic_prefix,
+            replication: self.replication,
+            min_insync,
+            retention: self.retention.into_iter().map(|rule| (rule.topic, rule.retention)).collect(),
+            client: self.kafka_properties.map(|file| settings(&file)).transpose()?.unwrap_or_default(),
+            ..KafkaOptions::default()
+        })
+    }
+}
+
+/// The brokers in the address of a log.
+pub(super) fn brokers(text: &str) -> Result<String, String> {
     let brokers = text.strip_prefix(SCHEME).ok_or_else(|| format!("write {SCHEME}HOST:PORT"))?.trim_end_matches('/');
     for broker in brokers.split(',') {
         let port = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());

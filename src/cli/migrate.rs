@@ -1,19 +1,14 @@
 //! Migrate: moving a log from one engine to another.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{path::PathBuf, time::Instant};
 
-use meshlog_pipeline::KafkaOptions;
 use meshlog_replay::migrate::{Comparison, MigrateProgress, MigrateStep};
 use meshlog_schemas::Position;
 use serde::Serialize;
 
 use super::{
     Context, EXIT_CODES, Failure, Outcome, failure,
-    keep::KeepRule,
+    kafka::{self, TopicArguments},
     progress::{Progress, Unit},
     table::Table,
     up,
@@ -50,27 +45,8 @@ pub(super) struct MigrateArguments {
     #[arg(long)]
     verify_only: bool,
 
-    /// What the names of the topics on Kafka begin with
-    #[arg(long, env = "MESHLOG_TOPIC_PREFIX", default_value = "meshlog.", value_name = "PREFIX")]
-    topic_prefix: String,
-
-    /// The replicas of each partition of topics that are made
-    #[arg(long, env = "MESHLOG_REPLICATION", default_value_t = 1, value_name = "NUMBER",
-        value_parser = clap::value_parser!(u32).range(1..=64))]
-    replication: u32,
-
-    /// The replicas that must have a record before it is acknowledged (min.insync.replicas)
-    #[arg(long, env = "MESHLOG_MIN_INSYNC", default_value_t = 1, value_name = "NUMBER",
-        value_parser = clap::value_parser!(u32).range(1..=64))]
-    min_insync: u32,
-
-    /// Settings of librdkafka for every client, one NAME=VALUE a line, such as security.protocol
-    #[arg(long, env = "MESHLOG_KAFKA_PROPERTIES", value_name = "FILE")]
-    kafka_properties: Option<PathBuf>,
-
-    /// How long Kafka keeps the events of a topic that is moved there, as for "meshlog up". Ages count from the move
-    #[arg(long, env = "MESHLOG_RETENTION", value_delimiter = ';', value_name = "TOPIC=LIMIT[,LIMIT]")]
-    retention: Vec<KeepRule>,
+    #[command(flatten)]
+    topics: TopicArguments,
 }
 
 /// A log as it is named on the command line.
@@ -84,8 +60,8 @@ fn parse_place(text: &str) -> Result<Place, String> {
     if let Some(data) = text.strip_prefix("embedded:").filter(|data| !data.is_empty()) {
         return Ok(Place::Embedded(data.into()));
     }
-    if let Some(brokers) = text.strip_prefix("kafka://").filter(|brokers| !brokers.is_empty()) {
-        return Ok(Place::Kafka(brokers.trim_end_matches('/').to_owned()));
+    if text.starts_with(kafka::SCHEME) {
+        return kafka::brokers(text).map(Place::Kafka);
     }
     Err("write embedded:DIRECTORY or kafka://HOST:PORT[,HOST:PORT...]".to_owned())
 }
@@ -126,12 +102,11 @@ struct PartitionView {
 /// Moves a log, or compares two.
 pub(super) fn run(context: &mut Context, arguments: MigrateArguments) -> Result<Outcome, Failure> {
     up::log_to_standard_error();
-    let kafka = arguments.kafka()?;
-    let place = |place: &Place| match place {
-        Place::Embedded(data) => LogPlace::Embedded(data.clone()),
-        Place::Kafka(brokers) => LogPlace::Kafka(Box::new(KafkaOptions { brokers: brokers.clone(), ..kafka.clone() })),
+    let place = |place: Place| match place {
+        Place::Embedded(data) => Ok(LogPlace::Embedded(data)),
+        Place::Kafka(brokers) => arguments.topics.clone().options(brokers).map(|log| LogPlace::Kafka(Box::new(log))),
     };
-    let (from, to) = (place(&arguments.from), place(&arguments.to));
+    let (from, to) = (place(arguments.from)?, place(arguments.to)?);
     let begun = Instant::now();
     let mut bar = Bar::new(context.output.is_json());
     let mut watch = |progress: MigrateProgress| bar.show(progress);
@@ -144,35 +119,6 @@ pub(super) fn run(context: &mut Context, arguments: MigrateArguments) -> Result<
     let report = report(&from, &to, &migrated, begun.elapsed().as_secs_f64());
     show(context, &report)?;
     Ok(if report.equal { Outcome::Done } else { Outcome::Found })
-}
-
-impl MigrateArguments {
-    /// All that is said of Kafka, but for the brokers.
-    fn kafka(&self) -> Result<KafkaOptions, Failure> {
-        Ok(KafkaOptions {
-            prefix: self.topic_prefix.clone(),
-            replication: self.replication,
-            min_insync: self.min_insync,
-            retention: self.retention.iter().map(|rule| (rule.topic, rule.retention)).collect(),
-            client: self.kafka_properties.as_deref().map(properties).transpose()?.unwrap_or_default(),
-            ..KafkaOptions::default()
-        })
-    }
-}
-
-/// The settings in a file of one NAME=VALUE a line.
-fn properties(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
-    let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));
-    lines
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-        .map(|(number, line)| {
-            let wrong =
-                || Failure::local(format!("{}: line {number} is no setting", path.display()), "write NAME=VALUE");
-            let (name, value) = line.split_once('=').ok_or_else(wrong)?;
-            Ok((name.trim().to_owned(), value.trim().to_owned()))
-        })
-        .collect()
 }
 
 /// One bar for each step.
@@ -285,16 +231,5 @@ mod tests {
         for wrong in ["", "embedded:", "kafka://", "./data", "http://a"] {
             assert!(parse_place(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn properties_are_read_line_by_line_and_a_wrong_one_is_named() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "# ours\n\nsasl.password = a=b \nsecurity.protocol=SSL\n").unwrap();
-        let read = properties(file.path()).unwrap();
-        assert_eq!(read["sasl.password"], "a=b");
-        assert_eq!(read["security.protocol"], "SSL");
-        std::fs::write(file.path(), "a=b\nwrong\n").unwrap();
-        assert!(properties(file.path()).unwrap_err().to_string().contains("line 2 is no setting"));
     }
 }
