@@ -90,10 +90,10 @@ def latencies(gateway: str, seconds: float, name: str) -> list[float]:
 
 
 def shown(name: str, taken: list[float], figures: dict[str, float]) -> None:
-    quantiles = statistics.quantiles(taken, n=100)
+    quantiles, key = statistics.quantiles(taken, n=100), name.replace(",", "").replace(" ", "_")
     print(f"{name:<44} p50 {quantiles[49]:8.1f} ms   p99 {quantiles[98]:8.1f} ms   ({len(taken)} messages)", flush=True)
-    figures[f"{name.replace(' ', '_')}_p50_ms"] = round(quantiles[49], 1)
-    figures[f"{name.replace(' ', '_')}_p99_ms"] = round(quantiles[98], 1)
+    figures[f"{key}_p50_ms"] = round(quantiles[49], 1)
+    figures[f"{key}_p99_ms"] = round(quantiles[98], 1)
 
 
 def measure_latency(options: argparse.Namespace, figures: dict[str, float]) -> None:

@@ -354,6 +354,7 @@ def run(options: argparse.Namespace, cluster: Cluster) -> dict[str, float]:
     print(f"indexed {caught_up:.0f} s later; checking", flush=True)
 
     wrong = check_threads(gateway.url, {thread: n for client in clients for thread, n in client.acknowledged.items()})
+    print(f"{len(receipts):,} messages looked for in their threads: {len(wrong)} findings", flush=True)
     on_topics = ends(query.url)
     live = {name: view["digest"] for name, view in projections(query.url, digests=True).items()}
     # A digest begins with how much it covers.

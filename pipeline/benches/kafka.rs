@@ -109,8 +109,8 @@ fn main() {
     tell("read from the start", reads.clone(), plain_reads);
     if !tool_writes.is_empty() {
         println!("in place of librdkafka, Kafka's own tools in Java:");
-        tell("produce, by the tool", writes, tool_writes);
-        tell("consume, by the tool", reads, tool_reads);
+        tell("produce over the tool", writes, tool_writes);
+        tell("consume over the tool", reads, tool_reads);
     }
     println!("{{\"figures\": {{{}}}}}", figures.join(", "));
 }
@@ -126,6 +126,11 @@ fn open_for(brokers: &str, once: BTreeSet<Topic>) -> (KafkaLog, String) {
     let options = KafkaOptions { brokers: brokers.to_owned(), prefix, once, ..KafkaOptions::default() };
     let layout = vec![TopicLayout { topic: Topic::Messages, partitions: PARTITIONS }];
     (KafkaLog::open(layout, &options).expect("the log opens"), options.topic_name(Topic::Messages))
+}
+
+/// Bodies that are not alike, more of them than a compressor looks back over.
+fn bodies(bytes: usize) -> Vec<bytes::Bytes> {
+    (0..1000).map(|seed| letters(seed, bytes)).collect()
 }
 
 fn timed(records: u64, work: impl FnOnce()) -> Run {
@@ -147,9 +152,10 @@ where
 }
 
 fn append_all(log: &KafkaLog, records: u64, bytes: usize) {
-    let body = letters(0, bytes);
+    let bodies = bodies(bytes);
     let appends = (0..records / 500).map(|batch| {
-        let records = (0..500).map(|count| record(batch as usize, count, &body)).collect();
+        let body = |count| &bodies[(batch * 500 + count) as usize % bodies.len()];
+        let records = (0..500).map(|count| record(batch as usize, count, body(count))).collect();
         log.append(Batch { records, progress: None })
     });
     // Enough under way that the client never waits for one of them.
@@ -273,7 +279,7 @@ async fn send(
 }
 
 fn send_all(client: &ThreadedProducer<Plain>, topic: &str, records: u64, bytes: usize) {
-    let body = letters(0, bytes);
+    let bodies = bodies(bytes);
     for count in 0..records {
         let key = format!("key-{}", count % 16);
         // As much under way as the log lets in.
@@ -281,7 +287,8 @@ fn send_all(client: &ThreadedProducer<Plain>, topic: &str, records: u64, bytes: 
             std::thread::sleep(Duration::from_micros(200));
         }
         let message = BaseRecord::with_opaque_to(topic, Box::new(None));
-        let message = message.partition((count % u64::from(PARTITIONS)) as i32).key(&key).payload(&*body);
+        let message = message.partition((count % u64::from(PARTITIONS)) as i32).key(&key);
+        let message = message.payload(&*bodies[count as usize % bodies.len()]);
         client.send(message).map_err(|(error, _)| error).expect("the client takes it");
     }
     client.flush(Duration::from_secs(60)).expect("all is delivered");
