@@ -6,6 +6,8 @@ set -euo pipefail
 
 missing=()
 command -v cc >/dev/null || missing+=(build-essential)
+# OpenSSL, in the Kafka client, is configured by Perl.
+perl -MFindBin -MIPC::Cmd -e 1 2>/dev/null || missing+=(perl)
 command -v python3 >/dev/null || missing+=(python3)
 python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
 if [ "${1:-}" = test ]; then

@@ -2,7 +2,10 @@
 //!
 //! Owns: the runners, and what of the stages people are shown.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use meshlog_pipeline::{EventLog, KafkaLog, Membership, Progress, Stage, StageGroup, StageRunner, stage_of};
 use meshlog_processors::{
@@ -148,8 +151,7 @@ impl Embedded {
 
 /// The stages that run only elsewhere, with how far they are.
 pub(super) fn elsewhere(log: &KafkaLog, here: &[StageView]) -> Vec<(String, Checkpoints)> {
-    let mut stages: Vec<String> = log.processors().iter().map(|name| stage_of(name).to_owned()).collect();
-    stages.dedup();
+    let mut stages: BTreeSet<String> = log.processors().iter().map(|name| stage_of(name).to_owned()).collect();
     stages.retain(|stage| !here.iter().any(|view| stage_of(&view.name) == stage));
     stages.into_iter().map(|stage| (stage.clone(), log.stage_checkpoints(&stage))).collect()
 }

@@ -129,7 +129,8 @@ pub(super) fn stopping() -> Problem {
         .retry_after(5)
 }
 
-async fn whole(request: Request, gateway: &Gateway) -> Result<Vec<u8>, Problem> {
+/// The whole body, of bounded size.
+pub(super) async fn whole(request: Request, gateway: &Gateway) -> Result<Vec<u8>, Problem> {
     let mut chunks = refuse_stated_size(request, BODY_LIMIT).await?.into_data_stream();
     let mut bytes = Vec::new();
     loop {

@@ -3,7 +3,7 @@
 //! Owns: which requests these are, and which node is asked: the next in turn, and another one if it does not answer.
 //! Never: changes a request or an answer; asks twice for what may not be done twice (only reads are forwarded).
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     body::{Bytes, to_bytes},
@@ -15,7 +15,7 @@ use axum::{
 
 use super::{
     Gateway,
-    extract::{BODY_LIMIT, too_large},
+    extract::{BODY_LIMIT, whole},
     nodes::{self, ANSWER_LIMIT, Nodes},
 };
 use crate::problem::{Code, Problem};
@@ -80,17 +80,19 @@ pub(super) async fn forward(State(gateway): State<Gateway>, request: Request, ne
     if !needs_stores(request.method(), request.uri().path()) {
         return next.run(request).await;
     }
-    forwarded(nodes, request).await.unwrap_or_else(IntoResponse::into_response)
+    forwarded(nodes, &gateway, request).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn forwarded(nodes: &Arc<Forwarder>, request: Request) -> Result<Response, Problem> {
+async fn forwarded(nodes: &Forwarder, gateway: &Gateway, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, BODY_LIMIT).await.map_err(|_| too_large(BODY_LIMIT))?;
+    let body = whole(Request::from_parts(parts.clone(), body), gateway).await?.into();
     nodes.ask(&parts, &body, ANSWER_LIMIT).await
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
