@@ -5,7 +5,8 @@
 //! ```
 //! Both sides use the same client library with the same settings against the same broker, in turn: closed-loop producers (tasks
 //! on one thread a processor, each waits for its acknowledgement), then many records at once, then one thread that reads
-//! them all. Kafka's own performance tools then write and read as many, with the same settings as far as they have them. The
+//! them all. One setting of ours is not librdkafka's default, two requests under way instead of five; so the plain client
+//! is measured with both. Kafka's own performance tools then write and read as many, with the same settings as far as they have them. The
 //! last line is one JSON object with every figure.
 //!
 //! A log of which nothing is read follows nothing; a producer with identities follows what it appends to.
@@ -20,7 +21,7 @@ use std::{
 };
 
 use closed_loop::{Run, letters, median, produce, record, runtime};
-use meshlog_pipeline::{Batch, KafkaLog, KafkaOptions, Log, NewRecord, ReadLimit, TopicLayout};
+use meshlog_pipeline::{Batch, KafkaLog, KafkaOptions, Log, NewRecord, ReadLimit, TopicLayout, partition_of};
 use meshlog_schemas::{EventId, Partition, Topic};
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, TopicPartitionList,
@@ -32,6 +33,10 @@ use tokio::sync::oneshot;
 
 const PRODUCERS: [usize; 3] = [1, 8, 64];
 const PARTITIONS: u32 = 4;
+/// How many requests the log has under way at a broker.
+const UNDER_WAY: Option<&str> = Some("2");
+/// Seconds of each kind of load before anything is measured; twice.
+const WARM_UP: u64 = 10;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -45,7 +50,7 @@ fn main() {
         std::process::exit(1);
     };
     println!(
-        "{bytes} bytes, {PARTITIONS} partitions, idempotent, acks=all, linger.ms=0, lz4; {rounds} rounds of {seconds} s, medians"
+        "{bytes} bytes, {PARTITIONS} partitions, idempotent, acks=all, linger.ms=0, two requests under way, lz4; {rounds} rounds of {seconds} s, medians"
     );
     println!("{:<28} {:>14} {:>14} {:>7} {:>9} {:>9}", "", "meshlog/s", "librdkafka/s", "ratio", "p99 ms", "p99 ms");
     let mut figures = Vec::new();
@@ -59,37 +64,40 @@ fn main() {
         let name = name.replace(' ', "_");
         figures.push(format!("\"{name}_per_s\": {:.0}, \"{name}_over_librdkafka\": {ratio:.3}", ours.rate));
     };
-    // The broker is compiled as it runs.
-    for _ in 0..3 {
-        let (client, topic) = (Arc::new(client(&brokers)), open(&brokers).1);
-        closed_loop(64, 5, move |producer, end| send(client.clone(), topic.clone(), producer, end, bytes));
+    let plain = |seconds, producers, under_way| {
+        let (client, topic) = (Arc::new(client(&brokers, under_way)), open(&brokers).1);
+        closed_loop(producers, seconds, move |producer, end| send(client.clone(), topic.clone(), producer, end, bytes))
+    };
+    let ours = |seconds, producers| {
+        let log = Arc::new(open(&brokers).0);
+        closed_loop(producers, seconds, move |producer, end| produce(log.clone(), producer, end, bytes))
+    };
+    let once = |seconds, producers| {
+        let log = Arc::new(open_for(&brokers, [Topic::Messages].into()).0);
+        closed_loop(producers, seconds, move |producer, end| produce_once(log.clone(), producer, end, bytes))
+    };
+    // The broker is compiled as it runs, for each kind of load.
+    for _ in 0..2 {
+        plain(WARM_UP, 64, UNDER_WAY);
+        ours(WARM_UP, 64);
+        once(WARM_UP, 64);
     }
     for producers in PRODUCERS {
-        let (mut ours, mut plain) = (Vec::new(), Vec::new());
+        let (mut log, mut same, mut defaults) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
-            ours.push(closed_loop(producers, seconds, {
-                let log = Arc::new(open(&brokers).0);
-                move |producer, end| produce(log.clone(), producer, end, bytes)
-            }));
-            plain.push(closed_loop(producers, seconds, {
-                let (client, topic) = (Arc::new(client(&brokers)), open(&brokers).1);
-                move |producer, end| send(client.clone(), topic.clone(), producer, end, bytes)
-            }));
+            log.push(ours(seconds, producers));
+            same.push(plain(seconds, producers, UNDER_WAY));
+            defaults.push(plain(seconds, producers, None));
         }
-        tell(&format!("append {producers}"), ours, plain);
+        tell(&format!("append {producers}"), log.clone(), same);
+        tell(&format!("append {producers} over defaults"), log, defaults);
     }
-    let (mut ours, mut plain) = (Vec::new(), Vec::new());
+    let (mut log, mut same) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        ours.push(closed_loop(64, seconds, {
-            let log = Arc::new(open_for(&brokers, [Topic::Messages].into()).0);
-            move |producer, end| produce_once(log.clone(), producer, end, bytes)
-        }));
-        plain.push(closed_loop(64, seconds, {
-            let (client, topic) = (Arc::new(client(&brokers)), open(&brokers).1);
-            move |producer, end| send(client.clone(), topic.clone(), producer, end, bytes)
-        }));
+        log.push(once(seconds, 64));
+        same.push(plain(seconds, 64, UNDER_WAY));
     }
-    tell("append 64 with identities", ours, plain);
+    tell("append 64 with identities", log, same);
     let records = option("--records", 300_000);
     let (mut writes, mut plain_writes, mut reads, mut plain_reads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut tool_writes, mut tool_reads) = (Vec::new(), Vec::new());
@@ -100,7 +108,7 @@ fn main() {
         plain_reads.push(timed(records, || poll_all(&brokers, &topic, records)));
         drop(log);
         let topic = open(&brokers).1;
-        plain_writes.push(timed(records, || send_all(&client(&brokers), &topic, records, bytes)));
+        plain_writes.push(timed(records, || send_all(&client(&brokers, UNDER_WAY), &topic, records, bytes)));
         let topic = open(&brokers).1;
         tool_writes.extend(tool_produces(&brokers, &topic, records, bytes));
         tool_reads.extend(tool_consumes(&brokers, &topic, records));
@@ -245,11 +253,14 @@ impl ProducerContext for Plain {
     }
 }
 
-fn client(brokers: &str) -> ThreadedProducer<Plain> {
+fn client(brokers: &str, under_way: Option<&str>) -> ThreadedProducer<Plain> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers).set("enable.idempotence", "true").set("acks", "all");
     config.set("linger.ms", "0").set("compression.type", "lz4").set("message.timeout.ms", "0");
     config.set("queue.buffering.max.messages", "10000000").set("queue.buffering.max.kbytes", "2097151");
+    if let Some(requests) = under_way {
+        config.set("max.in.flight.requests.per.connection", requests);
+    }
     config.create_with_context(Plain).expect("the client is made")
 }
 
@@ -267,7 +278,8 @@ async fn send(
         let (sender, delivered) = oneshot::channel();
         let count = latencies.len() % 16;
         let key = format!("key-{producer}-{count}");
-        let partition = ((producer + count) % PARTITIONS as usize) as i32;
+        // As the log places it, so that as much comes together in a request.
+        let partition = partition_of(Topic::Messages, key.as_bytes(), PARTITIONS).id as i32;
         let message =
             BaseRecord::with_opaque_to(&topic, Box::new(Some(sender))).partition(partition).key(&key).payload(&*body);
         client.send(message).map_err(|(error, _)| error).expect("the client takes it");

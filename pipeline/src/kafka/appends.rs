@@ -28,7 +28,7 @@ use rdkafka::{
 use tokio::sync::oneshot;
 
 use super::{
-    KafkaOptions, MAX_RECORD_BYTES, Shared, storage,
+    KafkaOptions, Shared, storage,
     taken::{Identity, Mark, State, Taken},
     wire::{self, Wire},
 };
@@ -149,50 +149,54 @@ impl Appends {
             permit: Some(permit),
         })));
         self.begin_to_wait();
-        // Held over the whole batch, so that its records follow each other on every partition.
-        let mut taken = self.taken.lock();
         for (index, record) in batch.records.iter().enumerate() {
             let place = (pending.clone(), index);
             let identity = record.identity.map(|id| (record.topic, id));
-            if let Some(identity) = identity {
-                match taken.slots.entry(identity) {
-                    Entry::Occupied(mut slot) => {
-                        match slot.get_mut() {
-                            Slot::Stored(position) => {
-                                let receipt = Receipt { position: *position, duplicate: true };
-                                self.resolve(&place, Ok(receipt));
-                            }
-                            Slot::Awaited(awaited) => awaited.others.push(place),
-                        }
-                        continue;
-                    }
-                    Entry::Vacant(free) => {
-                        let known = self.taken.find(identity).transpose();
-                        if let Some(known) = known {
-                            let receipt = known.map(|position| Receipt { position, duplicate: true });
-                            let failed = |error: LogError| AppendError::Stopped { reason: error.to_string() };
-                            self.resolve(&place, receipt.map_err(failed));
-                            continue;
-                        }
-                        let awaited = Awaited { sender: place, others: Vec::new(), delivered: None, seen: None };
-                        free.insert(Slot::Awaited(Box::new(awaited)));
-                    }
-                }
+            if let Some(identity) = identity
+                && !self.take(identity, &place)
+            {
+                continue;
             }
             let (partition, topic) = place_of(record.topic, &record.key);
-            let delivery = Delivery::Record { place: (pending.clone(), index), identity, partition };
+            let delivery = Delivery::Record { place, identity, partition };
             if let Err((error, delivery)) = send(wire, producer, topic, partition, record, delivery) {
                 let Delivery::Record { place, identity, .. } = *delivery else { continue };
-                let failure = failed(&error);
-                match identity {
-                    Some(identity) => self.fail_identity(&mut taken, identity, &failure),
-                    None => self.resolve(&place, Err(failure)),
-                }
+                self.delivered(&place, identity, Err(failed(&error)));
             }
         }
-        drop(taken);
         self.settle_one(&pending, |_| {});
         answered
+    }
+
+    /// Takes an identity for the record in `place`, which is then to be sent. If it is taken already, the record is answered
+    /// when it is known where the first one stands.
+    fn take(&self, identity: Identity, place: &Place) -> bool {
+        let mut taken = self.taken.lock();
+        match taken.slots.entry(identity) {
+            Entry::Occupied(mut slot) => {
+                match slot.get_mut() {
+                    Slot::Stored(position) => {
+                        let receipt = Receipt { position: *position, duplicate: true };
+                        self.resolve(place, Ok(receipt));
+                    }
+                    Slot::Awaited(awaited) => awaited.others.push(place.clone()),
+                }
+                false
+            }
+            Entry::Vacant(free) => match self.taken.find(identity).transpose() {
+                Some(known) => {
+                    let receipt = known.map(|position| Receipt { position, duplicate: true });
+                    let failed = |error: LogError| AppendError::Stopped { reason: error.to_string() };
+                    self.resolve(place, receipt.map_err(failed));
+                    false
+                }
+                None => {
+                    let awaited = Awaited { sender: place.clone(), others: Vec::new(), delivered: None, seen: None };
+                    free.insert(Slot::Awaited(Box::new(awaited)));
+                    true
+                }
+            },
+        }
     }
 
     /// A record of this process is durable, or will not be.
@@ -342,11 +346,11 @@ impl ProducerContext for Deliveries {
             Delivery::Progress { pending, processor, stored } => {
                 let mut unsettled = lock(&pending.0);
                 match offset {
-                    Ok(offset) => shared.has_progressed(processor.clone(), offset as i64, stored),
+                    Ok(offset) => shared.progress.learn(processor.clone(), offset as i64, stored),
                     Err(failure) => unsettled.failure = Some(failure),
                 }
                 // Only now, so that whoever sends next finds it in one place or the other.
-                shared.progress_has_arrived(&processor);
+                shared.progress.has_arrived(&processor);
                 unsettled.answer();
                 shared.appends.heard(1);
             }
@@ -354,20 +358,15 @@ impl ProducerContext for Deliveries {
     }
 }
 
-/// A producer that gives up only when it must: what was sequenced waits for the brokers as long as it takes.
 pub(super) fn producer(options: &KafkaOptions, shared: Arc<Shared>) -> Result<Producer, LogError> {
-    let mut config = options.client();
-    config
-        .set("enable.idempotence", "true")
-        .set("acks", "all")
-        .set("message.timeout.ms", "0")
+    let config = options.producer(&[
         // As much as a batch may wait for others costs a lone producer; requests under way gather them anyway.
-        .set("linger.ms", "0")
-        .set("compression.type", "lz4")
-        .set("message.max.bytes", (MAX_RECORD_BYTES + 64 * 1024).to_string())
-        // The room bounds what waits, not librdkafka.
-        .set("queue.buffering.max.messages", "10000000")
-        .set("queue.buffering.max.kbytes", "2097151");
+        ("linger.ms", "0"),
+        // A broker answers the requests of a connection one by one. Two keep it busy; more only cut what is sent into smaller
+        // ones, and librdkafka spins while it waits for a place among them.
+        ("max.in.flight.requests.per.connection", "2"),
+        ("compression.type", "lz4"),
+    ]);
     config.create_with_context(Deliveries(shared)).map_err(|error| storage("make a Kafka producer", &error))
 }
 
@@ -396,14 +395,14 @@ fn failed(error: &KafkaError) -> AppendError {
 pub(super) fn settle(settled: &mpsc::Receiver<Settled>, shared: &Shared, producer: &Producer, topic: &str) {
     while let Ok(Settled::Batch(pending, progress)) = settled.recv() {
         let processor = progress.processor.clone();
-        let stored = shared.progress_to_send(progress);
+        let stored = shared.progress.to_send(progress);
         let body = wire::progress(&stored);
         let delivery = Delivery::Progress { pending, processor: processor.clone(), stored };
         let message = BaseRecord::with_opaque_to(topic, Box::new(delivery)).partition(0).key(&processor).payload(&body);
         if let Err((error, message)) = producer.send(message)
             && let Delivery::Progress { pending, .. } = *message.delivery_opaque
         {
-            shared.progress_has_arrived(&processor);
+            shared.progress.has_arrived(&processor);
             let mut unsettled = lock(&pending.0);
             unsettled.failure = Some(failed(&error));
             unsettled.answer();

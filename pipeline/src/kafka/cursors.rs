@@ -102,7 +102,7 @@ impl Cursor {
                     let (record, _) = wire.record(&message, self.partition, self.appended_at);
                     self.next = record.position.offset + 1;
                     self.appended_at = record.appended_at;
-                    bytes += follower::size(&record);
+                    bytes += record.size();
                     records.push(record);
                 }
                 Some(Err(error)) if is_out_of_range(&error) => {

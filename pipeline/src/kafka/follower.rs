@@ -57,7 +57,7 @@ impl Tail {
         let mut bytes = 0;
         let within = |record: &&Record| {
             let fits = bytes == 0 || bytes < limit.bytes;
-            bytes += size(record);
+            bytes += record.size();
             fits
         };
         self.records.range(first..).take(limit.records).take_while(within).cloned().collect()
@@ -71,17 +71,12 @@ impl Tail {
             self.bytes = 0;
         }
         self.next = record.position.offset + 1;
-        self.bytes += size(&record);
+        self.bytes += record.size();
         self.records.push_back(record);
         while self.bytes > self.limit && self.records.len() > 1 {
-            self.bytes -= self.records.pop_front().as_ref().map_or(0, size);
+            self.bytes -= self.records.pop_front().as_ref().map_or(0, Record::size);
         }
     }
-}
-
-/// What a record counts against a bound by bytes.
-pub(super) fn size(record: &Record) -> usize {
-    record.key.len() + record.headers.packed().len() + record.body.len() + 64
 }
 
 /// Reads everything, in a thread of its own.
@@ -159,7 +154,7 @@ impl Follower {
             follower.shared.appended[&layout.topic].is_wanted.store(true, Ordering::Relaxed);
         }
         let (_, next, _) = follower.begin(asker, &mut from, &options.progress_name(), 0, 0)?;
-        follower.shared.progress_is_read_to(next);
+        follower.shared.progress.is_read_to(next);
         let followed = follower.consumer.incremental_assign(&from);
         followed.map_err(|error| storage("follow the topics", &error))?;
         Ok((follower, Ready(ready)))
@@ -230,10 +225,10 @@ impl Follower {
         if message.topic() == self.progress {
             let processor = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
             match wire::parse_progress(message.payload().unwrap_or_default()) {
-                Some(found) => self.shared.has_progressed(processor, message.offset(), found),
+                Some(found) => self.shared.progress.learn(processor, message.offset(), found),
                 None => tracing::warn!(processor, "a message on the topic of progress is none; it is left out"),
             }
-            self.shared.progress_is_read_to(message.offset().max(0) as Offset + 1);
+            self.shared.progress.is_read_to(message.offset().max(0) as Offset + 1);
             return None;
         }
         let topic = *self.topics.get(message.topic())?;
@@ -264,7 +259,7 @@ impl Follower {
 
 /// Where a partition begins and ends. A topic that was made just now has no leader for a moment, as has one whose broker was
 /// lost.
-fn begin_and_end(asker: &BaseConsumer, topic: &str, id: u32) -> Result<(Offset, Offset), LogError> {
+pub(super) fn begin_and_end(asker: &BaseConsumer, topic: &str, id: u32) -> Result<(Offset, Offset), LogError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match watermarks(asker, topic, id) {

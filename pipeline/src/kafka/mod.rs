@@ -24,6 +24,8 @@ mod appends;
 mod cursors;
 mod follower;
 mod group;
+mod options;
+mod progress;
 mod registry;
 mod taken;
 mod topics;
@@ -32,8 +34,7 @@ mod watch;
 mod wire;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    path::PathBuf,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -45,16 +46,15 @@ use std::{
 
 use meshlog_schemas::{Checkpoints, Offset, Partition, Position, Topic};
 use rdkafka::{
-    ClientConfig,
     consumer::{BaseConsumer, Consumer as _},
     producer::{Producer as _, PurgeConfig},
 };
-pub use transfer::KafkaTransfer;
 
 use self::{
     appends::{Appends, Producer, Settled},
     cursors::Cursors,
     follower::{Follower, Tail},
+    progress::KnownProgress,
     taken::Taken,
     watch::Watch,
     wire::Wire,
@@ -63,12 +63,8 @@ use crate::{
     embedded::Retention,
     lock::lock,
     log::{AppendError, Appending, Log, LogError},
-    processor::stage_of,
-    record::{
-        Batch, Bounds, NewRecord, ProcessorProgress, ReadLimit, Receipt, Record, StoredProgress, TopicLayout,
-        partition_of,
-    },
-    room::{Capacity, Room},
+    record::{Batch, Bounds, NewRecord, ReadLimit, Receipt, Record, StoredProgress, TopicLayout, partition_of},
+    room::Room,
     signal::Signal,
 };
 
@@ -81,90 +77,11 @@ const LONGEST_FLUSH: Duration = Duration::from_secs(15);
 /// For how long nothing may be delivered, while something is under way, before that counts as trouble.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
 
-pub use group::{Membership, Share};
-
-/// Where the log is, and how its topics are made if they are not there.
-#[derive(Debug, Clone)]
-pub struct KafkaOptions {
-    /// The brokers to begin with: `host:port`, with commas between them.
-    pub brokers: String,
-    /// What the names of topics begin with.
-    pub prefix: String,
-    /// The replicas of each partition.
-    pub replication: u32,
-    /// The replicas that must have a record before it is acknowledged (`min.insync.replicas`).
-    pub min_insync: u32,
-    /// How long the events of a topic are kept, where not for ever.
-    pub retention: BTreeMap<Topic, Retention>,
-    /// The URL of a schema registry with Confluent's API (`http://host:port/path`). Our schemas are registered there when the
-    /// log opens, and bodies in Confluent's wire format are read with it.
-    pub registry: Option<String>,
-    /// How bodies are written. Both forms are read.
-    pub body_format: BodyFormat,
-    /// Further settings of librdkafka for every client, such as TLS and SASL.
-    pub client: BTreeMap<String, String>,
-    /// How much may wait to be acknowledged.
-    pub capacity: Capacity,
-    /// How much of each partition that is followed is held in memory, in bytes.
-    pub tail_bytes: usize,
-    /// The topics to which this process appends records with an identity. What is on them already is read when the log is
-    /// opened; a record with an identity for another topic is refused.
-    pub once: BTreeSet<Topic>,
-    /// A directory, for this process alone, that keeps which identities are taken, so that not everything is read again at
-    /// the next start, and not all of them are held in memory.
-    pub identities: Option<PathBuf>,
-}
-
-/// How the bodies of events are written to Kafka.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum BodyFormat {
-    /// Avro's single-object encoding, which names the schema by its fingerprint. Nobody needs a registry.
-    #[default]
-    SingleObject,
-    /// Confluent's wire format, which names the schema by its id in the registry: what most other programs expect.
-    Confluent,
-}
-
-impl Default for KafkaOptions {
-    /// One broker on this machine, nothing replicated.
-    fn default() -> Self {
-        Self {
-            brokers: "127.0.0.1:9092".to_owned(),
-            prefix: "meshlog.".to_owned(),
-            replication: 1,
-            min_insync: 1,
-            retention: BTreeMap::new(),
-            registry: None,
-            body_format: BodyFormat::default(),
-            client: BTreeMap::new(),
-            capacity: Capacity { items: 8192, bytes: 64 * 1024 * 1024 },
-            tail_bytes: 8 * 1024 * 1024,
-            once: Topic::ALL.into_iter().collect(),
-            identities: None,
-        }
-    }
-}
-
-impl KafkaOptions {
-    /// The name of the Kafka topic for one of ours.
-    pub fn topic_name(&self, topic: Topic) -> String {
-        format!("{}{}", self.prefix, topic.name())
-    }
-
-    fn progress_name(&self) -> String {
-        format!("{}progress", self.prefix)
-    }
-
-    /// What all clients are configured with.
-    fn client(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.brokers).set("client.id", "meshlog");
-        for (name, value) in &self.client {
-            config.set(name, value);
-        }
-        config
-    }
-}
+pub use self::{
+    group::{Membership, Share},
+    options::{BodyFormat, KafkaOptions},
+    transfer::KafkaTransfer,
+};
 
 /// A log on Kafka. See [`Log`] for the contract.
 pub struct KafkaLog {
@@ -185,12 +102,7 @@ struct Shared {
     partitions: BTreeMap<Partition, Held>,
     appended: BTreeMap<Topic, Appended>,
     appends: Appends,
-    progress: Mutex<Progresses>,
-    /// Notified when the follower has read more of the topic of progress.
-    progress_moved: Condvar,
-    progressed: Signal,
-    /// What was sent last of a processor's progress, while any of it is under way, and how often.
-    sent: Mutex<HashMap<String, (usize, StoredProgress)>>,
+    progress: KnownProgress,
     room: Room,
     /// Topics that are to be followed, and are not yet.
     wanted: Mutex<BTreeSet<Topic>>,
@@ -201,15 +113,6 @@ struct Shared {
     /// Why the brokers cannot be asked at the moment.
     unreachable: Mutex<Option<String>>,
     is_dropped: AtomicBool,
-}
-
-/// What is known of the progress of processors.
-#[derive(Default)]
-struct Progresses {
-    /// With the offset of the message that said it.
-    of: HashMap<String, (i64, StoredProgress)>,
-    /// Behind the last message that the follower has read.
-    next: Offset,
 }
 
 /// Who is to be told of appends to a topic.
@@ -248,53 +151,6 @@ impl Shared {
         self.partitions.get(&partition).ok_or(LogError::NoPartition(partition))
     }
 
-    fn progress_of(&self, processor: &str) -> StoredProgress {
-        lock(&self.progress).of.get(processor).map(|(_, stored)| stored.clone()).unwrap_or_default()
-    }
-
-    /// All that is to be said of a processor with this progress: a message takes the place of those before, also of one that
-    /// is still under way.
-    fn progress_to_send(&self, progress: ProcessorProgress) -> StoredProgress {
-        let known = self.progress_of(&progress.processor);
-        let mut sent = lock(&self.sent);
-        let (under_way, stored) = sent.entry(progress.processor.clone()).or_insert_with(|| (0, known.clone()));
-        *under_way += 1;
-        known.checkpoints.iter().for_each(|(partition, next)| stored.checkpoints.advance(partition, next));
-        stored.merge(progress);
-        stored.clone()
-    }
-
-    /// One of the messages about a processor's progress is under way no more.
-    fn progress_has_arrived(&self, processor: &str) {
-        let mut sent = lock(&self.sent);
-        if let Some((under_way, _)) = sent.get_mut(processor) {
-            *under_way -= 1;
-            if *under_way == 0 {
-                sent.remove(processor);
-            }
-        }
-    }
-
-    /// A message about a processor's progress stands at `offset`. The last one counts; deliveries and the follower come by
-    /// the same one, and not in one order.
-    fn has_progressed(&self, processor: String, offset: i64, mut stored: StoredProgress) {
-        let mut progress = lock(&self.progress);
-        let (last, known) = progress.of.entry(processor).or_insert_with(|| (-1, StoredProgress::default()));
-        if offset > *last {
-            known.checkpoints.iter().for_each(|(partition, next)| stored.checkpoints.advance(partition, next));
-            (*last, *known) = (offset, stored);
-        }
-        drop(progress);
-        self.progressed.ring();
-    }
-
-    /// The follower has read the topic of progress up to `next`.
-    fn progress_is_read_to(&self, next: Offset) {
-        let mut progress = lock(&self.progress);
-        progress.next = progress.next.max(next);
-        self.progress_moved.notify_all();
-    }
-
     /// Why the log does not get on at the moment.
     fn trouble(&self) -> Option<String> {
         let unreachable = lock(&self.unreachable).clone();
@@ -314,7 +170,8 @@ impl Shared {
 
 impl KafkaLog {
     /// Connects, makes the topics that are not there, checks those that are, and reads what this process needs to know of
-    /// them. The time this takes grows with what is on the topics.
+    /// them. The time this takes grows with what was appended to the topics of [`KafkaOptions::once`] and is not in the index
+    /// of [`KafkaOptions::identities`].
     ///
     /// # Errors
     /// The brokers are not reached, or a topic is not as the options ask for; it is then left as it is.
@@ -349,10 +206,7 @@ impl KafkaLog {
             partitions: partitions.collect(),
             appended: layout.iter().map(|layout| (layout.topic, Appended::default())).collect(),
             appends: Appends::new(taken, settled.clone()),
-            progress: Mutex::default(),
-            progress_moved: Condvar::new(),
-            progressed: Signal::default(),
-            sent: Mutex::default(),
+            progress: KnownProgress::default(),
             room: Room::new(options.capacity),
             wanted: Mutex::default(),
             wants: Condvar::new(),
@@ -390,25 +244,17 @@ impl KafkaLog {
 
     /// How far a stage is, by all who have its partitions, as far as this process knows by now.
     pub fn stage_checkpoints(&self, stage: &str) -> Checkpoints {
-        let mut all = Checkpoints::default();
-        for (name, (_, stored)) in &lock(&self.shared.progress).of {
-            if stage_of(name) == stage {
-                stored.checkpoints.iter().for_each(|(partition, next)| all.advance(partition, next));
-            }
-        }
-        all
+        self.shared.progress.stage(stage)
     }
 
     /// The names of all processors that have made progress.
     pub fn processors(&self) -> Vec<String> {
-        let mut names: Vec<String> = lock(&self.shared.progress).of.keys().cloned().collect();
-        names.sort_unstable();
-        names
+        self.shared.progress.processors()
     }
 
     /// Rung when a processor, here or elsewhere, has made progress.
     pub fn progressed(&self) -> &Signal {
-        &self.shared.progressed
+        self.shared.progress.changed()
     }
 
     /// Takes part in a group that shares the partitions of a topic; see [`Share`].
@@ -522,19 +368,11 @@ impl Log for KafkaLog {
     fn progress(&self, processor: &str) -> Result<StoredProgress, LogError> {
         // Another process may have made it just now.
         let (_, end) = watch::watermarks(&self.asker, &self.options.progress_name(), 0)?;
-        let deadline = Instant::now() + LONGEST_FETCH;
-        let mut progress = lock(&self.shared.progress);
-        while progress.next < end {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let cause = format!("offsets {} to {end} of the progress of processors did not come", progress.next);
-                return Err(LogError::Storage { action: "fetch from Kafka", cause });
-            }
-            let waited = self.shared.progress_moved.wait_timeout(progress, left);
-            progress = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        drop(progress);
-        Ok(self.shared.progress_of(processor))
+        self.shared.progress.wait_until_read_to(end, LONGEST_FETCH).map_err(|read_to| {
+            let cause = format!("offsets {read_to} to {end} of the progress of processors did not come");
+            LogError::Storage { action: "fetch from Kafka", cause }
+        })?;
+        Ok(self.shared.progress.of(processor))
     }
 
     fn trouble(&self) -> Option<String> {

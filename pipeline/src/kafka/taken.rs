@@ -25,7 +25,7 @@ use crate::{
     log::LogError,
 };
 
-/// From how many entries in memory on some are written to the index.
+/// After how many records that were read the index is written.
 const FLUSH_AT: usize = 50_000;
 
 /// A record's identity, which counts on its topic.
@@ -49,8 +49,8 @@ pub(super) struct Taken {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) slots: HashMap<Identity, Slot>,
-    /// How many of the slots stand on the log.
-    stored: usize,
+    /// How many records were read since the index was written last; of no more are identities held here.
+    unwritten: usize,
     marks: BTreeMap<Partition, Mark>,
 }
 
@@ -125,24 +125,24 @@ impl Taken {
     /// The index cannot be written.
     pub(super) fn flush(&self, must: bool) -> Result<(), LogError> {
         let Some(index) = &self.index else { return Ok(()) };
-        let (entries, marks) = {
+        let (entries, marks, read) = {
             let state = self.lock();
-            if state.stored == 0 || (!must && state.stored < FLUSH_AT) {
+            if state.unwritten == 0 || (!must && state.unwritten < FLUSH_AT) {
                 return Ok(());
             }
             let stored = |(identity, slot): (&Identity, &Slot)| {
                 // Also one that was read and whose delivery is not told yet: the marks are behind it.
                 slot.position().map(|position| (identity.0, identity.1, position))
             };
-            (state.slots.iter().filter_map(stored).collect::<Vec<_>>(), state.marks.clone())
+            (state.slots.iter().filter_map(stored).collect::<Vec<_>>(), state.marks.clone(), state.unwritten)
         };
         let written = index.entries.write(entries.iter().copied(), index.text(&marks).as_bytes());
         written.map_err(|error| storage("write the index of identities", &error))?;
         let mut state = self.lock();
+        state.unwritten -= read;
         for (topic, id, _) in &entries {
             if let Some(Slot::Stored(_)) = state.slots.get(&(*topic, *id)) {
                 state.slots.remove(&(*topic, *id));
-                state.stored -= 1;
             }
         }
         Ok(())
@@ -152,13 +152,13 @@ impl Taken {
 impl State {
     /// The record of an identity stands on the log.
     pub(super) fn store(&mut self, identity: Identity, position: Position) -> Option<Slot> {
-        self.stored += 1;
         self.slots.insert(identity, Slot::Stored(position))
     }
 
     /// A partition has been read so far.
     pub(super) fn passed(&mut self, partition: Partition, mark: Mark) {
         self.marks.insert(partition, mark);
+        self.unwritten += 1;
     }
 }
 
@@ -237,6 +237,18 @@ mod tests {
         assert_eq!(taken.find(identity(3)).unwrap(), Some(position(3)));
         assert_eq!(taken.find(identity(10)).unwrap(), None);
         let mark = Mark { next: 10, appended_at: 7 };
+        assert_eq!(taken.marks(), BTreeMap::from([(position(0).partition, mark)]));
+    }
+
+    #[test]
+    fn records_without_identities_are_not_read_again_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = Taken::open(folder.path(), "cluster topics".to_owned()).unwrap();
+        let mark = Mark { next: 5, appended_at: 7 };
+        taken.lock().passed(position(0).partition, mark);
+        taken.flush(true).unwrap();
+        drop(taken);
+        let taken = Taken::open(folder.path(), "cluster topics".to_owned()).unwrap();
         assert_eq!(taken.marks(), BTreeMap::from([(position(0).partition, mark)]));
     }
 

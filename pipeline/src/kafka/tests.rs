@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     conformance,
-    record::{NewRecord, Receipt},
+    record::{NewRecord, ProcessorProgress, Receipt},
+    room::Capacity,
 };
 
 /// The broker, or `None` where there is none, which is said.

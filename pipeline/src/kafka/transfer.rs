@@ -159,8 +159,9 @@ impl KafkaTransfer {
     }
 
     fn bounds_of(&self, partition: Partition) -> Result<Bounds, LogError> {
-        let marks = watermarks(&self.asker, &self.options.topic_name(partition.topic), partition.id as i32)?;
-        Ok(Bounds { start: marks.start.max(0) as Offset, end: marks.end.max(0) as Offset })
+        let topic = self.options.topic_name(partition.topic);
+        let (start, end) = follower::begin_and_end(&self.asker, &topic, partition.id)?;
+        Ok(Bounds { start, end })
     }
 
     /// Has a partition that holds nothing, or a part of the placeholders, begin at `start`. One that holds anything else is
@@ -377,30 +378,8 @@ impl ProducerContext for Deliveries {
 
 /// A producer that sends in large batches, and gives up only when it must.
 fn producer(options: &KafkaOptions, deliveries: Deliveries) -> Result<ThreadedProducer<Deliveries>, LogError> {
-    let mut config = options.client();
-    config
-        .set("enable.idempotence", "true")
-        .set("acks", "all")
-        .set("message.timeout.ms", "0")
-        .set("linger.ms", "20")
-        .set("compression.type", "lz4")
-        .set("message.max.bytes", (MAX_RECORD_BYTES + 64 * 1024).to_string())
-        // The deliveries bound what waits, not librdkafka.
-        .set("queue.buffering.max.messages", "10000000")
-        .set("queue.buffering.max.kbytes", "2097151");
+    let config = options.producer(&[("linger.ms", "20"), ("compression.type", "lz4")]);
     config.create_with_context(deliveries).map_err(|error| storage("make a Kafka producer", &error))
-}
-
-/// Where a partition begins and ends. A topic that was made just now has no leader for a moment.
-fn watermarks(consumer: &BaseConsumer, topic: &str, id: i32) -> Result<Range<i64>, LogError> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match consumer.fetch_watermarks(topic, id, PATIENCE) {
-            Ok((start, end)) => return Ok(start..end),
-            Err(error) if Instant::now() > deadline => return Err(storage("ask where topics begin and end", &error)),
-            Err(_) => std::thread::sleep(PAUSE),
-        }
-    }
 }
 
 impl TransferSource for KafkaTransfer {
@@ -423,7 +402,8 @@ impl TransferSource for KafkaTransfer {
 
     fn progress(&mut self) -> Result<BTreeMap<String, StoredProgress>, LogError> {
         let topic = self.options.progress_name();
-        let Range { start, end } = watermarks(&self.asker, &topic, 0)?;
+        let (start, end) = follower::begin_and_end(&self.asker, &topic, 0)?;
+        let (start, end) = (start as i64, end as i64);
         let mut place = TopicPartitionList::new();
         let assigned = place.add_partition_offset(&topic, 0, rdkafka::Offset::Offset(start));
         let assigned = assigned.and_then(|()| self.consumer.assign(&place));
