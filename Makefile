@@ -6,7 +6,7 @@ MESHLOG_DATA ?= meshlog-data
 export MESHLOG_DATA
 CARGO_DENY := .cache/tools/bin/cargo-deny
 
-.PHONY: up build model test format lint docs deny unit fuzz bench bench-append bench-codec bench-http \
+.PHONY: up build model test format lint docs deny unit cluster-test fuzz bench bench-append bench-codec bench-http \
 	bench-kafka bench-log bench-migrate bench-rebuild bench-recall bench-roles bench-text soak faults cluster \
 	check-tools
 
@@ -24,7 +24,7 @@ model: check-tools
 	./scripts/fetch-model.sh "$(MESHLOG_MODEL)"
 
 ## Everything the tests need, then all of them.
-test: check-tools model format lint docs deny unit
+test: check-tools model format lint docs deny unit cluster-test
 
 format:
 	cargo fmt --all --check
@@ -58,6 +58,10 @@ unit:
 		echo "NOTE: no tmpfs can be mounted in a namespace here: the tests that fill a disk are left out"; \
 		MESHLOG_NO_SMALL_DISK=1 $(BESIDE) cargo test --workspace --locked --no-fail-fast; \
 	fi
+
+# As `faults`, for a minute: with the program that `unit` has built.
+cluster-test: model
+	./scripts/fault-run.py --minutes 1 --rate 300 --workers 2 --worker-every 12 --broker-every 25 --meshlog target/debug/meshlog
 
 ## Every fuzz target for MINUTES each; `make unit` only replays what is kept in fuzz/corpus.
 MINUTES ?= 1

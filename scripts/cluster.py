@@ -63,6 +63,8 @@ class Process:
         self.log = folder / f"{name}.log"
         self.child: subprocess.Popen | None = None
         self.said_before = 0
+        # What its environment has besides the script's.
+        self.environment: dict[str, str] = {}
 
     @property
     def pid(self) -> int:
@@ -77,7 +79,8 @@ class Process:
         with self.log.open("a") as log:
             self.said_before = log.tell()
             # A group of its own: what stops the script from a terminal must not end them all at once, before it does.
-            self.child = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0)
+            self.child = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0,
+                                          env=os.environ | self.environment)  # fmt: skip
         return self
 
     def wait(self, seconds: float = LONGEST_START) -> "Process":

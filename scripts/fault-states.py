@@ -7,6 +7,8 @@ One broker, a gateway, two workers and a query node (scripts/cluster.py), and on
   itself when the broker does;
 - a worker is paused for a minute: the other one takes its partitions over, and what the first still does when it wakes up
   harms nothing;
+- the clocks of the processes are up to two hours apart (scripts/shifted-clock.c), a gateway's goes back, and then the broker's:
+  nothing takes notice;
 - the broker's disk is full, and it ends: as above, and once there is space and it is started again everything goes on. Only
   where a small disk can be mounted: `unshare --user --map-root-user --mount scripts/fault-states.py`.
 
@@ -18,13 +20,14 @@ thing that was seen, and ends with an error at the first that was not.
 
 import argparse
 import json
+import pathlib
 import subprocess
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
-from cluster import Cluster, Role
+from cluster import Cluster, Process, Role
 
 PAUSE = 60
 # How soon trouble must be said, and how soon it must be over once its cause is.
@@ -131,6 +134,41 @@ def worker_pauses(cluster: Cluster, roles: Roles) -> None:
     roles.check()
 
 
+def clocks_differ(cluster: Cluster, roles: Roles) -> None:
+    print("clocks are up to two hours apart", flush=True)
+    library = cluster.folder / "shifted-clock.so"
+    source = pathlib.Path(__file__).parent / "shifted-clock.c"
+    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
+
+    def set_clock(process: Process, hours: float) -> None:
+        shifted = {"LD_PRELOAD": str(library), "SHIFT_SECONDS": str(int(hours * 3600))}
+        process.environment = shifted if hours else {}
+        process.restart()
+
+    [broker] = cluster.brokers
+    clocks = {roles.gateway: 1, roles.workers[0]: -1, roles.workers[1]: 0.5, roles.query: -0.25}
+    for clock_of_gateway, clock_of_broker in ((1, 0), (-1, 0), (-1, -0.5)):
+        clocks[roles.gateway] = clock_of_gateway
+        set_clock(broker, clock_of_broker)
+        broker.wait()
+        for role, hours in clocks.items():
+            set_clock(role, hours)
+        for role in roles.all:
+            role.wait()
+        for _ in range(100):
+            assert roles.say() == 202
+        written = ask(f"{roles.gateway.url}/v1/topics")[1]
+        assert written["log"]["state"] == "writing", written["log"]
+        roles.check()
+        [behind] = {one["lag_seconds"] for one in ask(f"{roles.query.url}/v1/processors")[1]["processors"]}
+        assert behind == 0, behind
+        print(f"ok  with the gateway's clock {clock_of_gateway:+} h and the broker's {clock_of_broker:+} h", flush=True)
+    for process in (broker, *roles.all):
+        set_clock(process, 0)
+    for process in (broker, *roles.all):
+        process.wait()
+
+
 def disk_is_full(cluster: Cluster, roles: Roles, disk: str) -> None:
     print("the broker's disk is full", flush=True)
     broker, filler = cluster.brokers[0], f"{disk}/filler"
@@ -146,28 +184,42 @@ def disk_is_full(cluster: Cluster, roles: Roles, disk: str) -> None:
     roles.check()
 
 
+def run(states: list[str], cluster: Cluster, disk: str | None) -> None:
+    cluster.start_brokers(1)
+    roles = Roles(cluster)
+    for _ in range(200):
+        assert roles.say() == 202
+    roles.check()
+    if "broker" in states:
+        broker_pauses(cluster, roles)
+    if "worker" in states:
+        worker_pauses(cluster, roles)
+    if "clocks" in states:
+        clocks_differ(cluster, roles)
+    if "disk" in states and disk:
+        disk_is_full(cluster, roles, disk)
+    elif "disk" in states:
+        print("left out: no small disk can be mounted here for the broker", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--meshlog", default="target/release/meshlog")
+    states = ["broker", "worker", "clocks", "disk"]
+    parser.add_argument("--states", nargs="+", choices=states, default=states, help="which of them, by what is in trouble")
     options = parser.parse_args()
     with Cluster("states", meshlog=options.meshlog) as cluster:
         disk = f"{cluster.folder}/broker-1"
         subprocess.run(["mkdir", disk], check=True)
         mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_MB}m", "tmpfs", disk]
         is_small = subprocess.run(mount, stderr=subprocess.DEVNULL, check=False).returncode == 0
-        cluster.start_brokers(1)
-        roles = Roles(cluster)
-        for _ in range(200):
-            assert roles.say() == 202
-        roles.check()
-        broker_pauses(cluster, roles)
-        worker_pauses(cluster, roles)
-        if is_small:
-            disk_is_full(cluster, roles, disk)
-            cluster.brokers[0].kill()
-            subprocess.run(["umount", disk], check=True)
-        else:
-            print("left out: no small disk can be mounted here for the broker", flush=True)
+        try:
+            run(options.states, cluster, disk if is_small else None)
+        finally:
+            if is_small:
+                for broker in cluster.brokers:
+                    broker.kill()
+                subprocess.run(["umount", disk], check=True)
     print("everything was as it should be")
 
 
