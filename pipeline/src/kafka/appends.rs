@@ -14,6 +14,7 @@
 
 use std::{
     collections::hash_map::Entry,
+    io,
     sync::{Arc, Mutex, atomic::Ordering, mpsc},
     time::{Duration, Instant},
 };
@@ -186,7 +187,10 @@ impl Appends {
             Entry::Vacant(free) => match self.taken.find(identity).transpose() {
                 Some(known) => {
                     let receipt = known.map(|position| Receipt { position, duplicate: true });
-                    let failed = |error: LogError| AppendError::Stopped { reason: error.to_string() };
+                    let failed = |error: io::Error| match error.kind() {
+                        io::ErrorKind::StorageFull => AppendError::Full { reason: error.to_string() },
+                        _ => AppendError::Stopped { reason: error.to_string() },
+                    };
                     self.resolve(place, receipt.map_err(failed));
                     false
                 }
@@ -221,12 +225,7 @@ impl Appends {
     ///
     /// # Errors
     /// It cannot be told whether the identity was taken before.
-    pub(super) fn seen(
-        &self,
-        identity: Option<Identity>,
-        position: Position,
-        appended_at: i64,
-    ) -> Result<(), LogError> {
+    pub(super) fn seen(&self, identity: Option<Identity>, position: Position, appended_at: i64) -> io::Result<()> {
         let mut taken = self.taken.lock();
         if let Some(identity) = identity {
             match taken.slots.get_mut(&identity) {

@@ -6,11 +6,12 @@
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
+    io,
     sync::{Arc, atomic::Ordering, mpsc},
     time::{Duration, Instant},
 };
 
-use meshlog_schemas::{Offset, Partition, Topic};
+use meshlog_schemas::{Offset, Partition, Position, Topic};
 use rdkafka::{
     ClientConfig, Message as _, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -18,7 +19,7 @@ use rdkafka::{
     util::Timeout,
 };
 
-use super::{KafkaOptions, Shared, storage, watch::watermarks, wire};
+use super::{KafkaOptions, Shared, storage, taken::Identity, watch::watermarks, wire};
 use crate::{
     log::LogError,
     record::{ReadLimit, Record, TopicLayout},
@@ -247,13 +248,23 @@ impl Follower {
         drop(tail);
         held.moved.notify_all();
         if self.once.contains(&topic) {
-            let identity = identity.map(|identity| (topic, identity));
-            if let Err(error) = self.shared.appends.seen(identity, position, appended_at) {
-                // Whether it is the first of its identity cannot be told any more.
-                self.shared.stop(error.to_string());
-            }
+            self.tell_appends(identity.map(|identity| (topic, identity)), position, appended_at);
         }
         Some(partition)
+    }
+
+    /// Tells those who append of a record. Waits while the index of identities is closed.
+    fn tell_appends(&self, identity: Option<Identity>, position: Position, appended_at: i64) {
+        while let Err(error) = self.shared.appends.seen(identity, position, appended_at) {
+            if error.kind() != io::ErrorKind::StorageFull {
+                // Whether it is the first of its identity cannot be told any more.
+                return self.shared.stop(error.to_string());
+            }
+            if self.shared.is_dropped.load(Ordering::Acquire) {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 }
 

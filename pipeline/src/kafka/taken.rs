@@ -6,23 +6,25 @@
 //! ```
 //!
 //! Owns: both, and that a start reads only what is behind the index's checkpoints. The index belongs to one cluster and the
-//! topics that it was made from; one that belongs to others, or that is damaged, is made again from the records.
+//! topics that it was made from; one that belongs to others, or that is damaged, is made again from the records. While it
+//! cannot be written, for which a full disk is enough, identities stay in memory.
 //! Never: answers an append.
 
 use std::{
     collections::{BTreeMap, HashMap},
     io,
-    path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use meshlog_schemas::{EventId, Offset, Partition, Position, Topic};
 
-use super::{appends::Slot, storage};
+use super::appends::Slot;
 use crate::{
     identity_index::{IdentityIndex, remove},
     lock::lock,
     log::LogError,
+    reopen::{Closed, Reopenable},
 };
 
 /// After how many records that were read the index is written.
@@ -51,13 +53,17 @@ pub(super) struct State {
     pub(super) slots: HashMap<Identity, Slot>,
     /// How many records were read since the index was written last; of no more are identities held here.
     unwritten: usize,
-    marks: BTreeMap<Partition, Mark>,
+    marks: Marks,
 }
 
+type Marks = BTreeMap<Partition, Mark>;
+
 struct Index {
-    entries: IdentityIndex,
+    entries: Reopenable<IdentityIndex>,
     /// What the index is of.
     of: String,
+    /// How far it went when it was written last.
+    written: Arc<Mutex<Marks>>,
 }
 
 impl Taken {
@@ -73,8 +79,9 @@ impl Taken {
     pub(super) fn open(path: &Path, of: String) -> Result<Self, LogError> {
         let unusable = |cause: String| LogError::Unusable { path: path.to_owned(), cause };
         std::fs::create_dir_all(path).map_err(|error| unusable(format!("{error}; choose another with --data")))?;
-        let entries = match IdentityIndex::open(path) {
-            Ok(entries) => entries,
+        let index = match Index::open(path, &of) {
+            Ok(Some(index)) => index,
+            Ok(None) => Index::make_again(path, &of).map_err(unusable)?,
             Err(error) if is_locked(&error) => {
                 return Err(unusable(
                     "another process uses it; give each a directory of its own with --data".to_owned(),
@@ -82,31 +89,26 @@ impl Taken {
             }
             Err(error) => {
                 tracing::warn!(%error, "the index of identities cannot be used and is made again from the records");
-                remove(path).map_err(&unusable)?;
-                IdentityIndex::open(path).map_err(|error| unusable(error.to_string()))?
+                Index::make_again(path, &of).map_err(unusable)?
             }
         };
-        let mut index = Index { entries, of };
-        let marks = match index.marks() {
-            Some(marks) => marks,
-            None => {
-                index.clear(path).map_err(unusable)?;
-                BTreeMap::new()
-            }
-        };
+        let marks = lock(&index.written).clone();
         Ok(Self { state: Mutex::new(State { marks, ..State::default() }), index: Some(index) })
     }
 
     /// How far each partition has been read.
-    pub(super) fn marks(&self) -> BTreeMap<Partition, Mark> {
+    pub(super) fn marks(&self) -> Marks {
         self.lock().marks.clone()
     }
 
     /// Empties the index, because the records are others than those it was made from.
     pub(super) fn forget(&mut self, path: &Path) -> Result<(), LogError> {
         *self.lock() = State::default();
-        let failed = |cause: String| LogError::Unusable { path: path.to_owned(), cause };
-        self.index.as_mut().map_or(Ok(()), |index| index.clear(path)).map_err(failed)
+        // Closed before its files are removed.
+        let Some(of) = self.index.take().map(|index| index.of) else { return Ok(()) };
+        let made = Index::make_again(path, &of);
+        self.index = Some(made.map_err(|cause| LogError::Unusable { path: path.to_owned(), cause })?);
+        Ok(())
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -114,16 +116,20 @@ impl Taken {
     }
 
     /// Where a record stands, by the index.
-    pub(super) fn find(&self, (topic, id): Identity) -> Result<Option<Position>, LogError> {
+    ///
+    /// # Errors
+    /// It cannot be read. While it is closed after a failed write, until there is space again, the disk counts as full.
+    pub(super) fn find(&self, (topic, id): Identity) -> io::Result<Option<Position>> {
         let Some(index) = &self.index else { return Ok(None) };
-        index.entries.find(topic, id).map_err(|error| storage("look up an identity", &error))
+        index.entries.read(|entries| entries.find(topic, id)).map_err(closed)?
     }
 
-    /// Writes to the index what is known, if it is worth it or if it `must`. On failure it stays in memory.
+    /// Writes to the index what is known, if it is worth it or if it `must`. On failure it stays in memory, and the next time
+    /// the index is opened again first.
     ///
     /// # Errors
     /// The index cannot be written.
-    pub(super) fn flush(&self, must: bool) -> Result<(), LogError> {
+    pub(super) fn flush(&self, must: bool) -> io::Result<()> {
         let Some(index) = &self.index else { return Ok(()) };
         let (entries, marks, read) = {
             let state = self.lock();
@@ -136,8 +142,10 @@ impl Taken {
             };
             (state.slots.iter().filter_map(stored).collect::<Vec<_>>(), state.marks.clone(), state.unwritten)
         };
-        let written = index.entries.write(entries.iter().copied(), index.text(&marks).as_bytes());
-        written.map_err(|error| storage("write the index of identities", &error))?;
+        index.entries.recover()?;
+        let text = index.text(&marks);
+        index.entries.write(|index| index.write(entries.iter().copied(), text.as_bytes())).map_err(closed)??;
+        *lock(&index.written) = marks;
         let mut state = self.lock();
         state.unwritten -= read;
         for (topic, id, _) in &entries {
@@ -163,39 +171,65 @@ impl State {
 }
 
 impl Index {
+    /// Opens the index in `path`; `None` if it is empty, or of something else.
+    fn open(path: &Path, of: &str) -> io::Result<Option<Self>> {
+        let entries = IdentityIndex::open(path)?;
+        Ok(marks(&entries, of).map(|marks| Self::new(path, of, entries, marks)))
+    }
+
+    /// An empty one in place of whatever is in `path`.
+    fn make_again(path: &Path, of: &str) -> Result<Self, String> {
+        remove(path)?;
+        let entries = IdentityIndex::open(path).map_err(|error| error.to_string())?;
+        Ok(Self::new(path, of, entries, Marks::new()))
+    }
+
+    fn new(path: &Path, of: &str, entries: IdentityIndex, marks: Marks) -> Self {
+        let written = Arc::new(Mutex::new(marks));
+        let open_again = {
+            let (path, of, written) = (path.to_owned(), of.to_owned(), written.clone());
+            move || {
+                let entries = IdentityIndex::open(&path)?;
+                let reached = self::marks(&entries, &of).unwrap_or_default();
+                let is_there = |(partition, mark): (&Partition, &Mark)| {
+                    reached.get(partition).is_some_and(|reached| reached.next >= mark.next)
+                };
+                // What was let go of in memory must be in it.
+                match lock(&written).iter().all(is_there) {
+                    true => Ok(entries),
+                    false => Err(io::Error::other("entries are missing; after a restart they are read again")),
+                }
+            }
+        };
+        Self { entries: Reopenable::new(path, entries, open_again), of: of.to_owned(), written }
+    }
+
     /// What it is of, and a line for each partition: `messages 2 17 1746705360000000`.
-    fn text(&self, marks: &BTreeMap<Partition, Mark>) -> String {
+    fn text(&self, marks: &Marks) -> String {
         let line = |(partition, mark): (&Partition, &Mark)| {
             format!("\n{} {} {} {}", partition.topic, partition.id, mark.next, mark.appended_at)
         };
         self.of.clone() + &marks.iter().map(line).collect::<String>()
     }
+}
 
-    /// How far it goes; `None` if it is of something else.
-    fn marks(&self) -> Option<BTreeMap<Partition, Mark>> {
-        let text = String::from_utf8(self.entries.state().ok()??).ok()?;
-        let mut lines = text.lines();
-        (lines.next()? == self.of).then_some(())?;
-        lines
-            .map(|line| {
-                let mut words = line.split(' ');
-                let partition = Partition { topic: words.next()?.parse().ok()?, id: words.next()?.parse().ok()? };
-                let mark = Mark { next: words.next()?.parse().ok()?, appended_at: words.next()?.parse().ok()? };
-                Some((partition, mark))
-            })
-            .collect()
-    }
+/// How far an index goes; `None` if it is empty, or of something else.
+fn marks(entries: &IdentityIndex, of: &str) -> Option<Marks> {
+    let text = String::from_utf8(entries.state().ok()??).ok()?;
+    let mut lines = text.lines();
+    (lines.next()? == of).then_some(())?;
+    lines
+        .map(|line| {
+            let mut words = line.split(' ');
+            let partition = Partition { topic: words.next()?.parse().ok()?, id: words.next()?.parse().ok()? };
+            let mark = Mark { next: words.next()?.parse().ok()?, appended_at: words.next()?.parse().ok()? };
+            Some((partition, mark))
+        })
+        .collect()
+}
 
-    fn clear(&mut self, path: &Path) -> Result<(), String> {
-        // It must be closed before its files are removed; a place beside it holds it open meanwhile.
-        let beside: PathBuf = path.with_extension("old");
-        remove(&beside)?;
-        let error = |error: io::Error| error.to_string();
-        self.entries = IdentityIndex::open(&beside).map_err(error)?;
-        remove(path)?;
-        self.entries = IdentityIndex::open(path).map_err(error)?;
-        remove(&beside)
-    }
+fn closed(closed: Closed) -> io::Error {
+    io::Error::new(io::ErrorKind::StorageFull, format!("the index of identities: {closed}"))
 }
 
 fn is_locked(error: &io::Error) -> bool {
@@ -207,6 +241,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::small_disk::{Ballast, on_a_small_disk};
 
     fn identity(id: u128) -> Identity {
         (Topic::Messages, EventId(Uuid::from_u128(id)))
@@ -258,6 +293,47 @@ mod tests {
         drop(filled(folder.path()));
         let taken = Taken::open(folder.path(), "another cluster".to_owned()).unwrap();
         assert_eq!((taken.find(identity(3)).unwrap(), taken.marks().len()), (None, 0));
+    }
+
+    #[test]
+    fn a_full_disk_is_left_behind_without_a_restart() {
+        let test = "kafka::taken::tests::a_full_disk_is_left_behind_without_a_restart";
+        let Some(disk) = on_a_small_disk(test, 96) else { return };
+        let path = disk.join("identities");
+        let taken = Taken::open(&path, "cluster topics".to_owned()).unwrap();
+        let mut next = 0;
+        let mut read = |taken: &Taken| {
+            let mut state = taken.lock();
+            for _ in 0..20_000 {
+                state.store(identity(next.into()), position(next));
+                next += 1;
+                state.passed(position(0).partition, Mark { next, appended_at: 7 });
+            }
+        };
+        read(&taken);
+        taken.flush(true).unwrap();
+        for _ in 0..3 {
+            let ballast = Ballast::load(&disk, 256 * 1024);
+            read(&taken);
+            // What fjall holds back it may still take.
+            let begun = std::time::Instant::now();
+            while taken.flush(true).is_ok() {
+                assert!(begun.elapsed() < std::time::Duration::from_secs(60), "the disk is full");
+                read(&taken);
+            }
+            assert!(taken.flush(true).is_err(), "it is not written as long as the disk is full");
+            assert_eq!(taken.find(identity(17)).unwrap(), Some(position(17)), "reads go on");
+            assert!(!taken.lock().slots.is_empty());
+            drop(ballast);
+            taken.flush(true).unwrap();
+            assert!(taken.lock().slots.is_empty());
+        }
+        let marks = taken.marks();
+        drop(taken);
+        let taken = Taken::open(&path, "cluster topics".to_owned()).unwrap();
+        assert_eq!(taken.marks(), marks);
+        let last = marks[&position(0).partition].next - 1;
+        assert_eq!(taken.find(identity(last.into())).unwrap(), Some(position(last)));
     }
 
     #[test]

@@ -71,12 +71,19 @@ impl Watch {
     /// Looks until the log is dropped.
     pub(super) fn run(self) {
         let mut starts_asked = Instant::now();
+        let mut is_index_written = true;
         while let Some(wanted) = self.wait() {
             let with_followed = starts_asked.elapsed() > STARTS_EVERY;
             let looked = self.follow(wanted).and_then(|()| self.look(with_followed));
-            if let Err(error) = self.shared.appends.taken().flush(false) {
-                tracing::warn!(%error, "identities are kept in memory; the index is written again in a moment");
+            let flushed = self.shared.appends.taken().flush(false);
+            match &flushed {
+                Err(error) if is_index_written => {
+                    tracing::warn!(%error, "identities are kept in memory until their index can be written again");
+                }
+                Ok(()) if !is_index_written => tracing::info!("the index of identities is written again"),
+                _ => {}
             }
+            is_index_written = flushed.is_ok();
             if with_followed && looked.is_ok() {
                 starts_asked = Instant::now();
             }
