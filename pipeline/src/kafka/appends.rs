@@ -150,28 +150,45 @@ impl Appends {
             permit: Some(permit),
         })));
         self.begin_to_wait();
+        // All of them are taken before any is sent, so that a batch is refused whole where it cannot be told what is taken.
+        let mut new = Vec::with_capacity(count);
+        let mut failure = None;
         for (index, record) in batch.records.iter().enumerate() {
-            let place = (pending.clone(), index);
-            let identity = record.identity.map(|id| (record.topic, id));
-            if let Some(identity) = identity
-                && !self.take(identity, &place)
-            {
+            let identity = record.identity.map(|id| (record.topic, id)).filter(|_| failure.is_none());
+            match identity.map_or(Ok(true), |identity| self.take(identity, &(pending.clone(), index))) {
+                Ok(true) => new.push((index, identity)),
+                Ok(false) => {}
+                Err(error) => {
+                    failure = Some(error);
+                    new.push((index, None));
+                }
+            }
+        }
+        for (index, identity) in new {
+            let (record, place) = (&batch.records[index], (pending.clone(), index));
+            if let Some(failure) = &failure {
+                self.delivered(&place, identity, Err(failure.clone()));
                 continue;
             }
             let (partition, topic) = place_of(record.topic, &record.key);
-            let delivery = Delivery::Record { place, identity, partition };
-            if let Err((error, delivery)) = send(wire, producer, topic, partition, record, delivery) {
-                let Delivery::Record { place, identity, .. } = *delivery else { continue };
-                self.delivered(&place, identity, Err(failed(&error)));
+            let delivery = Delivery::Record { place: place.clone(), identity, partition };
+            if let Err((error, _)) = send(wire, producer, topic, partition, record, delivery) {
+                // What comes behind it in the batch must not be there without it.
+                let error = failed(&error);
+                self.delivered(&place, identity, Err(error.clone()));
+                failure = Some(error);
             }
         }
         self.settle_one(&pending, |_| {});
         answered
     }
 
-    /// Takes an identity for the record in `place`, which is then to be sent. If it is taken already, the record is answered
-    /// when it is known where the first one stands.
-    fn take(&self, identity: Identity, place: &Place) -> bool {
+    /// Takes an identity for the record in `place`, which is then to be sent. If it is taken already (`false`), the record is
+    /// answered when it is known where the first one stands.
+    ///
+    /// # Errors
+    /// It cannot be told whether it is taken. The record is not answered.
+    fn take(&self, identity: Identity, place: &Place) -> Result<bool, AppendError> {
         let mut taken = self.taken.lock();
         match taken.slots.entry(identity) {
             Entry::Occupied(mut slot) => {
@@ -182,24 +199,21 @@ impl Appends {
                     }
                     Slot::Awaited(awaited) => awaited.others.push(place.clone()),
                 }
-                false
+                Ok(false)
             }
-            Entry::Vacant(free) => match self.taken.find(identity).transpose() {
-                Some(known) => {
-                    let receipt = known.map(|position| Receipt { position, duplicate: true });
-                    let failed = |error: io::Error| match error.kind() {
-                        io::ErrorKind::StorageFull => AppendError::Full { reason: error.to_string() },
-                        _ => AppendError::Stopped { reason: error.to_string() },
-                    };
-                    self.resolve(place, receipt.map_err(failed));
-                    false
+            Entry::Vacant(free) => {
+                let known = self.taken.find(identity).map_err(|error| match error.kind() {
+                    io::ErrorKind::StorageFull => AppendError::Full { reason: error.to_string() },
+                    _ => AppendError::Stopped { reason: error.to_string() },
+                })?;
+                if let Some(position) = known {
+                    self.resolve(place, Ok(Receipt { position, duplicate: true }));
+                    return Ok(false);
                 }
-                None => {
-                    let awaited = Awaited { sender: place.clone(), others: Vec::new(), delivered: None, seen: None };
-                    free.insert(Slot::Awaited(Box::new(awaited)));
-                    true
-                }
-            },
+                let awaited = Awaited { sender: place.clone(), others: Vec::new(), delivered: None, seen: None };
+                free.insert(Slot::Awaited(Box::new(awaited)));
+                Ok(true)
+            }
         }
     }
 
@@ -357,6 +371,7 @@ impl ProducerContext for Deliveries {
     }
 }
 
+/// The producer of appends.
 pub(super) fn producer(options: &KafkaOptions, shared: Arc<Shared>) -> Result<Producer, LogError> {
     let config = options.producer(&[
         // As much as a batch may wait for others costs a lone producer; requests under way gather them anyway.
