@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The largest body that is written or read, in bytes.
-pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+pub const MAX_BODY_BYTES: usize = 7 * 1024 * 1024;
 
 const MARKER: [u8; 2] = [0xC3, 0x01];
 const HEADER_BYTES: usize = 10;
@@ -69,6 +69,10 @@ pub fn encode(event: &Event) -> Result<Vec<u8>, EncodeError> {
         Event::MessageAccepted(body) => write("meshlog.messages.MessageAccepted", body),
         Event::MessageRouted(body) => write("meshlog.deliveries.MessageRouted", body),
         Event::TextEmbedded(body) => write("meshlog.embeddings.TextEmbedded", body),
+        Event::CallRequested(body) => write("meshlog.calls.CallRequested", body),
+        Event::AttemptStarted(body) => write("meshlog.calls.AttemptStarted", body),
+        Event::AttemptFailed(body) => write("meshlog.calls.AttemptFailed", body),
+        Event::CallSettled(body) => write("meshlog.calls.CallSettled", body),
         Event::SubscriptionAdded(body) => write("meshlog.registry.SubscriptionAdded", body),
         Event::SubscriptionRemoved(body) => write("meshlog.registry.SubscriptionRemoved", body),
         Event::SchemaRegistered(body) => write("meshlog.schemas.SchemaRegistered", body),
@@ -154,13 +158,52 @@ mod tests {
 
     use super::*;
     use crate::{
-        DeadLetterDiscarded, DeadLetterRedriven, EventFailed, EventId, MessageAccepted, MessageRouted,
-        RedriveRequested, SchemaRegistered, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, Topic,
-        catalog::catalog,
+        AttemptFailed, AttemptStarted, CallRequested, CallSettled, DeadLetterDiscarded, DeadLetterRedriven,
+        EventFailed, EventId, MessageAccepted, MessageRouted, RedriveRequested, SchemaRegistered, SubscriptionAdded,
+        SubscriptionRemoved, TextEmbedded, Topic, catalog::catalog,
     };
 
     fn id() -> impl Strategy<Value = EventId> {
         any::<u128>().prop_map(|bits| EventId(uuid::Uuid::from_u128(bits)))
+    }
+
+    fn settled(space: String, thread: Option<String>) -> CallSettled {
+        CallSettled {
+            call_id: EventId(uuid::Uuid::nil()),
+            space,
+            thread,
+            key_label: "ci".into(),
+            kind: "chat".into(),
+            asked_model: "fast".into(),
+            outcome: "completed".into(),
+            error_class: String::new(),
+            error_message: String::new(),
+            status: 200,
+            attempts: 1,
+            provider: "p".into(),
+            model: "m".into(),
+            answered_model: "m-1".into(),
+            finish_reason: "stop".into(),
+            requested_at: 0,
+            first_output_micros: 0,
+            total_micros: 0,
+            usage_source: "reported".into(),
+            usage: "{}".into(),
+            input_tokens: 0,
+            cache_write_tokens: 0,
+            cache_read_tokens: 0,
+            output_tokens: 0,
+            reasoning_tokens: 0,
+            cost_nanos: -1,
+            price_table: String::new(),
+            request_id: Some("req-1".into()),
+            headers: "{}".into(),
+            wire: "openai".into(),
+            response_type: "text/event-stream".into(),
+            response: Vec::new(),
+            response_bytes: 0,
+            timings: Vec::new(),
+        }
     }
 
     fn event() -> impl Strategy<Value = Event> {
@@ -199,6 +242,73 @@ mod tests {
                         dims,
                         content_hash,
                         vector,
+                    })
+                }
+            ),
+            (id(), text(), optional(), optional(), bytes()).prop_map(|(call_id, space, thread, key, body)| {
+                Event::CallRequested(CallRequested {
+                    call_id,
+                    space,
+                    thread,
+                    key_label: "ci".into(),
+                    kind: "chat".into(),
+                    model: "m".into(),
+                    wire: "openai".into(),
+                    mode: "stream".into(),
+                    owner: String::new(),
+                    idempotency_key: key,
+                    body,
+                })
+            }),
+            (id(), text(), optional(), any::<i32>(), optional()).prop_map(
+                |(call_id, space, thread, number, idempotency_key)| {
+                    Event::AttemptStarted(AttemptStarted {
+                        call_id,
+                        space,
+                        thread,
+                        number,
+                        provider: "p".into(),
+                        model: "m".into(),
+                        idempotency_key,
+                    })
+                }
+            ),
+            (id(), text(), optional(), any::<[i32; 2]>(), any::<i64>(), bytes()).prop_map(
+                |(call_id, space, thread, [number, status], retry_after_ms, body)| {
+                    Event::AttemptFailed(AttemptFailed {
+                        call_id,
+                        space,
+                        thread,
+                        number,
+                        provider: "p".into(),
+                        class: "rate_limited".into(),
+                        status,
+                        retry_after_ms,
+                        message: "slow down".into(),
+                        headers: "{}".into(),
+                        body,
+                    })
+                }
+            ),
+            (id(), text(), optional(), any::<[i64; 9]>(), any::<[i32; 2]>(), (bytes(), bytes())).prop_map(
+                |(call_id, space, thread, longs, [status, attempts], (response, timings))| {
+                    let [requested_at, first, total, input, write, read, output, reasoning, cost_nanos] = longs;
+                    Event::CallSettled(CallSettled {
+                        call_id,
+                        requested_at,
+                        first_output_micros: first,
+                        total_micros: total,
+                        input_tokens: input,
+                        cache_write_tokens: write,
+                        cache_read_tokens: read,
+                        output_tokens: output,
+                        reasoning_tokens: reasoning,
+                        cost_nanos,
+                        status,
+                        attempts,
+                        response,
+                        timings,
+                        ..settled(space, thread)
                     })
                 }
             ),
@@ -257,6 +367,10 @@ mod tests {
             Event::MessageAccepted(body) => apache_avro::to_value(body),
             Event::MessageRouted(body) => apache_avro::to_value(body),
             Event::TextEmbedded(body) => apache_avro::to_value(body),
+            Event::CallRequested(body) => apache_avro::to_value(body),
+            Event::AttemptStarted(body) => apache_avro::to_value(body),
+            Event::AttemptFailed(body) => apache_avro::to_value(body),
+            Event::CallSettled(body) => apache_avro::to_value(body),
             Event::SubscriptionAdded(body) => apache_avro::to_value(body),
             Event::SubscriptionRemoved(body) => apache_avro::to_value(body),
             Event::SchemaRegistered(body) => apache_avro::to_value(body),

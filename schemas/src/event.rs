@@ -73,6 +73,158 @@ records! {
         pub vector: Vec<u8>,
     }
 
+    /// A model is to be called; the event's id is the call's id. See `avro/calls/`.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct CallRequested {
+        /// The call's id, which is the event's.
+        pub call_id: EventId,
+        /// The space that the call is made for.
+        pub space: String,
+        /// The thread whose turn it is, if it is one.
+        pub thread: Option<String>,
+        /// The label of the key that the caller showed; empty where none was asked for.
+        pub key_label: String,
+        /// chat or embeddings.
+        pub kind: String,
+        /// The format of the request's body, such as `openai`.
+        pub wire: String,
+        /// The model's name, as the caller gave it.
+        pub model: String,
+        /// stream or whole: how the caller wants the answer.
+        pub mode: String,
+        /// The node whose caller waits, which alone may carry the call out; empty where any dispatcher may.
+        pub owner: String,
+        /// The caller's own.
+        pub idempotency_key: Option<String>,
+        /// The request, byte for byte, without what is meant for Meshlog.
+        #[serde(with = "serde_bytes")]
+        pub body: Vec<u8>,
+    }
+
+    /// A provider is about to be asked. See `avro/calls/`.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct AttemptStarted {
+        /// The call.
+        pub call_id: EventId,
+        /// The space that the call is made for.
+        pub space: String,
+        /// The thread whose turn it is, if it is one.
+        pub thread: Option<String>,
+        /// Counts the attempts of a call, from 1.
+        pub number: i32,
+        /// Who is asked.
+        pub provider: String,
+        /// The model's name at the provider.
+        pub model: String,
+        /// What the provider is given to know a repetition by; the same for all attempts at it.
+        pub idempotency_key: Option<String>,
+    }
+
+    /// A provider did not answer as it should, before anything of its answer was given to the caller. See `avro/calls/`.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct AttemptFailed {
+        /// The call.
+        pub call_id: EventId,
+        /// The space that the call is made for.
+        pub space: String,
+        /// The thread whose turn it is, if it is one.
+        pub thread: Option<String>,
+        /// Which attempt of the call, from 1.
+        pub number: i32,
+        /// Who is asked.
+        pub provider: String,
+        /// What kind of failure it was, such as rate_limited, timeout or malformed.
+        pub class: String,
+        /// The HTTP status; 0 where there was none.
+        pub status: i32,
+        /// How long the provider asks to be left alone; -1 where it does not say.
+        pub retry_after_ms: i64,
+        /// The provider's own words, or what went wrong on the way.
+        pub message: String,
+        /// What of the answer's headers is kept, as a JSON object.
+        pub headers: String,
+        /// What came of the answer, at most 64 KiB of it.
+        #[serde(with = "serde_bytes")]
+        pub body: Vec<u8>,
+    }
+
+    /// A call has ended, however it did. Of every call there is exactly one. See `avro/calls/`.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct CallSettled {
+        /// The call.
+        pub call_id: EventId,
+        /// The space that the call is made for.
+        pub space: String,
+        /// The thread whose turn it is, if it is one.
+        pub thread: Option<String>,
+        /// The label of the key that the caller showed; empty where none was asked for.
+        pub key_label: String,
+        /// `chat` or `embeddings`.
+        pub kind: String,
+        /// The model's name, as the caller gave it.
+        pub asked_model: String,
+        /// completed; truncated (the provider broke off after output was given); failed (no output); cancelled (the caller
+        /// left); interrupted (the server ended meanwhile).
+        pub outcome: String,
+        /// What kind of failure it was; empty where there was none.
+        pub error_class: String,
+        /// What went wrong, in the words that the caller was given.
+        pub error_message: String,
+        /// The HTTP status that the caller was given; 0 where it was given none.
+        pub status: i32,
+        /// How often a provider was asked.
+        pub attempts: i32,
+        /// Who was asked last; empty where nobody was.
+        pub provider: String,
+        /// The model's name at the provider.
+        pub model: String,
+        /// The model's name in the answer.
+        pub answered_model: String,
+        /// Why the model stopped, in its own word; empty where it did not say.
+        pub finish_reason: String,
+        /// When the call was requested; microseconds since the epoch.
+        pub requested_at: i64,
+        /// From the request to the first output; -1 where there was none.
+        pub first_output_micros: i64,
+        /// From the request to the end.
+        pub total_micros: i64,
+        /// reported (by the provider), estimated (counted here), or none.
+        pub usage_source: String,
+        /// The usage as the provider reported it, JSON; empty where it did not.
+        pub usage: String,
+        /// Input that was neither read from nor written to the provider's cache.
+        pub input_tokens: i64,
+        /// Input that was written to the provider's cache.
+        pub cache_write_tokens: i64,
+        /// Input that was read from the provider's cache.
+        pub cache_read_tokens: i64,
+        /// Output without reasoning.
+        pub output_tokens: i64,
+        /// Output that the model thought and did not say.
+        pub reasoning_tokens: i64,
+        /// Billionths of a US dollar; -1 where the model has no price.
+        pub cost_nanos: i64,
+        /// Which prices these were: provider, model and date; empty where there are none.
+        pub price_table: String,
+        /// The provider's name for the request.
+        pub request_id: Option<String>,
+        /// What of the answer's headers is kept, as a JSON object.
+        pub headers: String,
+        /// The format of the answer's body, such as `openai`; empty where nobody was asked.
+        pub wire: String,
+        /// The answer's media type; empty where there was no answer.
+        pub response_type: String,
+        /// The answer's body as it came, byte for byte; as much as came, and at most 6 MiB of it.
+        #[serde(with = "serde_bytes")]
+        pub response: Vec<u8>,
+        /// How long the body was; more than is kept of it where it was larger.
+        pub response_bytes: i64,
+        /// For each piece of the body, as two variable-length numbers (LEB128): microseconds since the piece before (the
+        /// first: since the request), and bytes.
+        #[serde(with = "serde_bytes")]
+        pub timings: Vec<u8>,
+    }
+
     /// From now on the subscriber is to be told of messages that match. See `avro/registry/`.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct SubscriptionAdded {
@@ -200,6 +352,14 @@ pub enum Event {
     MessageRouted(MessageRouted),
     /// On `embeddings`.
     TextEmbedded(TextEmbedded),
+    /// On `calls`.
+    CallRequested(CallRequested),
+    /// On `calls`.
+    AttemptStarted(AttemptStarted),
+    /// On `calls`.
+    AttemptFailed(AttemptFailed),
+    /// On `calls`.
+    CallSettled(CallSettled),
     /// On `registry`.
     SubscriptionAdded(SubscriptionAdded),
     /// On `registry`.
@@ -223,6 +383,9 @@ impl Event {
             Event::MessageAccepted(_) => Topic::Messages,
             Event::MessageRouted(_) => Topic::Deliveries,
             Event::TextEmbedded(_) => Topic::Embeddings,
+            Event::CallRequested(_) | Event::AttemptStarted(_) | Event::AttemptFailed(_) | Event::CallSettled(_) => {
+                Topic::Calls
+            }
             Event::SubscriptionAdded(_) | Event::SubscriptionRemoved(_) => Topic::Registry,
             Event::SchemaRegistered(_) => Topic::Schemas,
             Event::EventFailed(_)
@@ -238,6 +401,10 @@ impl Event {
             Event::MessageAccepted(_) => "meshlog.message.accepted",
             Event::MessageRouted(_) => "meshlog.message.routed",
             Event::TextEmbedded(_) => "meshlog.text.embedded",
+            Event::CallRequested(_) => "meshlog.call.requested",
+            Event::AttemptStarted(_) => "meshlog.attempt.started",
+            Event::AttemptFailed(_) => "meshlog.attempt.failed",
+            Event::CallSettled(_) => "meshlog.call.settled",
             Event::SubscriptionAdded(_) => "meshlog.subscription.added",
             Event::SubscriptionRemoved(_) => "meshlog.subscription.removed",
             Event::SchemaRegistered(_) => "meshlog.schema.registered",
@@ -253,6 +420,10 @@ impl Event {
         match self {
             Event::MessageAccepted(body) => thread_key(&body.space, &body.thread),
             Event::TextEmbedded(body) => thread_key(&body.space, &body.thread),
+            Event::CallRequested(body) => call_key(&body.space, body.thread.as_deref(), body.call_id),
+            Event::AttemptStarted(body) => call_key(&body.space, body.thread.as_deref(), body.call_id),
+            Event::AttemptFailed(body) => call_key(&body.space, body.thread.as_deref(), body.call_id),
+            Event::CallSettled(body) => call_key(&body.space, body.thread.as_deref(), body.call_id),
             Event::MessageRouted(body) => body.recipient.clone(),
             Event::SubscriptionAdded(body) => body.subscription_id.to_string(),
             Event::SubscriptionRemoved(body) => body.subscription_id.to_string(),
@@ -270,6 +441,10 @@ impl Event {
             Event::MessageAccepted(body) => Some(&body.space),
             Event::MessageRouted(body) => Some(&body.space),
             Event::TextEmbedded(body) => Some(&body.space),
+            Event::CallRequested(body) => Some(&body.space),
+            Event::AttemptStarted(body) => Some(&body.space),
+            Event::AttemptFailed(body) => Some(&body.space),
+            Event::CallSettled(body) => Some(&body.space),
             Event::SubscriptionAdded(body) => Some(&body.space),
             Event::SubscriptionRemoved(_)
             | Event::SchemaRegistered(_)
@@ -284,4 +459,9 @@ impl Event {
 /// The ordering key of everything about a thread. Thread ids are unique only within a space, so the space is part of it.
 pub fn thread_key(space: &str, thread: &str) -> String {
     format!("{space}/{thread}")
+}
+
+/// The ordering key of everything about a call: its thread's, or its own where it belongs to none.
+fn call_key(space: &str, thread: Option<&str>, call: EventId) -> String {
+    thread.map_or_else(|| call.to_string(), |thread| thread_key(space, thread))
 }

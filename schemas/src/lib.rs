@@ -25,8 +25,9 @@ pub use codec::{
 pub use digest::Digest;
 pub use envelope::{AVRO_CONTENT_TYPE, Envelope, EnvelopeError, Trust, format_micros, parse_micros};
 pub use event::{
-    DeadLetterDiscarded, DeadLetterRedriven, Event, EventFailed, MessageAccepted, MessageRouted, RedriveRequested,
-    SchemaRegistered, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, thread_key,
+    AttemptFailed, AttemptStarted, CallRequested, CallSettled, DeadLetterDiscarded, DeadLetterRedriven, Event,
+    EventFailed, MessageAccepted, MessageRouted, RedriveRequested, SchemaRegistered, SubscriptionAdded,
+    SubscriptionRemoved, TextEmbedded, thread_key,
 };
 pub use fingerprint::fingerprint;
 pub use headers::Headers;

@@ -16,6 +16,8 @@ pub enum Topic {
     Deliveries,
     /// Vectors of messages. Ordering key: the thread.
     Embeddings,
+    /// Calls of models. Ordering key: the thread, or the call where it belongs to none.
+    Calls,
     /// Standing facts about the mesh (subscriptions now; clients, tokens, rules later). Ordering key: the entity's id.
     Registry,
     /// Events that a processor could not process. Ordering key: that of the event.
@@ -24,8 +26,15 @@ pub enum Topic {
 
 impl Topic {
     /// All topics, in the order in which they are listed to people.
-    pub const ALL: [Topic; 6] =
-        [Topic::Schemas, Topic::Messages, Topic::Deliveries, Topic::Embeddings, Topic::Registry, Topic::DeadLetters];
+    pub const ALL: [Topic; 7] = [
+        Topic::Schemas,
+        Topic::Messages,
+        Topic::Deliveries,
+        Topic::Embeddings,
+        Topic::Calls,
+        Topic::Registry,
+        Topic::DeadLetters,
+    ];
 
     /// The name used in the log, in URLs and (prefixed with `meshlog.`) in Kafka.
     pub const fn name(self) -> &'static str {
@@ -34,6 +43,7 @@ impl Topic {
             Topic::Messages => "messages",
             Topic::Deliveries => "deliveries",
             Topic::Embeddings => "embeddings",
+            Topic::Calls => "calls",
             Topic::Registry => "registry",
             Topic::DeadLetters => "dead-letters",
         }
@@ -48,7 +58,9 @@ impl fmt::Display for Topic {
 
 /// A name that is no topic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no topic \"{0}\"; topics are schemas, messages, deliveries, embeddings, registry, dead-letters")]
+#[error(
+    "there is no topic \"{0}\"; topics are schemas, messages, deliveries, embeddings, calls, registry, dead-letters"
+)]
 pub struct UnknownTopic(pub String);
 
 impl FromStr for Topic {

@@ -2,7 +2,7 @@
 
 use meshlog_connectors::api::{EventView, Timestamp};
 use meshlog_pipeline::{Entry, StoredEvent, Unreadable};
-use meshlog_schemas::{Event, TextEmbedded};
+use meshlog_schemas::{AttemptFailed, CallRequested, CallSettled, Event, TextEmbedded};
 use serde_json::{Value, json};
 
 /// What an offset holds, as JSON.
@@ -60,6 +60,12 @@ fn data(event: &Event) -> Value {
         }
         Event::MessageRouted(body) => serde_json::to_value(body),
         Event::TextEmbedded(body) => return embedded(body),
+        Event::CallRequested(body) => serde_json::to_value(CallRequested { body: Vec::new(), ..body.clone() })
+            .map(|value| with_bytes(value, "body", &body.body)),
+        Event::AttemptStarted(body) => serde_json::to_value(body),
+        Event::AttemptFailed(body) => serde_json::to_value(AttemptFailed { body: Vec::new(), ..body.clone() })
+            .map(|value| with_bytes(value, "body", &body.body)),
+        Event::CallSettled(body) => settled(body),
         Event::SubscriptionAdded(body) => serde_json::to_value(body),
         Event::SubscriptionRemoved(body) => serde_json::to_value(body),
         Event::SchemaRegistered(body) => serde_json::to_value(body),
@@ -79,6 +85,19 @@ fn data(event: &Event) -> Value {
 fn with_time(mut value: Value, field: &str, micros: Option<i64>) -> Value {
     value[field] = json!(micros.map(Timestamp::from_micros));
     value
+}
+
+/// The body with bytes that are nearly always text: as text where they are, and else with what is none replaced.
+fn with_bytes(mut value: Value, field: &str, bytes: &[u8]) -> Value {
+    value[field] = String::from_utf8_lossy(bytes).into();
+    value
+}
+
+fn settled(body: &CallSettled) -> serde_json::Result<Value> {
+    let plain = CallSettled { response: Vec::new(), timings: Vec::new(), ..body.clone() };
+    let mut value = with_bytes(serde_json::to_value(plain)?, "response", &body.response);
+    value["timings"] = body.timings.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+    Ok(with_time(value, "requested_at", Some(body.requested_at)))
 }
 
 /// Bytes as people read them: the hash in hexadecimal, the vector as numbers.
