@@ -7,10 +7,10 @@ use meshlog_schemas::Topic;
 
 use crate::{
     api::{
-        DeadLetterSelection, DiscardRequest, FAILURE_CLASSES, NewMessage, NewSubscription, RebuildRequest,
+        CALL_STATES, DeadLetterSelection, DiscardRequest, FAILURE_CLASSES, NewMessage, NewSubscription, RebuildRequest,
         RecallRequest, VerifyRequest,
     },
-    ports::{CheckedMessage, EventFilter},
+    ports::{CallSelection, CheckedMessage, EventFilter, UsageSelection},
     problem::{Code, Problem, quote},
 };
 
@@ -100,6 +100,27 @@ pub fn discard(request: &DiscardRequest) -> Result<(), Problem> {
     }
     if request.reason.len() > REASON_LIMIT {
         return Err(too_long("reason", REASON_LIMIT, request.reason.len()));
+    }
+    Ok(())
+}
+
+/// Lets a selection of calls through, or says what is wrong with it (`invalid_field`).
+pub fn calls(selection: &CallSelection) -> Result<(), Problem> {
+    name("space", &selection.space)?;
+    optional_name("thread", selection.thread.as_deref())?;
+    let Some(state) = selection.state.as_deref().filter(|state| !CALL_STATES.contains(state)) else { return Ok(()) };
+    let detail = format!("state is \"{}\", which is no state of a call", quote(state));
+    Err(Problem::new(Code::InvalidField, detail, format!("send one of {}", CALL_STATES.join(", ")))
+        .with("field", "state")
+        .with("allowed", CALL_STATES.as_slice()))
+}
+
+/// Lets the conditions on usage through, or says what is wrong with them (`invalid_field`). Where calls may have none, such as
+/// a provider, a condition may be empty.
+pub fn usage(selection: &UsageSelection) -> Result<(), Problem> {
+    optional_name("space", selection.space.as_deref())?;
+    for (field, wanted) in [("provider", &selection.provider), ("model", &selection.model), ("key", &selection.key)] {
+        optional_name(field, wanted.as_deref().filter(|wanted| !wanted.is_empty()))?;
     }
     Ok(())
 }

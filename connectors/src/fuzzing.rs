@@ -1,6 +1,7 @@
 //! What must hold for any bytes, for each decoder of this crate: the fuzz targets call these (see `fuzz/Cargo.toml`), and
 //! the tests here run them over the kept inputs.
 
+pub use crate::calls::fuzzing::{call_request, model_answer};
 pub use crate::http::fuzzing::{message_json, query_string, resume_places, text_forms};
 
 #[cfg(test)]
@@ -13,6 +14,8 @@ mod tests {
 
     #[test]
     fn the_corpus_of_each_decoder_holds() {
+        replay("fuzz/corpus/call_request", call_request);
+        replay("fuzz/corpus/model_answer", model_answer);
         replay("fuzz/corpus/message_json", message_json);
         replay("fuzz/corpus/query_string", query_string);
         replay("fuzz/corpus/resume_places", resume_places);

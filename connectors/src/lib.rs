@@ -5,6 +5,7 @@
 //! what can go wrong in [`problem`].
 
 pub mod api;
+pub mod calls;
 pub mod checks;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -12,3 +13,4 @@ pub mod fuzzing;
 pub mod http;
 pub mod ports;
 pub mod problem;
+pub mod providers;

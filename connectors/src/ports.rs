@@ -8,14 +8,15 @@
 use std::{pin::Pin, sync::Arc, time::Instant};
 
 use futures_util::Stream;
-use meshlog_schemas::{Checkpoints, Offset, Partition, PartitionId, Position};
+use meshlog_schemas::{Checkpoints, Event, EventId, Offset, Partition, PartitionId, Position, Trust};
 
 use crate::{
     api::{
-        DeadLetter, DeadLetterId, DeadLetterSelection, DeadLetterView, EventView, Message, NewSubscription, Page,
-        ProcessorsView, ProjectionsView, Readiness, RebuildView, RecallRequest, RecallResponse, Role, Subscription,
-        Thread, Timestamp, TopicsView, VerifyReport, WaitLevel,
+        Call, Day, DeadLetter, DeadLetterId, DeadLetterSelection, DeadLetterView, EventView, Message, NewSubscription,
+        Page, ProcessorsView, ProjectionsView, Readiness, RebuildView, RecallRequest, RecallResponse, Role,
+        Subscription, Thread, Timestamp, TopicsView, Usage, UsageField, VerifyReport, WaitLevel,
     },
+    calls::Dispatcher,
     http::{Forwarder, Scatter},
     problem::{Code, Problem},
 };
@@ -44,6 +45,10 @@ pub struct Ports {
     pub subscriptions: Arc<dyn Subscriptions>,
     /// Shows what could not be processed, and settles it.
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// Shows calls of models, and what they used.
+    pub call_records: Arc<dyn CallRecords>,
+    /// Carries calls of models out; `None` at a node that calls none.
+    pub calls: Option<Dispatcher>,
     /// The nodes that answer what only stores can, if there are none here.
     pub queries: Option<Arc<Forwarder>>,
     /// The share of the partitions that the stores here hold, and who has the others; `None` if there are no stores.
@@ -81,6 +86,93 @@ pub trait Conversations: Send + Sync {
     /// The cursor from which the list of threads goes on with this one: the same at every node. As texts these order as the
     /// list does.
     fn cursor_of(&self, thread: &Thread) -> String;
+}
+
+/// Shows calls of models, and what they used.
+pub trait CallRecords: Send + Sync {
+    /// Calls, the newest first by the time of their request, then by their id.
+    fn calls(&self, selection: CallSelection, page: PageRequest) -> Answer<'_, Page<Call>>;
+
+    /// A call by its id; `None` when there is none.
+    fn call(&self, id: String) -> Answer<'_, Option<Call>>;
+
+    /// The body of a call's request, as it stands in the log; `None` when there is no such call.
+    /// [`Code::EventsRemoved`] where the log has it no more.
+    fn request(&self, id: String) -> Answer<'_, Option<KeptBody>>;
+
+    /// The body of a call's answer, as it stands in the log; `None` when there is no such call. [`Code::NoResponse`] where
+    /// nobody has answered, [`Code::EventsRemoved`] where the log has it no more.
+    fn response(&self, id: String) -> Answer<'_, Option<KeptBody>>;
+
+    /// What calls used that have ended; `None` if that were more rows than `most_rows`.
+    fn usage(&self, selection: UsageSelection, most_rows: usize) -> Answer<'_, Option<Usage>>;
+
+    /// The cursor from which the list goes on with this call: the same at every node. As texts these order as the list does.
+    fn cursor_of(&self, selection: &CallSelection, call: &Call) -> String;
+}
+
+/// Which calls; an absent condition holds for each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallSelection {
+    /// Calls of this space.
+    pub space: String,
+    /// Only of this thread.
+    pub thread: Option<String>,
+    /// Only in this state, one of [`CALL_STATES`](crate::api::CALL_STATES).
+    pub state: Option<String>,
+}
+
+/// A body that the log keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptBody {
+    /// Its media type, in whatever words it came with; empty where it came with none.
+    pub media_type: String,
+    /// What is kept of it.
+    pub bytes: Vec<u8>,
+    /// Whether there was more of it.
+    pub is_partial: bool,
+}
+
+/// Which calls to sum up, and how; an absent condition holds for each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UsageSelection {
+    /// A row for each combination of these, ordered by them in this order; no field twice.
+    pub by: Vec<UsageField>,
+    /// Only of this space.
+    pub space: Option<String>,
+    /// Only by this provider.
+    pub provider: Option<String>,
+    /// Only by the model of this name at the provider.
+    pub model: Option<String>,
+    /// Only with the key of this label.
+    pub key: Option<String>,
+    /// Only requested on this day or later.
+    pub from: Option<Day>,
+    /// Only requested on this day or earlier.
+    pub to: Option<Day>,
+}
+
+/// Takes in the events of calls.
+pub trait CallLog: Send + Sync {
+    /// Appends the events in the order given, and answers once all are durable. A problem means that none is promised to be;
+    /// their ids are the same when they are appended again, and that is safe.
+    fn append(&self, entries: Vec<CallEntry>) -> Answer<'_, ()>;
+
+    /// The time; microseconds since the epoch.
+    fn now(&self) -> i64;
+}
+
+/// An event of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallEntry {
+    /// The event's id.
+    pub id: EventId,
+    /// The call that caused it; `None` for the request itself.
+    pub cause: Option<EventId>,
+    /// How far what it says may be trusted.
+    pub trust: Trust,
+    /// What happened.
+    pub event: Event,
 }
 
 /// Finds what was said.

@@ -108,6 +108,12 @@ codes! {
     UnknownSubscription = "unknown_subscription", NOT_FOUND, "There is no such subscription";
     /// No such dead letter.
     UnknownDeadLetter = "unknown_dead_letter", NOT_FOUND, "There is no such dead letter";
+    /// No such call of a model.
+    UnknownCall = "unknown_call", NOT_FOUND, "There is no such call";
+    /// The call has no answer: it is open, or ended without one.
+    NoResponse = "no_response", CONFLICT, "The call has no response";
+    /// The answer would have more rows than one answer may have.
+    TooManyRows = "too_many_rows", BAD_REQUEST, "The answer would have too many rows";
     /// The dead letter waits behind another of its key, which has to be settled first.
     DeadLetterWaits = "dead_letter_waits", CONFLICT, "The dead letter waits behind another";
     /// Events between where the reader was and where the partition begins now have been removed by its retention.

@@ -144,7 +144,7 @@ pub fn default_layout() -> Vec<TopicLayout> {
         .into_iter()
         .map(|topic| {
             let partitions = match topic {
-                Topic::Messages | Topic::Deliveries | Topic::Embeddings => 4,
+                Topic::Messages | Topic::Deliveries | Topic::Embeddings | Topic::Calls => 4,
                 Topic::Schemas | Topic::Registry | Topic::DeadLetters => 1,
             };
             TopicLayout { topic, partitions }

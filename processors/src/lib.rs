@@ -1,8 +1,12 @@
 //! Stages, which derive events from events, and projections, which fold events into stores that people query.
 
+pub mod calls;
+pub mod chat;
+mod database;
 pub mod embedding;
 mod error;
 mod filter;
+mod page;
 mod position;
 pub mod projections;
 pub mod recall;
@@ -21,3 +25,4 @@ pub mod vectors;
 
 pub use error::StoreError;
 pub use filter::{Facets, Filter, Micros};
+pub use page::{Page, PageLimit};

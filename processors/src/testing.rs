@@ -1,7 +1,10 @@
 //! Events for this room's tests.
 
 use meshlog_pipeline::StoredEvent;
-use meshlog_schemas::{Envelope, Event, EventId, MessageAccepted, Partition, Position, Trust};
+use meshlog_schemas::{
+    AttemptFailed, AttemptStarted, CallRequested, CallSettled, Envelope, Event, EventId, MessageAccepted, Partition,
+    Position, Trust,
+};
 
 /// An event as if read from partition 0 of its topic.
 pub(crate) fn stored(offset: u64, event: Event) -> StoredEvent {
@@ -36,4 +39,91 @@ pub(crate) fn message(space: &str, thread: &str, author: &str, text: &str) -> Ev
         sent_at: 0,
         text: text.into(),
     })
+}
+
+/// The call of this number, in a thread of the space "s".
+pub(crate) fn call_requested(number: u128) -> CallRequested {
+    CallRequested {
+        call_id: EventId(uuid::Uuid::from_u128(number)),
+        space: "s".into(),
+        thread: Some("t".into()),
+        key_label: "laptop".into(),
+        kind: "chat".into(),
+        wire: "openai".into(),
+        model: "small".into(),
+        mode: "whole".into(),
+        owner: "node-1".into(),
+        idempotency_key: Some("mine".into()),
+        body: br#"{"model":"small"}"#.to_vec(),
+    }
+}
+
+/// An attempt at a call.
+pub(crate) fn attempt_started(call: &CallRequested, number: i32) -> AttemptStarted {
+    AttemptStarted {
+        call_id: call.call_id,
+        space: call.space.clone(),
+        thread: call.thread.clone(),
+        number,
+        provider: "acme".into(),
+        model: "acme-small".into(),
+        idempotency_key: Some(format!("key-{}", call.call_id)),
+    }
+}
+
+/// How an attempt at a call failed.
+pub(crate) fn attempt_failed(call: &CallRequested, number: i32) -> AttemptFailed {
+    AttemptFailed {
+        call_id: call.call_id,
+        space: call.space.clone(),
+        thread: call.thread.clone(),
+        number,
+        provider: "acme".into(),
+        class: "rate_limited".into(),
+        status: 429,
+        retry_after_ms: 1_500,
+        message: "slow down".into(),
+        headers: "{}".into(),
+        body: b"{}".to_vec(),
+    }
+}
+
+/// How a call ended that was requested at a time.
+pub(crate) fn call_settled(call: &CallRequested, requested_at: i64) -> CallSettled {
+    CallSettled {
+        call_id: call.call_id,
+        space: call.space.clone(),
+        thread: call.thread.clone(),
+        key_label: call.key_label.clone(),
+        kind: call.kind.clone(),
+        asked_model: call.model.clone(),
+        outcome: "completed".into(),
+        error_class: String::new(),
+        error_message: String::new(),
+        status: 200,
+        attempts: 1,
+        provider: "acme".into(),
+        model: "acme-small".into(),
+        answered_model: "acme-small-2".into(),
+        finish_reason: "stop".into(),
+        requested_at,
+        first_output_micros: 300_000,
+        total_micros: 900_000,
+        usage_source: "reported".into(),
+        usage: r#"{"total_tokens":15}"#.into(),
+        input_tokens: 3,
+        cache_write_tokens: 1,
+        cache_read_tokens: 2,
+        output_tokens: 5,
+        reasoning_tokens: 4,
+        cost_nanos: 1_250,
+        price_table: "acme acme-small 2026-08-01".into(),
+        request_id: Some("r-1".into()),
+        headers: r#"{"x-request-id":"r-1"}"#.into(),
+        wire: "openai".into(),
+        response_type: "application/json".into(),
+        response: br#"{"choices":[]}"#.to_vec(),
+        response_bytes: 14,
+        timings: vec![1, 14],
+    }
 }

@@ -72,7 +72,7 @@ pub fn encode(event: &Event) -> Result<Vec<u8>, EncodeError> {
         Event::CallRequested(body) => write("meshlog.calls.CallRequested", body),
         Event::AttemptStarted(body) => write("meshlog.calls.AttemptStarted", body),
         Event::AttemptFailed(body) => write("meshlog.calls.AttemptFailed", body),
-        Event::CallSettled(body) => write("meshlog.calls.CallSettled", body),
+        Event::CallSettled(body) => write("meshlog.calls.CallSettled", &**body),
         Event::SubscriptionAdded(body) => write("meshlog.registry.SubscriptionAdded", body),
         Event::SubscriptionRemoved(body) => write("meshlog.registry.SubscriptionRemoved", body),
         Event::SchemaRegistered(body) => write("meshlog.schemas.SchemaRegistered", body),
@@ -293,7 +293,7 @@ mod tests {
             (id(), text(), optional(), any::<[i64; 9]>(), any::<[i32; 2]>(), (bytes(), bytes())).prop_map(
                 |(call_id, space, thread, longs, [status, attempts], (response, timings))| {
                     let [requested_at, first, total, input, write, read, output, reasoning, cost_nanos] = longs;
-                    Event::CallSettled(CallSettled {
+                    Event::CallSettled(Box::new(CallSettled {
                         call_id,
                         requested_at,
                         first_output_micros: first,
@@ -309,7 +309,7 @@ mod tests {
                         response,
                         timings,
                         ..settled(space, thread)
-                    })
+                    }))
                 }
             ),
             (id(), text(), text(), optional(), optional()).prop_map(

@@ -358,8 +358,8 @@ pub enum Event {
     AttemptStarted(AttemptStarted),
     /// On `calls`.
     AttemptFailed(AttemptFailed),
-    /// On `calls`.
-    CallSettled(CallSettled),
+    /// On `calls`. Boxed, for it is much larger than the others.
+    CallSettled(Box<CallSettled>),
     /// On `registry`.
     SubscriptionAdded(SubscriptionAdded),
     /// On `registry`.

@@ -84,7 +84,7 @@ fn expected(version: &SchemaVersion) -> Event {
             headers: r#"{"retry-after":"1.5"}"#.into(),
             body: br#"{"error":{"message":"slow down"}}"#.into(),
         }),
-        ("meshlog.calls.CallSettled", 1) => Event::CallSettled(CallSettled {
+        ("meshlog.calls.CallSettled", 1) => Event::CallSettled(Box::new(CallSettled {
             call_id: id(11),
             space: "ada".into(),
             thread: Some("letters".into()),
@@ -119,7 +119,7 @@ fn expected(version: &SchemaVersion) -> Event {
             response: b"data: [DONE]\n\n".into(),
             response_bytes: 14,
             timings: vec![0x90, 0xE8, 0x0C, 0x0E],
-        }),
+        })),
         ("meshlog.registry.SubscriptionAdded", 1) => Event::SubscriptionAdded(SubscriptionAdded {
             subscription_id: id(7),
             subscriber: "Charles".into(),

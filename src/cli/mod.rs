@@ -5,6 +5,8 @@
 //! [`Outcome`] and [`Failure`]); a reader that closes the pipe early ends a command quietly.
 //! Never: opens the log or a store. That is done by the server, or by `house` on a stopped data directory.
 
+mod calls;
+mod calls_config;
 mod client;
 mod dead_letters;
 mod doctor;
@@ -15,7 +17,9 @@ mod kafka;
 mod keep;
 mod migrate;
 mod model;
+mod money;
 mod output;
+mod pages;
 mod patience;
 mod percent;
 mod processors;
@@ -29,6 +33,7 @@ mod tail;
 mod threads;
 mod topics;
 mod up;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -101,6 +106,10 @@ enum Command {
     Recall(recall::RecallArguments),
     /// List the threads of a space, or the messages of a thread
     Threads(threads::ThreadsArguments),
+    /// List the calls of models, or show one with its attempts
+    Calls(calls::CallsArguments),
+    /// Sum up what calls of models used and cost
+    Usage(usage::UsageArguments),
     /// Follow topics as events are appended
     Tail(tail::TailArguments),
     /// Show topics, processors and projections, and how far each has come
@@ -178,6 +187,8 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Outcome, Failure>
         Command::Import(arguments) => import::run(context, arguments),
         Command::Recall(arguments) => recall::run(context, arguments),
         Command::Threads(arguments) => threads::run(context, arguments),
+        Command::Calls(arguments) => calls::run(context, arguments),
+        Command::Usage(arguments) => usage::run(context, arguments),
         Command::Tail(arguments) => tail::run(context, arguments),
         Command::Topics(arguments) => topics::run(context, arguments),
         Command::Processors(arguments) => processors::run(context, arguments),

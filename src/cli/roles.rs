@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 
 use meshlog_schemas::PartitionShare;
 
-use super::{EXIT_CODES, Failure, Outcome, kafka::KafkaArguments, model::ModelArguments, up::log_to_standard_error};
+use super::{
+    EXIT_CODES, Failure, Outcome, calls_config::CallArguments, kafka::KafkaArguments, model::ModelArguments,
+    up::log_to_standard_error,
+};
 use crate::house::{self, Plan, StageKind};
 
 /// The arguments of `meshlog gateway`.
@@ -31,6 +34,9 @@ pub(super) struct GatewayArguments {
     /// The data directory
     #[arg(long, env = "MESHLOG_DATA", default_value = "./meshlog-data", value_name = "DIRECTORY")]
     data: PathBuf,
+
+    #[command(flatten)]
+    calls: CallArguments,
 }
 
 /// The arguments of `meshlog worker`.
@@ -47,7 +53,13 @@ pub(super) struct WorkerArguments {
     log: KafkaArguments,
 
     /// The stages to take part in
-    #[arg(long, env = "MESHLOG_STAGES", value_delimiter = ',', default_value = "route,embed", value_name = "STAGE")]
+    #[arg(
+        long,
+        env = "MESHLOG_STAGES",
+        value_delimiter = ',',
+        default_value = "route,embed,dispatch",
+        value_name = "STAGE"
+    )]
     stages: Vec<StageKind>,
 
     /// The address to listen on, for its health and metrics
@@ -60,6 +72,9 @@ pub(super) struct WorkerArguments {
 
     #[command(flatten)]
     model: ModelArguments,
+
+    #[command(flatten)]
+    calls: CallArguments,
 }
 
 /// The arguments of `meshlog query`.
@@ -112,17 +127,19 @@ pub(super) struct QueryArguments {
 
 /// Takes messages in until it is told to stop.
 pub(super) fn gateway(arguments: GatewayArguments) -> Result<Outcome, Failure> {
-    let GatewayArguments { log, listen, query, data } = arguments;
+    let GatewayArguments { log, listen, query, data, calls } = arguments;
+    let calls = calls.options(&data)?;
     let nothing = Plan { role: "gateway", stages: BTreeSet::new(), ..with_nothing(log, data, PathBuf::new())? };
-    run(Plan { takes_messages: true, queries: query, ..nothing }, listen)
+    run(Plan { takes_messages: true, queries: query, calls, ..nothing }, listen)
 }
 
 /// Runs stages until it is told to stop.
 pub(super) fn worker(arguments: WorkerArguments) -> Result<Outcome, Failure> {
-    let WorkerArguments { log, stages, listen, data, model } = arguments;
+    let WorkerArguments { log, stages, listen, data, model, calls } = arguments;
+    let calls = calls.options(&data)?;
     let model = model.directory(&data);
     let stages = stages.into_iter().collect();
-    run(Plan { role: "worker", stages, ..with_nothing(log, data, model)? }, listen)
+    run(Plan { role: "worker", stages, calls, ..with_nothing(log, data, model)? }, listen)
 }
 
 /// Keeps projections and answers from them until it is told to stop.

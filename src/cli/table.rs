@@ -2,7 +2,7 @@
 
 use super::{Failure, Output, output::one_line};
 
-/// Rows below a heading.
+/// Rows below a heading. A column whose heading is empty is not shown.
 pub(super) struct Table<const COLUMNS: usize> {
     heading: [&'static str; COLUMNS],
     rows: Vec<[String; COLUMNS]>,
@@ -32,13 +32,14 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
         let all: Vec<&[String; COLUMNS]> = std::iter::once(&heading).chain(&self.rows).collect();
         let widths: [usize; COLUMNS] =
             std::array::from_fn(|column| all.iter().map(|row| row[column].chars().count()).max().unwrap_or_default());
-        all.into_iter().map(|row| aligned(row, &widths)).collect()
+        all.into_iter().map(|row| self.aligned(row, &widths)).collect()
     }
-}
 
-fn aligned(cells: &[String], widths: &[usize]) -> String {
-    let cells: Vec<_> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-    cells.join("  ").trim_end().to_owned()
+    fn aligned(&self, cells: &[String], widths: &[usize]) -> String {
+        let shown = self.heading.iter().zip(cells.iter().zip(widths)).filter(|(heading, _)| !heading.is_empty());
+        let cells: Vec<_> = shown.map(|(_, (cell, width))| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -51,5 +52,12 @@ mod tests {
         table.row(["messages".into(), "7".into()]);
         table.row(["Öl".into(), "1200".into()]);
         assert_eq!(table.lines(), ["name      end", "messages  7", "Öl        1200"]);
+    }
+
+    #[test]
+    fn a_column_without_a_heading_is_not_shown() {
+        let mut table = Table::new(["name", "", "end"]);
+        table.row(["messages".into(), "nothing".into(), "7".into()]);
+        assert_eq!(table.lines(), ["name      end", "messages  7"]);
     }
 }

@@ -1,17 +1,14 @@
 //! Threads: listing them, and reading one.
 
 use meshlog_connectors::api::{Message, Page, Thread};
-use serde::de::DeserializeOwned;
 
 use super::{
-    Client, Context, EXIT_CODES, Failure, Outcome, Output,
+    Context, EXIT_CODES, Failure, Outcome, Output,
     output::{harmless, one_line},
+    pages::{list, show_more},
     percent::encoded,
     table::Table,
 };
-
-/// The most items one request may ask for.
-const PAGE_LIMIT: usize = 500;
 
 /// The arguments of `meshlog threads`.
 #[derive(Debug, clap::Args)]
@@ -39,31 +36,15 @@ pub(super) struct ThreadsArguments {
 pub(super) fn run(context: &mut Context, arguments: ThreadsArguments) -> Result<Outcome, Failure> {
     let client = context.client()?;
     let ThreadsArguments { thread, space, limit } = arguments;
+    let (query, limit) = ([("space", space.clone())], limit as usize);
     match thread {
         Some(thread) => {
             let path = format!("/v1/threads/{}/messages", encoded(&thread));
-            show_messages(&mut context.output, &list(&client, &path, &space, limit as usize)?)?;
+            show_messages(&mut context.output, &list(&client, &path, &query, limit)?)?;
         }
-        None => show_threads(&mut context.output, &space, &list(&client, "/v1/threads", &space, limit as usize)?)?,
+        None => show_threads(&mut context.output, &space, &list(&client, "/v1/threads", &query, limit)?)?,
     }
     Ok(Outcome::Done)
-}
-
-/// The first items of a list, from as many pages as it takes.
-fn list<T: DeserializeOwned>(client: &Client, path: &str, space: &str, limit: usize) -> Result<Page<T>, Failure> {
-    let mut items = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let wanted = (limit - items.len()).min(PAGE_LIMIT);
-        let mut query = vec![("space", space.to_owned()), ("limit", wanted.to_string())];
-        query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
-        let page: Page<T> = client.get(path, &query)?;
-        items.extend(page.items);
-        if page.next.is_none() || items.len() >= limit {
-            return Ok(Page { items, next: page.next });
-        }
-        cursor = page.next;
-    }
 }
 
 fn show_threads(output: &mut Output, space: &str, page: &Page<Thread>) -> Result<(), Failure> {
@@ -98,12 +79,4 @@ fn show_messages(output: &mut Output, page: &Page<Message>) -> Result<(), Failur
         }
     }
     show_more(output, page)
-}
-
-fn show_more<T>(output: &mut Output, page: &Page<T>) -> Result<(), Failure> {
-    if page.next.is_none() {
-        return Ok(());
-    }
-    let more = output.faint(&format!("there are more than these {}; --limit shows more", page.items.len()));
-    output.line(more)
 }

@@ -5,8 +5,13 @@ use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 use meshlog_pipeline::{Durability, EmbeddedOptions};
 use tracing_subscriber::EnvFilter;
 
-use super::{EXIT_CODES, Failure, Outcome, keep::KeepRule, model::ModelArguments};
-use crate::house::{self, EngineOptions, Plan};
+use super::{
+    EXIT_CODES, Failure, Outcome,
+    calls_config::{CallArguments, ReplayArguments},
+    keep::KeepRule,
+    model::ModelArguments,
+};
+use crate::house::{self, CallOptions, EngineOptions, Plan};
 
 /// Where the level of logging is set.
 const LOG_VARIABLE: &str = "MESHLOG_LOG";
@@ -34,6 +39,12 @@ pub(super) struct UpArguments {
 
     #[command(flatten)]
     model: ModelArguments,
+
+    #[command(flatten)]
+    calls: CallArguments,
+
+    #[command(flatten)]
+    replay: ReplayArguments,
 
     /// When a write is acknowledged: once the disk has it (always), or once the system has it, which is asked to write it out
     /// at an interval (interval) or when it likes (none). Only the first survives a loss of power
@@ -70,13 +81,15 @@ enum Fsync {
 
 /// Runs the server until it is told to stop.
 pub(super) fn run(arguments: UpArguments) -> Result<Outcome, Failure> {
-    let UpArguments { data, listen, model, fsync, fsync_interval_ms, retention, assistant_prior } = arguments;
+    let UpArguments { data, listen, model, calls, replay, fsync, fsync_interval_ms, retention, assistant_prior } =
+        arguments;
     if !assistant_prior.is_finite() {
         let what = format!("the assistant prior is {assistant_prior}, which is no number to add to a score");
         return Err(Failure::local(what, "set --assistant-prior to a number such as -0.4"));
     }
     log_to_standard_error();
     let model = model.directory(&data);
+    let calls = CallOptions { replay: replay.pace(), ..calls.options(&data)? };
     let durability = match fsync {
         Fsync::Always => Durability::Always,
         Fsync::Interval => Durability::Interval(Duration::from_millis(fsync_interval_ms)),
@@ -85,7 +98,7 @@ pub(super) fn run(arguments: UpArguments) -> Result<Outcome, Failure> {
     let retention = retention.into_iter().map(|rule| (rule.topic, rule.retention)).collect();
     let log = EmbeddedOptions { durability, retention, ..EmbeddedOptions::default() };
     let everything = Plan::everything(EngineOptions::Embedded(log), data, model);
-    house::run(Plan { assistant_prior, ..everything }, listen)?;
+    house::run(Plan { assistant_prior, calls, ..everything }, listen)?;
     Ok(Outcome::Done)
 }
 

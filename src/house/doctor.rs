@@ -55,7 +55,7 @@ pub(crate) fn doctor(data: &Path, model: &Path) -> Result<DoctorReport, HouseErr
             report.read_partition(&events, partition)?;
         }
     }
-    for projection in ["threads", "text", "vectors"] {
+    for projection in ["threads", "text", "vectors", "calls"] {
         match std::fs::read_to_string(data.join("projections").join(projection).join("CURRENT")) {
             Ok(name) if data.join("projections").join(projection).join(name.trim()).is_dir() => {
                 let detail = format!("the view {} is there; \"meshlog replay verify\" compares it", name.trim());

@@ -26,6 +26,8 @@ pub(crate) enum HouseError {
     Replay(ReplayError),
     /// A query node cannot be asked.
     Query(String),
+    /// Models cannot be called as configured.
+    Calls(String),
     /// A log could not be migrated.
     Migrate(MigrateError),
     /// The partitions cannot be shared out like this.
@@ -49,6 +51,7 @@ impl HouseError {
             | HouseError::Query(_)
             | HouseError::Migrate(_)
             | HouseError::Share(_) => None,
+            HouseError::Calls(_) => Some("correct meshlog.toml; docs/gateway.md shows a whole one".to_owned()),
             HouseError::System(_) => Some("see the system's limits on threads and open files".to_owned()),
         }
     }
@@ -62,7 +65,7 @@ impl std::fmt::Display for HouseError {
             HouseError::Publish(error) => error.fmt(formatter),
             HouseError::Model(error) => error.fmt(formatter),
             HouseError::Replay(error) => error.fmt(formatter),
-            HouseError::Query(error) | HouseError::Share(error) => error.fmt(formatter),
+            HouseError::Query(error) | HouseError::Calls(error) | HouseError::Share(error) => error.fmt(formatter),
             HouseError::Migrate(error) => error.fmt(formatter),
             HouseError::System(error) => error.fmt(formatter),
         }

@@ -3,6 +3,7 @@
 //! Owns: the order in which the parts are started and stopped, and the ports through which the gateway reaches them.
 //! Never: any logic of a part. What stands here only connects.
 
+mod calls;
 mod doctor;
 mod engine;
 mod error;
@@ -18,6 +19,7 @@ mod run;
 mod serving;
 mod stages;
 
+pub(crate) use calls::CallOptions;
 pub(crate) use error::HouseError;
 pub(crate) use migrate::{LogPlace, Migrated, migrate, verify as verify_migration};
 pub(crate) use plan::{EngineOptions, Plan, StageKind};

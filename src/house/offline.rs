@@ -8,7 +8,7 @@ use meshlog_replay::{Phase, ReplayError, Views};
 
 use super::{
     HouseError,
-    plan::{EngineOptions, Plan},
+    plan::{EngineOptions, Plan, StageKind},
     ports::verification,
     rooms::Rooms,
 };
@@ -56,7 +56,10 @@ pub(crate) fn verify(data: &Path, projection: Option<&str>, model: &Path) -> Res
 
 fn open(data: &Path, model: &Path) -> Result<Rooms, HouseError> {
     let engine = EngineOptions::Embedded(EmbeddedOptions::default());
-    Rooms::open(&Plan::everything(engine, data.to_owned(), model.to_owned()))
+    let everything = Plan::everything(engine, data.to_owned(), model.to_owned());
+    // Nobody outside is asked anything.
+    let stages = [StageKind::Route, StageKind::Embed].into();
+    Rooms::open(&Plan { stages, takes_messages: false, ..everything }, None)
 }
 
 fn views(rooms: &Rooms) -> Result<&Views, HouseError> {

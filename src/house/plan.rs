@@ -8,6 +8,8 @@ use meshlog_pipeline::{EmbeddedOptions, KafkaOptions, TopicLayout};
 use meshlog_processors::recall::Weights;
 use meshlog_schemas::PartitionShare;
 
+use super::calls::CallOptions;
+
 /// What one process does.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -31,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) takes_messages: bool,
     /// The nodes that answer what only views can, if it has none.
     pub(crate) queries: Vec<String>,
+    /// Which models it calls, and how.
+    pub(crate) calls: CallOptions,
     /// Added to the score of an assistant's message in recall; see [`Weights::assistant`].
     pub(crate) assistant_prior: f32,
 }
@@ -56,16 +60,19 @@ pub(crate) enum StageKind {
     Route,
     /// Gives every message its vector.
     Embed,
+    /// Carries out calls of models that nobody waits for.
+    Dispatch,
 }
 
 impl StageKind {
-    pub(crate) const ALL: [StageKind; 2] = [StageKind::Route, StageKind::Embed];
+    pub(crate) const ALL: [StageKind; 3] = [StageKind::Route, StageKind::Embed, StageKind::Dispatch];
 
     /// Its name on the command line, and that of its group.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             StageKind::Route => "route",
             StageKind::Embed => "embed",
+            StageKind::Dispatch => "dispatch",
         }
     }
 }
@@ -95,6 +102,7 @@ impl Plan {
             peers: Vec::new(),
             takes_messages: true,
             queries: Vec::new(),
+            calls: CallOptions::default(),
             assistant_prior: Weights::default().assistant,
         }
     }
@@ -102,6 +110,11 @@ impl Plan {
     /// Whether texts or questions are embedded.
     pub(super) fn needs_model(&self) -> bool {
         self.has_views || self.stages.contains(&StageKind::Embed)
+    }
+
+    /// Whether models are called.
+    pub(super) fn calls_models(&self) -> bool {
+        self.takes_messages || self.stages.contains(&StageKind::Dispatch)
     }
 
     pub(super) fn weights(&self) -> Weights {

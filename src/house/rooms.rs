@@ -10,6 +10,7 @@ use std::{
 use meshlog_connectors::http::{Forwarder, Scatter};
 use meshlog_pipeline::{ClearSealer, EventLog, NewEvent, Progress, work_in_background};
 use meshlog_processors::{
+    calls::CallStore,
     embedding::{CachedEncoder, Embedder, Encoder, ModelFiles},
     recall::{RecallEngine, Stores},
     route::SubscriptionView,
@@ -17,9 +18,11 @@ use meshlog_processors::{
 use meshlog_replay::Views;
 use meshlog_schemas::{Checkpoints, Event, EventId, PartitionShare, SchemaRegistered, Topic, Trust, catalog};
 use pollster::block_on;
+use tokio::runtime::Handle;
 
 use super::{
     HouseError,
+    calls::Calls,
     engine::{Engine, views_directory},
     files, memory,
     plan::Plan,
@@ -41,6 +44,8 @@ pub(super) struct Rooms {
     pub(super) reading: Option<Reading>,
     pub(super) subscriptions: SubscriptionView,
     pub(super) takes_messages: bool,
+    /// `None` on a node that calls no models.
+    pub(super) calls: Option<Calls>,
     /// Who answers what only views can, on a node without.
     pub(super) queries: Option<Arc<Forwarder>>,
     is_closed: Mutex<bool>,
@@ -58,15 +63,20 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// All stores; `None` before the views are open.
+    /// The stores of recall; `None` before the views are open.
     pub(super) fn stores(&self) -> Option<Stores> {
         self.serving.stores()
+    }
+
+    /// The store of calls; `None` before its view is open.
+    pub(super) fn calls(&self) -> Option<Arc<CallStore>> {
+        self.serving.calls()
     }
 }
 
 impl Rooms {
-    /// Opens the log, then views and stages, as the plan says.
-    pub(super) fn open(plan: &Plan) -> Result<Self, HouseError> {
+    /// Opens the log, then views and stages, as the plan says. Calls of models run on `runtime`; without one there are none.
+    pub(super) fn open(plan: &Plan, runtime: Option<&Handle>) -> Result<Self, HouseError> {
         files::allow_many();
         memory::use_ordinary_pages();
         // The common pool embeds for the stages and builds indexes; questions and searches have threads of their own.
@@ -100,7 +110,12 @@ impl Rooms {
         let encoder = encoder.map(|encoder| Arc::new(CachedEncoder::new(encoder, CACHED_VECTORS)) as Arc<dyn Encoder>);
         block_on(events.append(schemas(), None))?;
 
-        let stages = Stages::start(&engine, &events, plan.stages.iter().copied(), encoder.as_ref())?;
+        let runtime = runtime.filter(|_| plan.calls_models());
+        let calls =
+            runtime.map(|runtime| Calls::open(plan, &engine, &events, encoder.as_ref(), runtime)).transpose()?;
+        let dispatcher = calls.as_ref().map(|calls| calls.dispatcher.clone()).zip(runtime.cloned());
+        let stages =
+            Stages::start(&engine, &events, plan.stages.iter().copied(), encoder.as_ref(), dispatcher.as_ref())?;
         let reading = views.zip(encoder).map(|(views, encoder)| {
             let stage = Embedder::stage_name(encoder.model_id());
             let embedded = Embedded::of(&engine, &stages, stage);
@@ -113,6 +128,7 @@ impl Rooms {
             reading,
             subscriptions: SubscriptionView::new(events.clone()),
             takes_messages: plan.takes_messages,
+            calls,
             queries,
             is_closed: Mutex::new(false),
             events,
@@ -155,6 +171,9 @@ impl Rooms {
         let mut is_closed = self.is_closed.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::replace(&mut *is_closed, true) {
             return;
+        }
+        if let Some(calls) = &self.calls {
+            calls.close();
         }
         let (finished, wait) = mpsc::channel();
         let stages = self.stages.clone();

@@ -73,7 +73,8 @@ pub(crate) fn run(plan: Plan, listen: SocketAddr) -> Result<(), HouseError> {
 async fn open(plan: Arc<Plan>, reason: watch::Sender<String>) -> Result<Arc<Rooms>, HouseError> {
     loop {
         let opening = plan.clone();
-        let opened = tokio::task::spawn_blocking(move || Rooms::open(&opening).map(Arc::new)).await;
+        let runtime = tokio::runtime::Handle::current();
+        let opened = tokio::task::spawn_blocking(move || Rooms::open(&opening, Some(&runtime)).map(Arc::new)).await;
         match opened.map_err(|error| HouseError::System(std::io::Error::other(error)))? {
             Err(HouseError::Log(error @ LogError::Storage { .. }))
                 if matches!(plan.engine, EngineOptions::Kafka { .. }) =>

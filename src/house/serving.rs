@@ -5,7 +5,8 @@ use std::{path::Path, sync::Arc};
 use arc_swap::ArcSwapOption;
 use meshlog_pipeline::{Projection, ProjectionError};
 use meshlog_processors::{
-    projections::{TextProjection, ThreadProjection, VectorProjection},
+    calls::CallStore,
+    projections::{CallProjection, TextProjection, ThreadProjection, VectorProjection},
     recall::Stores,
     text::TextStore,
     threads::ThreadStore,
@@ -19,16 +20,22 @@ pub(super) struct Serving {
     threads: ArcSwapOption<ThreadStore>,
     text: ArcSwapOption<TextStore>,
     vectors: ArcSwapOption<VectorStore>,
+    calls: ArcSwapOption<CallStore>,
 }
 
 impl Serving {
-    /// All stores; `None` before the views are open.
+    /// The stores of recall; `None` before the views are open.
     pub(super) fn stores(&self) -> Option<Stores> {
         Some(Stores {
             threads: self.threads.load_full()?,
             text: self.text.load_full()?,
             vectors: self.vectors.load_full()?,
         })
+    }
+
+    /// The store of calls; `None` before its view is open.
+    pub(super) fn calls(&self) -> Option<Arc<CallStore>> {
+        self.calls.load_full()
     }
 }
 
@@ -66,6 +73,17 @@ pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize) -> Vec<
             |serving| &serving.vectors,
             move |path| {
                 let projection = VectorProjection::open(path, &model_id, dims)?;
+                let store = projection.store.clone();
+                Ok((Arc::new(projection), store))
+            },
+        ),
+        spec(
+            serving,
+            CallProjection::NAME,
+            CallProjection::version(),
+            |serving| &serving.calls,
+            |path| {
+                let projection = CallProjection::open(path)?;
                 let store = projection.store.clone();
                 Ok((Arc::new(projection), store))
             },

@@ -7,14 +7,16 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use meshlog_connectors::calls::Dispatcher;
 use meshlog_pipeline::{EventLog, KafkaLog, Membership, Progress, Stage, StageGroup, StageRunner, stage_of};
 use meshlog_processors::{
     embedding::{Embedder, Encoder},
     route::Router,
 };
 use meshlog_schemas::{Checkpoints, Partition, Topic};
+use tokio::runtime::Handle;
 
-use super::{HouseError, engine::Engine, plan::StageKind};
+use super::{HouseError, calls::DispatchStage, engine::Engine, plan::StageKind};
 
 /// The stages of this process.
 pub(super) struct Stages {
@@ -48,22 +50,27 @@ pub(super) struct StageView {
 }
 
 impl Stages {
-    /// Starts stages; `encoder` is there if one of them embeds.
+    /// Starts stages; `encoder` is there if one of them embeds, `dispatcher` with its runtime if one calls models.
     pub(super) fn start(
         engine: &Engine,
         events: &EventLog,
         kinds: impl IntoIterator<Item = StageKind>,
         encoder: Option<&Arc<dyn Encoder>>,
+        dispatcher: Option<&(Dispatcher, Handle)>,
     ) -> Result<Self, HouseError> {
         let (mut running, mut views) = (Running::default(), Vec::new());
         for kind in kinds {
-            let encoder = encoder.cloned();
+            let (encoder, dispatcher, log) = (encoder.cloned(), dispatcher.cloned(), events.clone());
             let make = move || -> Box<dyn Stage> {
-                match (kind, &encoder) {
-                    (StageKind::Route, _) => Box::<Router>::default(),
-                    (StageKind::Embed, Some(encoder)) => Box::new(Embedder::new(encoder.clone())),
-                    // Invariant: the plan has a model where it has this stage.
-                    (StageKind::Embed, None) => unreachable!("the embedder has a model"),
+                match (kind, &encoder, &dispatcher) {
+                    (StageKind::Route, ..) => Box::<Router>::default(),
+                    (StageKind::Embed, Some(encoder), _) => Box::new(Embedder::new(encoder.clone())),
+                    (StageKind::Dispatch, _, Some((dispatcher, runtime))) => {
+                        Box::new(DispatchStage::new(dispatcher.clone(), log.clone(), runtime.clone()))
+                    }
+                    // Invariant: the plan has a model, or calls models, where it has these stages.
+                    (StageKind::Embed, None, _) => unreachable!("the embedder has a model"),
+                    (StageKind::Dispatch, _, None) => unreachable!("the dispatcher calls models"),
                 }
             };
             let stage = make();

@@ -3,6 +3,7 @@
 //! Owns: the names, defaults and meanings of fields; the OpenAPI document is generated from these types.
 //! Never: holds behaviour. Requests are refused in [`crate::checks`].
 
+mod call;
 mod dead_letter;
 mod event;
 mod message;
@@ -18,9 +19,11 @@ mod subscription;
 mod thread;
 mod timestamp;
 mod topic;
+mod usage;
 mod verification;
 mod wait;
 
+pub use call::{Attempt, CALL_STATES, Call};
 pub use dead_letter::{
     DeadLetter, DeadLetterId, DeadLetterRequest, DeadLetterSelection, DeadLetterView, DiscardRequest, FAILURE_CLASSES,
     InvalidDeadLetterId, RedrivesRequested,
@@ -39,6 +42,7 @@ pub use subscription::{NewSubscription, Subscription};
 pub use thread::Thread;
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use topic::{DurabilityView, LogView, PartitionView, RetentionView, TopicView, TopicsView};
+pub use usage::{Day, InvalidDay, Tokens, Usage, UsageField, UsageSums, Usd};
 pub use verification::{Verification, VerifyReport, VerifyRequest};
 pub use wait::{UnknownWaitLevel, WaitLevel};
 

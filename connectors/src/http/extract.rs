@@ -131,7 +131,12 @@ pub(super) fn stopping() -> Problem {
 
 /// The whole body, of bounded size.
 pub(super) async fn whole(request: Request, gateway: &Gateway) -> Result<Vec<u8>, Problem> {
-    let mut chunks = refuse_stated_size(request, BODY_LIMIT).await?.into_data_stream();
+    whole_of(request, gateway, BODY_LIMIT).await
+}
+
+/// The whole body, of at most `limit` bytes.
+pub(super) async fn whole_of(request: Request, gateway: &Gateway, limit: usize) -> Result<Vec<u8>, Problem> {
+    let mut chunks = refuse_stated_size(request, limit).await?.into_data_stream();
     let mut bytes = Vec::new();
     loop {
         let chunk: Option<Result<Bytes, _>> = tokio::select! {
@@ -140,9 +145,9 @@ pub(super) async fn whole(request: Request, gateway: &Gateway) -> Result<Vec<u8>
         };
         let Some(chunk) = chunk else { return Ok(bytes) };
         let chunk = chunk.map_err(|_| interrupted(bytes.len()))?;
-        if bytes.len() + chunk.len() > BODY_LIMIT {
+        if bytes.len() + chunk.len() > limit {
             discard(Body::from_stream(chunks)).await;
-            return Err(too_large(BODY_LIMIT));
+            return Err(too_large(limit));
         }
         bytes.extend_from_slice(&chunk);
     }

@@ -20,18 +20,19 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::{router, serve};
+use super::{router, serve, usage::merged};
 use crate::{
     api::{
-        Calibration, CheckpointView, DeadLetter, DeadLetterId, DeadLetterSelection, DeadLetterView, DurabilityView,
-        EventView, LogView, Message, NewSubscription, Page, PartitionView, ProcessorView, ProcessorsView,
-        ProjectionView, ProjectionsView, Readiness, RebuildView, RecallRequest, RecallResponse, RecallResult,
-        RetentionView, Subscription, Thread, Timestamp, TopicView, TopicsView, Verification, VerifyReport, WaitLevel,
-        mark_matches,
+        Attempt, Calibration, Call, CheckpointView, Day, DeadLetter, DeadLetterId, DeadLetterSelection, DeadLetterView,
+        DurabilityView, EventView, LogView, Message, NewSubscription, Page, PartitionView, ProcessorView,
+        ProcessorsView, ProjectionView, ProjectionsView, Readiness, RebuildView, RecallRequest, RecallResponse,
+        RecallResult, RetentionView, Subscription, Thread, Timestamp, Tokens, TopicView, TopicsView, Usage, UsageField,
+        UsageSums, Usd, Verification, VerifyReport, WaitLevel, mark_matches,
     },
     ports::{
-        Answer, CheckedMessage, Conversations, DeadLetters, Digests, EventBatch, EventFilter, Events, Gap, Ingest,
-        Operations, PageRequest, Ports, ReadLimit, Recall, Redrive, Refusal, Stored, Subscriptions, Tail,
+        Answer, CallRecords, CallSelection, CheckedMessage, Conversations, DeadLetters, Digests, EventBatch,
+        EventFilter, Events, Gap, Ingest, KeptBody, Operations, PageRequest, Ports, ReadLimit, Recall, Redrive,
+        Refusal, Stored, Subscriptions, Tail, UsageSelection,
     },
     problem::{Code, Problem},
 };
@@ -40,7 +41,7 @@ use crate::{
 pub(super) const NOON: i64 = 1_746_705_360_000_000;
 
 /// Everything behind the ports. Messages of threads that end in "1" stand in partition 1, the others in partition 0.
-pub(super) struct Fake {
+pub(crate) struct Fake {
     state: Arc<Mutex<State>>,
     /// How many calls of `accept` may go on; tests that hold the log back take permits away.
     pub(super) gate: Semaphore,
@@ -61,15 +62,16 @@ struct State {
     starts: [u64; 2],
     dead_letters: Vec<DeadLetter>,
     requests: u64,
+    calls: Vec<Call>,
 }
 
 impl Fake {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         let (appended, _) = watch::channel(0);
         Arc::new(Self { state: Arc::default(), gate: Semaphore::new(Semaphore::MAX_PERMITS), appended })
     }
 
-    pub(super) fn ports(self: &Arc<Self>) -> Ports {
+    pub(crate) fn ports(self: &Arc<Self>) -> Ports {
         Ports {
             ingest: self.clone(),
             conversations: self.clone(),
@@ -78,6 +80,8 @@ impl Fake {
             operations: self.clone(),
             subscriptions: self.clone(),
             dead_letters: self.clone(),
+            call_records: self.clone(),
+            calls: None,
             queries: None,
             shares: None,
         }
@@ -143,6 +147,65 @@ impl Fake {
             failed_at: Some(Timestamp::from_micros(NOON)),
             waits_behind,
             waiting: 0,
+        });
+    }
+
+    /// Records a call. Each has one attempt, and used as much as every other; its model is called by its thread.
+    pub(super) fn call(&self, id: &str, space: &str, thread: Option<&str>, state: &str, requested_at: i64) {
+        let position = |offset| Position { partition: Partition { topic: Topic::Calls, id: 0 }, offset }.into();
+        let model = format!("m-{}", thread.unwrap_or("none"));
+        let attempt = Attempt {
+            number: 1,
+            provider: "acme".to_owned(),
+            model: model.clone(),
+            started_at: Some(Timestamp::from_micros(requested_at)),
+            failed_at: None,
+            class: None,
+            status: None,
+            retry_after_ms: None,
+            message: None,
+            idempotency_key: None,
+        };
+        let is_settled = state != "open";
+        let text = |text: &str| is_settled.then(|| text.to_owned());
+        let tokens = Tokens { input: 3, cache_write: 1, cache_read: 2, output: 5, reasoning: 4, total: 15 };
+        self.state().calls.push(Call {
+            call_id: id.to_owned(),
+            space: space.to_owned(),
+            thread_id: thread.map(str::to_owned),
+            key_label: "laptop".to_owned(),
+            kind: "chat".to_owned(),
+            asked_model: "small".to_owned(),
+            state: state.to_owned(),
+            requested_at: Timestamp::from_micros(requested_at),
+            request_position: Some(position(0)),
+            mode: Some("stream".to_owned()),
+            wire: Some("openai".to_owned()),
+            owner: Some(String::new()),
+            idempotency_key: None,
+            attempts: vec![attempt],
+            settled_at: is_settled.then(|| Timestamp::from_micros(requested_at + 3_000)),
+            settled_position: is_settled.then(|| position(1)),
+            error_class: None,
+            error_message: None,
+            status: is_settled.then_some(200),
+            attempts_made: is_settled.then_some(1),
+            provider: text("acme"),
+            model: text(&model),
+            answered_model: text("small-2"),
+            finish_reason: text("stop"),
+            first_output_ms: is_settled.then_some(1.5),
+            total_ms: is_settled.then_some(3.0),
+            usage_source: text("reported"),
+            tokens: is_settled.then_some(tokens),
+            cost_usd: is_settled.then(|| Usd::from_nanos(1_250)),
+            price_table: text("acme small 2026-08-01"),
+            usage: is_settled.then(|| serde_json::json!({"total_tokens": 15})),
+            request_id: None,
+            headers: is_settled.then(|| serde_json::json!({})),
+            response_wire: text("openai"),
+            response_type: text("text/event-stream"),
+            response_bytes: is_settled.then_some(100),
         });
     }
 
@@ -268,6 +331,14 @@ fn page<T>(all: Vec<T>, request: &PageRequest) -> Result<Page<T>, Problem> {
     Ok(Page { items: all.into_iter().skip(start).take(request.items).collect(), next })
 }
 
+fn thread_cursor(thread: &Thread) -> String {
+    format!("@{}", thread.thread_id)
+}
+
+fn call_cursor(call: &Call) -> String {
+    format!("@{:020}-{}", i64::MAX - call.requested_at.micros(), call.call_id)
+}
+
 fn bad_cursor() -> Problem {
     Problem::new(Code::BadCursor, "not from here", "start anew")
 }
@@ -325,9 +396,9 @@ impl Conversations for Fake {
             thread.messages += 1;
         }
         let from = request.cursor.unwrap_or_default();
-        let mut threads: Vec<_> = threads.into_values().filter(|thread| self.cursor_of(thread) >= from).collect();
-        threads.sort_by_key(|thread| self.cursor_of(thread));
-        let next = threads.get(request.items).map(|thread| self.cursor_of(thread));
+        let mut threads: Vec<_> = threads.into_values().filter(|thread| thread_cursor(thread) >= from).collect();
+        threads.sort_by_key(thread_cursor);
+        let next = threads.get(request.items).map(thread_cursor);
         threads.truncate(request.items);
         answer(Ok(Page { items: threads, next }))
     }
@@ -349,7 +420,7 @@ impl Conversations for Fake {
     }
 
     fn cursor_of(&self, thread: &Thread) -> String {
-        format!("@{}", thread.thread_id)
+        thread_cursor(thread)
     }
 }
 
@@ -577,6 +648,96 @@ impl DeadLetters for Fake {
         });
         answer(Ok(found))
     }
+}
+
+impl CallRecords for Fake {
+    fn calls(&self, selection: CallSelection, request: PageRequest) -> Answer<'_, Page<Call>> {
+        if request.cursor.as_ref().is_some_and(|cursor| !cursor.starts_with('@')) {
+            return answer(Err(bad_cursor()));
+        }
+        let from = request.cursor.unwrap_or_default();
+        let is_selected = |call: &&Call| {
+            call.space == selection.space
+                && (selection.thread.is_none() || selection.thread == call.thread_id)
+                && selection.state.as_ref().is_none_or(|state| *state == call.state)
+                && call_cursor(call) >= from
+        };
+        let mut calls: Vec<_> = self.state().calls.iter().filter(is_selected).cloned().collect();
+        calls.sort_by_key(call_cursor);
+        let next = calls.get(request.items).map(call_cursor);
+        calls.truncate(request.items);
+        answer(Ok(Page { items: calls, next }))
+    }
+
+    fn call(&self, id: String) -> Answer<'_, Option<Call>> {
+        answer(Ok(self.state().calls.iter().find(|call| call.call_id == id).cloned()))
+    }
+
+    fn request(&self, id: String) -> Answer<'_, Option<KeptBody>> {
+        let is_known = self.state().calls.iter().any(|call| call.call_id == id);
+        let bytes = format!("{{\"id\":\"{id}\"}}").into_bytes();
+        let body = KeptBody { media_type: "application/json".to_owned(), bytes, is_partial: false };
+        answer(Ok(is_known.then_some(body)))
+    }
+
+    fn response(&self, id: String) -> Answer<'_, Option<KeptBody>> {
+        let Some(call) = self.state().calls.iter().find(|call| call.call_id == id).cloned() else {
+            return answer(Ok(None));
+        };
+        answer(match call.response_type {
+            None => Err(Problem::new(Code::NoResponse, "the call is open", "ask again")),
+            Some(media_type) => {
+                let bytes = format!("data: {id}\n\n").into_bytes();
+                Ok(Some(KeptBody { media_type, bytes, is_partial: true }))
+            }
+        })
+    }
+
+    fn usage(&self, selection: UsageSelection, most_rows: usize) -> Answer<'_, Option<Usage>> {
+        let each = self.state().calls.iter().filter_map(|call| used(call, &selection)).collect();
+        answer(merged(&selection.by, each).map(|usage| Some(usage).filter(|usage| usage.usage.len() <= most_rows)))
+    }
+
+    fn cursor_of(&self, _: &CallSelection, call: &Call) -> String {
+        call_cursor(call)
+    }
+}
+
+/// What one call used, if it is selected.
+fn used(call: &Call, selection: &UsageSelection) -> Option<Usage> {
+    let (provider, model) = call.provider.as_ref().zip(call.model.as_ref())?;
+    let day = Day::from_number(call.requested_at.micros().div_euclid(24 * 60 * 60 * 1_000_000));
+    let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+    let is_selected = is(&selection.space, &call.space)
+        && is(&selection.provider, provider)
+        && is(&selection.model, model)
+        && is(&selection.key, &call.key_label)
+        && selection.from.is_none_or(|from| day >= from)
+        && selection.to.is_none_or(|to| day <= to);
+    let is_state = |state: &str| i64::from(call.state == state);
+    let total = UsageSums {
+        calls: 1,
+        completed: is_state("completed"),
+        truncated: is_state("truncated"),
+        failed: is_state("failed"),
+        cancelled: is_state("cancelled"),
+        interrupted: is_state("interrupted"),
+        attempts: 1,
+        tokens: call.tokens.unwrap_or_default(),
+        cost_usd: call.cost_usd.unwrap_or_default(),
+        ..UsageSums::default()
+    };
+    let named = |field, name: &str| selection.by.contains(&field).then(|| name.to_owned());
+    let row = UsageSums {
+        space: named(UsageField::Space, &call.space),
+        provider: named(UsageField::Provider, provider),
+        model: named(UsageField::Model, model),
+        key: named(UsageField::Key, &call.key_label),
+        day: selection.by.contains(&UsageField::Day).then_some(day),
+        kind: named(UsageField::Kind, &call.kind),
+        ..total.clone()
+    };
+    is_selected.then(|| Usage { usage: vec![row], total })
 }
 
 /// What the gateway answered.

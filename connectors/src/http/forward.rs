@@ -69,6 +69,7 @@ fn needs_stores(method: &Method, path: &str) -> bool {
     match path.strip_prefix("/v1/") {
         Some("recall") => method == Method::POST,
         Some(path) if path == "threads" || path.starts_with("threads/") => method == Method::GET,
+        Some(path) if path == "calls" || path.starts_with("calls/") || path == "usage" => method == Method::GET,
         Some(path) => method == Method::GET && path.starts_with("messages/"),
         None => false,
     }
@@ -99,7 +100,7 @@ mod tests {
     use crate::{
         api::RecallResponse,
         http::{
-            fake::{Fake, ask, nobody, node, plain, post_json},
+            fake::{Fake, NOON, ask, nobody, node, plain, post_json},
             router,
         },
     };
@@ -122,6 +123,14 @@ mod tests {
         }
         let reply = ask(gateway.clone(), plain("GET", "/v1/threads/conv-1/messages?limit=5")).await;
         assert_eq!(reply.json()["items"][0]["text"], "we sail at noon");
+        there.call("a", "main", None, "completed", NOON);
+        assert_eq!(ask(gateway.clone(), plain("GET", "/v1/calls")).await.json()["items"][0]["call_id"], "a");
+        let response = ask(gateway.clone(), plain("GET", "/v1/calls/a/response")).await;
+        assert_eq!(
+            (response.text().as_str(), response.headers["meshlog-kept"].as_bytes()),
+            ("data: a\n\n", &b"partial"[..])
+        );
+        assert_eq!(ask(gateway.clone(), plain("GET", "/v1/usage?by=space")).await.json()["usage"][0]["space"], "main");
         let message = json!({"thread": "t", "author": "Ada", "text": "hello"});
         ask(gateway, post_json("/v1/messages", message.to_string())).await;
         assert_eq!((here.texts(), there.texts().len()), (vec!["hello".to_owned()], 1));

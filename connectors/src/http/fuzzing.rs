@@ -5,6 +5,7 @@ use meshlog_schemas::{Offset, Partition, Position, Topic};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
+    calls::CallsQuery,
     dead_letters::DeadLettersQuery,
     decode,
     events::EventsQuery,
@@ -14,6 +15,7 @@ use super::{
     operations::ProjectionsQuery,
     subscriptions::PageQuery,
     threads::SpacePageQuery,
+    usage::UsageQuery,
 };
 use crate::{
     api::{DeadLetterId, NewMessage, NewSubscription, PartitionView, RecallRequest, Timestamp, WaitLevel},
@@ -71,6 +73,8 @@ pub fn query_string(bytes: &[u8]) {
     parameters::<ProjectionsQuery>(&pairs);
     parameters::<PageQuery>(&pairs);
     parameters::<SpacePageQuery>(&pairs);
+    parameters::<CallsQuery>(&pairs);
+    parameters::<UsageQuery>(&pairs);
 }
 
 fn parameters<T: DeserializeOwned>(pairs: &[(String, String)]) {

@@ -5,12 +5,14 @@
 //! request is bounded, and a client that sends faster than the log takes is not read from.
 //! Never: knows where an answer comes from. It asks the [`Ports`].
 
+mod calls;
+mod chat;
 mod dead_letters;
 mod decode;
 mod events;
 mod extract;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
@@ -32,6 +34,7 @@ mod starting;
 mod subscriptions;
 mod threads;
 mod tree;
+mod usage;
 
 use std::{future::IntoFuture, io, ops::Deref, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
@@ -156,6 +159,16 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(threads::threads))
         .routes(routes!(threads::messages))
         .routes(routes!(recall::recall))
+        .routes(routes!(chat::completions))
+        .routes(routes!(chat::embeddings))
+        .routes(routes!(chat::models))
+        .routes(routes!(chat::show_model))
+        .routes(routes!(chat::providers))
+        .routes(routes!(calls::list))
+        .routes(routes!(calls::show))
+        .routes(routes!(calls::request))
+        .routes(routes!(calls::response))
+        .routes(routes!(usage::usage))
         .routes(routes!(events::events))
         .routes(routes!(operations::topics))
         .routes(routes!(operations::processors))
@@ -475,7 +488,15 @@ mod tests {
         #[test]
         fn whatever_the_query_the_answer_is_a_success_or_a_problem(query in "[ -~&&[^#<>\"`{}|\\\\^ ]]{0,60}") {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
-            for uri in ["/v1/threads", "/v1/events", "/v1/projections", "/v1/subscriptions", "/v1/dead-letters"] {
+            for uri in [
+                "/v1/threads",
+                "/v1/events",
+                "/v1/projections",
+                "/v1/subscriptions",
+                "/v1/dead-letters",
+                "/v1/calls",
+                "/v1/usage",
+            ] {
                 let reply = runtime.block_on(ask(Fake::new().router(), plain("GET", &format!("{uri}?{query}"))));
                 answered_well(&reply)?;
             }

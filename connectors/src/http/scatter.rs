@@ -15,7 +15,7 @@ use axum::{
     Json,
     body::{Body, Bytes, to_bytes},
     extract::{FromRequest, FromRequestParts, MatchedPath, Request, State},
-    http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -26,13 +26,15 @@ use tokio::time::timeout;
 
 use super::{
     Gateway,
+    calls::{CallsQuery, GUARDS, KEPT},
     extract::{JsonBody, Name, Parameters},
     nodes::{self, ANSWER_LIMIT, Node, Nodes},
     reached::{Reached, ReachedQuery},
     threads::SpacePageQuery,
+    usage::{self, UsageQuery},
 };
 use crate::{
-    api::{Page, RecallRequest, RecallResponse, ShareView, Thread, WaitLevel},
+    api::{Call, Page, RecallRequest, RecallResponse, ShareView, Thread, Usage, WaitLevel},
     checks,
     problem::{Code, Problem},
 };
@@ -153,8 +155,9 @@ impl Scatter {
             *self.slot(node) = None;
             return Err(format!("{} does not hold share {share} any more", node.url));
         }
+        let headers = passed_on(response.headers());
         match timeout(question.limit, to_bytes(response.into_body(), ANSWER_BYTES)).await {
-            Ok(Ok(body)) => return Ok(Answered { status, body }),
+            Ok(Ok(body)) => return Ok(Answered { status, headers, body }),
             Ok(Err(error)) => Err(format!("the answer of {} broke off: {error}", node.url)),
             Err(_) => Err(format!("{} did not finish its answer within {} s", node.url, question.limit.as_secs())),
         }
@@ -207,7 +210,12 @@ pub(super) async fn scatter(State(gateway): State<Gateway>, request: Request, ne
     let answer = match (is_read, route.as_str()) {
         (true, "/v1/threads") => threads(gateway, scatter, request, next).await,
         (true, "/v1/threads/{id}/messages") => messages(gateway, scatter, request, next).await,
-        (true, "/v1/messages/{id}") => message(scatter, request, next).await,
+        (true, "/v1/messages/{id}") => found(scatter, request, next).await,
+        (true, "/v1/calls") => calls(gateway, scatter, request, next).await,
+        (true, "/v1/calls/{id}" | "/v1/calls/{id}/request" | "/v1/calls/{id}/response") => {
+            found(scatter, request, next).await
+        }
+        (true, "/v1/usage") => summed(gateway, scatter, request, next).await,
         (true, "/v1/reached") => reached(scatter, request, next).await,
         (false, "/v1/recall") => recall(gateway, scatter, request, next).await,
         _ => return next.run(request).await,
@@ -248,15 +256,36 @@ async fn messages(gateway: Gateway, scatter: Arc<Scatter>, request: Request, nex
     scatter.ask(share, &Question::new(&scatter, parts, Bytes::new())).await.map(Answered::into_response)
 }
 
-/// A message, from the share that has it.
-async fn message(scatter: Arc<Scatter>, request: Request, next: Next) -> Result<Response, Problem> {
+/// The calls of all shares: each is asked for as many as are wanted, from the same place on.
+async fn calls(gateway: Gateway, scatter: Arc<Scatter>, request: Request, next: Next) -> Result<Response, Problem> {
+    let (mut parts, _) = request.into_parts();
+    let Parameters(query) = Parameters::<CallsQuery>::from_request_parts(&mut parts, &gateway).await?;
+    let (selection, page) = query.checked()?;
+    let pages = Question::new(&scatter, parts, Bytes::new()).all::<Page<Call>>(&scatter, next).await?;
+    let page = merged(pages, page.items, |call| gateway.ports.call_records.cursor_of(&selection, call));
+    Ok(Json(page).into_response())
+}
+
+/// The usage of all shares together.
+async fn summed(gateway: Gateway, scatter: Arc<Scatter>, request: Request, next: Next) -> Result<Response, Problem> {
+    let (mut parts, _) = request.into_parts();
+    let Parameters(query) = Parameters::<UsageQuery>::from_request_parts(&mut parts, &gateway).await?;
+    let by = query.checked()?.by;
+    let answers = Question::new(&scatter, parts, Bytes::new()).all::<Usage>(&scatter, next).await?;
+    Ok(Json(usage::merged(&by, answers)?).into_response())
+}
+
+/// What has an id, from the share that has it.
+async fn found(scatter: Arc<Scatter>, request: Request, next: Next) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let mut answers = Question::new(&scatter, parts, Bytes::new()).ask(&scatter, scatter.own.all(), next).await;
-    // Where it is found it is found; that it is nowhere can be said only if all shares do.
+    // Where it is found it is found, and who has it may say what is wrong with it; that it is nowhere can be said only if all
+    // shares do.
     let weight = |answer: &Result<Answered, Problem>| match answer {
         Ok(answered) if answered.status.is_success() => 0,
-        Ok(answered) if answered.status == StatusCode::NOT_FOUND => 2,
-        _ => 1,
+        Ok(answered) if answered.status == StatusCode::NOT_FOUND => 3,
+        Ok(answered) if answered.status.is_client_error() => 1,
+        _ => 2,
     };
     answers.sort_by_key(weight);
     let first = answers.into_iter().next();
@@ -302,14 +331,21 @@ struct Question {
 /// What a share answers, whole.
 struct Answered {
     status: StatusCode,
+    /// Those that say what the body is.
+    headers: HeaderMap,
     body: Bytes,
 }
 
 impl IntoResponse for Answered {
     fn into_response(self) -> Response {
-        let media_type = if self.status.is_success() { "application/json" } else { crate::problem::PROBLEM_JSON };
-        (self.status, [(header::CONTENT_TYPE, media_type)], self.body).into_response()
+        (self.status, self.headers, self.body).into_response()
     }
+}
+
+/// What of an answer's headers goes with it to the client.
+fn passed_on(headers: &HeaderMap) -> HeaderMap {
+    let names = GUARDS.into_iter().map(|(name, _)| name).chain([header::CONTENT_TYPE, KEPT]);
+    names.filter_map(|name| Some((name.clone(), headers.get(&name)?.clone()))).collect()
 }
 
 impl Question {
@@ -348,11 +384,11 @@ impl Question {
 
     async fn ask_here(&self, next: Next) -> Result<Answered, Problem> {
         let response = next.run(Request::from_parts(self.parts.clone(), Body::from(self.body.clone()))).await;
-        let status = response.status();
+        let (status, headers) = (response.status(), passed_on(response.headers()));
         let body = to_bytes(response.into_body(), ANSWER_BYTES).await;
         let body =
             body.map_err(|error| Problem::internal(format!("the answer of this node cannot be read: {error}")))?;
-        Ok(Answered { status, body })
+        Ok(Answered { status, headers, body })
     }
 }
 
@@ -362,7 +398,7 @@ fn read<T: DeserializeOwned>(answers: Vec<Result<Answered, Problem>>) -> Result<
         Problem::new(Code::Unavailable, detail, "run all query nodes with the same version of Meshlog")
     };
     let read = |answer: Result<Answered, Problem>| {
-        let Answered { status, body } = answer?;
+        let Answered { status, body, .. } = answer?;
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(unreadable);
         }
@@ -379,7 +415,7 @@ mod tests {
     use super::*;
     use crate::{
         http::{
-            fake::{Fake, Reply, ask, nobody, node, plain, post_json},
+            fake::{Fake, NOON, Reply, ask, nobody, node, plain, post_json},
             router,
         },
         ports::Ports,
@@ -457,6 +493,61 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn calls_of_all_shares_are_one_list_and_their_usage_one_sum() {
+        let pair = Pair::new().await;
+        let alone = Fake::new();
+        for (number, (id, state)) in
+            [("a", "open"), ("b", "completed"), ("c", "failed"), ("d", "completed")].iter().enumerate()
+        {
+            for fake in [&pair.fakes[number % 2], &alone] {
+                fake.call(id, "main", Some("t"), state, NOON + number as i64);
+            }
+        }
+        for path in [
+            "/v1/calls",
+            "/v1/calls?limit=1",
+            "/v1/calls?limit=3",
+            "/v1/calls?state=completed",
+            "/v1/calls?thread=t&state=open",
+            "/v1/calls/b",
+            "/v1/calls/c",
+            "/v1/usage",
+            "/v1/usage?by=day,kind",
+            "/v1/usage?by=",
+        ] {
+            let (reply, expected) = (pair.get(path).await, ask(alone.router(), plain("GET", path)).await);
+            assert_eq!((reply.status, reply.text()), (expected.status, expected.text()), "{path}");
+        }
+        let mut listed = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = pair.get(&format!("/v1/calls?limit=1{cursor}")).await;
+            listed.extend(names(&page, "call_id"));
+            let Some(next) = page.json()["next"].as_str().map(str::to_owned) else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(listed, ["d", "c", "b", "a"]);
+        assert_eq!(pair.get("/v1/usage?by=moon").await.problem().code(), "invalid_field");
+        assert_eq!(pair.get("/v1/calls?state=moon").await.problem().code(), "invalid_field");
+    }
+
+    #[tokio::test]
+    async fn a_body_comes_from_the_share_that_has_it_with_what_says_what_it_is() {
+        let pair = Pair::new().await;
+        pair.fakes[0].call("a", "main", None, "open", NOON);
+        pair.fakes[1].call("b", "main", None, "completed", NOON);
+        let reply = pair.get("/v1/calls/b/response").await;
+        assert_eq!(reply.text(), "data: b\n\n");
+        assert_eq!(
+            (&reply.headers["content-type"], &reply.headers["meshlog-kept"]),
+            (&"text/event-stream".parse().expect("text"), &"partial".parse().expect("text"))
+        );
+        assert_eq!(reply.headers["x-content-type-options"], "nosniff");
+        assert_eq!(pair.get("/v1/calls/a/response").await.problem().code(), "no_response");
+        assert_eq!(pair.get("/v1/calls/z/request").await.problem().code(), "unknown_call");
+    }
+
+    #[tokio::test]
     async fn a_share_that_nobody_answers_for_is_named_and_never_left_out() {
         let fake = Fake::new();
         fake.append("a0", "hello");
@@ -466,6 +557,8 @@ mod tests {
             for request in [
                 plain("GET", "/v1/threads"),
                 plain("GET", "/v1/threads/b1/messages"),
+                plain("GET", "/v1/calls"),
+                plain("GET", "/v1/usage"),
                 post_json("/v1/recall", json!({"query": "x"}).to_string()),
             ] {
                 let reply = ask(router.clone(), request).await;

@@ -71,6 +71,10 @@ impl<E: Encoder> Encoder for CachedEncoder<E> {
         self.model.dims()
     }
 
+    fn count_tokens(&self, text: &str) -> usize {
+        self.model.count_tokens(text)
+    }
+
     fn encode(&self, texts: &[&str]) -> Result<Vec<Arc<[f32]>>, ModelError> {
         let keys: Vec<Hash> = texts.iter().map(|text| blake3::hash(text.as_bytes())).collect();
         let vectors = self.encode_misses(&keys, texts)?;
@@ -96,6 +100,10 @@ mod tests {
 
         fn dims(&self) -> usize {
             self.inner.dims()
+        }
+
+        fn count_tokens(&self, text: &str) -> usize {
+            self.inner.count_tokens(text)
         }
 
         fn encode(&self, texts: &[&str]) -> Result<Vec<Arc<[f32]>>, ModelError> {

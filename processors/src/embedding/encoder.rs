@@ -12,6 +12,9 @@ pub trait Encoder: Send + Sync {
     /// Numbers in each vector.
     fn dims(&self) -> usize;
 
+    /// How many tokens a text has, as far as the model reads it; with the marks for its begin and end.
+    fn count_tokens(&self, text: &str) -> usize;
+
     /// One vector of unit length and [`Encoder::dims`] numbers for each text, in the order of the texts. The same text
     /// always gives the same vector, whatever it is embedded with. Blocks for as long as the computation takes:
     /// asynchronous callers move it off their threads.

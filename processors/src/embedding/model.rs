@@ -105,6 +105,11 @@ impl Encoder for SentenceModel {
         self.dims()
     }
 
+    fn count_tokens(&self, text: &str) -> usize {
+        // Invariant: the tokenizer was tried when the model was opened.
+        self.pieces.split(text).map_or(0, |pieces| pieces.len())
+    }
+
     fn encode(&self, texts: &[&str]) -> Result<Vec<Arc<[f32]>>, ModelError> {
         Ok(self.encode(texts)?.into_iter().map(Arc::from).collect())
     }

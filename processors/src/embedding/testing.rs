@@ -55,6 +55,10 @@ impl Encoder for HashEncoder {
         self.dims
     }
 
+    fn count_tokens(&self, text: &str) -> usize {
+        text.split_whitespace().count()
+    }
+
     fn encode(&self, texts: &[&str]) -> Result<Vec<Arc<[f32]>>, ModelError> {
         Ok(texts.iter().map(|text| self.vector(text)).collect())
     }

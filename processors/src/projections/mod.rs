@@ -3,11 +3,13 @@
 //! Owns: the mapping from events to what each store keeps, and the version of each view.
 //! Never: anything a store could do alone; stores know no events, projections no storage.
 
+mod calls;
 mod text;
 mod threads;
 mod vectors;
 mod version;
 
+pub use calls::CallProjection;
 pub use text::TextProjection;
 pub use threads::ThreadProjection;
 pub use vectors::VectorProjection;

@@ -5,7 +5,7 @@ use meshlog_schemas::{Checkpoints, Digest, Event, Partition, TextEmbedded, Topic
 use tempfile::tempdir;
 
 use super::*;
-use crate::testing::{message, stored};
+use crate::testing::{attempt_failed, attempt_started, call_requested, call_settled, message, stored};
 
 const DIMS: usize = 4;
 
@@ -36,6 +36,19 @@ fn embedding(offset: u64, model: &str, vector: &[f32]) -> StoredEvent {
 
 fn embedded() -> Vec<StoredEvent> {
     (0..5).map(|offset| embedding(offset, "m", &[1.0, 0.0, 0.0, 0.0].map(|x: f32| x - 0.1 * offset as f32))).collect()
+}
+
+fn called() -> Vec<StoredEvent> {
+    let (one, other) = (call_requested(1), call_requested(2));
+    let events = [
+        Event::CallRequested(one.clone()),
+        Event::AttemptStarted(attempt_started(&one, 1)),
+        Event::AttemptFailed(attempt_failed(&one, 1)),
+        Event::AttemptStarted(attempt_started(&one, 2)),
+        Event::CallRequested(other),
+        Event::CallSettled(Box::new(call_settled(&one, 7))),
+    ];
+    events.into_iter().zip(0..).map(|(event, offset)| stored(offset, event)).collect()
 }
 
 fn after(events: &[StoredEvent]) -> Checkpoints {
@@ -83,6 +96,11 @@ fn text_keeps_the_contract() {
 #[test]
 fn vectors_keep_the_contract() {
     check(|path| Box::new(VectorProjection::open(path, "m", DIMS).unwrap()), &embedded());
+}
+
+#[test]
+fn calls_keep_the_contract() {
+    check(|path| Box::new(CallProjection::open(path).unwrap()), &called());
 }
 
 #[test]

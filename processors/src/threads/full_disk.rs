@@ -10,9 +10,9 @@ use meshlog_schemas::{Checkpoints, Partition, Position, Topic};
 use tempfile::tempdir;
 use uuid::Uuid;
 
-use super::{MessageRow, PageLimit, ThreadStore};
+use super::{MessageRow, ThreadStore};
 use crate::{
-    Facets, StoreError,
+    Facets, PageLimit, StoreError,
     seeds::Chance,
     small_disk::{Ballast, on_a_small_disk},
 };

@@ -1,8 +1,8 @@
 //! Keys of the threads store: byte strings whose order is the order of the lists.
-//!
-//! Names are written with their length before them, so no name can run into the next field.
 
 use uuid::Uuid;
+
+use crate::database::keys::{ordered, put_name};
 
 /// All keys of a space begin with this.
 pub(super) fn space(space: &str) -> Vec<u8> {
@@ -47,30 +47,9 @@ pub(super) fn message_of_turn(key: &[u8]) -> Option<Uuid> {
     Uuid::from_slice(key.get(key.len().checked_sub(16)?..)?).ok()
 }
 
-/// Bytes whose unsigned order is the order of the numbers.
-fn ordered(number: i64) -> [u8; 8] {
-    (number.cast_unsigned() ^ (1 << 63)).to_be_bytes()
-}
-
-/// The gateway admits names of up to 512 bytes; a longer one from elsewhere is cut here and keeps its full form in
-/// its row.
-fn put_name(key: &mut Vec<u8>, name: &str) {
-    let name = &name.as_bytes()[..name.len().min(usize::from(u16::MAX))];
-    key.extend_from_slice(&(name.len() as u16).to_be_bytes());
-    key.extend_from_slice(name);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_order_as_numbers_do() {
-        let mut times = [i64::MIN, -5, -1, 0, 1, 7, i64::MAX].map(ordered);
-        assert!(times.is_sorted());
-        times.reverse();
-        assert!(times.map(|bytes| bytes.map(|byte| !byte)).is_sorted());
-    }
 
     #[test]
     fn names_do_not_run_together() {

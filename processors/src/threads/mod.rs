@@ -9,4 +9,4 @@ mod keys;
 mod store;
 mod tables;
 
-pub use store::{MessageRow, Page, PageLimit, ThreadRow, ThreadStore};
+pub use store::{MessageRow, ThreadRow, ThreadStore};

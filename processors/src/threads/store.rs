@@ -1,21 +1,13 @@
-//! The store itself: the tables, and what becomes of them when a write fails.
-//!
-//! Owns: that queries go on beside the one who writes, and that the tables are opened again after a failed write, in place,
-//! once there is space. Commits are not fsynced: after a loss of power the whole store may stand at an earlier batch, from
-//! which the log brings it forward.
+//! The store itself: its rows, and what it is asked. What becomes of its tables when a write fails, see `database`.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
-use meshlog_pipeline::Reopenable;
 use meshlog_schemas::{Checkpoints, Digest, Position};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{keys, tables::Tables};
-use crate::{Facets, Micros, StoreError, position::StoredPosition};
+use crate::{Facets, Micros, Page, PageLimit, StoreError, database::Reopening, position::StoredPosition};
 
 /// A message without its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,28 +45,9 @@ pub struct ThreadRow {
     pub position: Position,
 }
 
-/// A piece of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<T> {
-    /// The items, in the list's order.
-    pub items: Vec<T>,
-    /// Where the next piece begins, or `None` at the end. Good for the same list alone.
-    pub next: Option<Vec<u8>>,
-}
-
-/// How much a piece of a list may hold; at least one item is returned if there is one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PageLimit {
-    /// The most items.
-    pub items: usize,
-    /// Stop once the texts have this many bytes together.
-    pub bytes: usize,
-}
-
 /// Messages and threads in a directory.
 pub struct ThreadStore {
-    path: PathBuf,
-    tables: Reopenable<Tables>,
+    tables: Reopening<Tables>,
 }
 
 impl ThreadStore {
@@ -83,10 +56,7 @@ impl ThreadStore {
     /// # Errors
     /// The directory cannot be used, or what is in it is damaged.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let tables = Tables::open(path).map_err(|cause| error(path, "open", &cause))?;
-        let path = path.to_owned();
-        let again = path.clone();
-        Ok(Self { tables: Reopenable::new(&path, tables, move || Tables::open(&again)), path })
+        Ok(Self { tables: Reopening::open(path)? })
     }
 
     /// How far the data reflects the log.
@@ -94,11 +64,7 @@ impl ThreadStore {
     /// # Errors
     /// The store cannot be read.
     pub fn checkpoints(&self) -> Result<Checkpoints, StoreError> {
-        // Without checkpoints nothing is applied, so nothing else would open what could not be opened again.
-        if self.tables.is_closed() {
-            self.recover()?;
-        }
-        self.read("read its checkpoints", Tables::checkpoints)
+        self.tables.checkpoints()
     }
 
     /// Takes in messages with their texts and moves the checkpoints, atomically. A message that is there already is
@@ -108,16 +74,7 @@ impl ThreadStore {
     /// The store cannot be read or written; nothing has changed then, but that it may have come back at another batch than the
     /// last, so that it is to be gone on from its checkpoints.
     pub fn apply(&self, messages: &[(MessageRow, &str)], checkpoints: &Checkpoints) -> Result<(), StoreError> {
-        if self.tables.has_failed() {
-            let before = self.read("read its checkpoints", Tables::checkpoints).ok();
-            self.recover()?;
-            if before != Some(self.checkpoints()?) {
-                let cause = "it was opened again, and is to be gone on with from its checkpoints";
-                return Err(error(&self.path, "take the batch", &cause));
-            }
-        }
-        let applied = self.tables.write(|tables| tables.apply(messages, checkpoints));
-        applied.unwrap_or_else(|closed| Err(error(&self.path, "commit", &closed)))
+        self.tables.apply(|tables| tables.apply(messages, checkpoints))
     }
 
     /// A message, without its text.
@@ -125,7 +82,7 @@ impl ThreadStore {
     /// # Errors
     /// The store cannot be read.
     pub fn message(&self, id: Uuid) -> Result<Option<MessageRow>, StoreError> {
-        self.read("read a row", |tables| tables.message(id))
+        self.tables.read("read a row", |tables| tables.message(id))
     }
 
     /// A message's text.
@@ -133,7 +90,7 @@ impl ThreadStore {
     /// # Errors
     /// The store cannot be read.
     pub fn text(&self, id: Uuid) -> Result<Option<String>, StoreError> {
-        self.read("read a text", |tables| tables.text(id))
+        self.tables.read("read a text", |tables| tables.text(id))
     }
 
     /// A thread.
@@ -141,7 +98,7 @@ impl ThreadStore {
     /// # Errors
     /// The store cannot be read.
     pub fn thread(&self, space: &str, thread: &str) -> Result<Option<ThreadRow>, StoreError> {
-        self.read("read a row", |tables| tables.thread(space, thread))
+        self.tables.read("read a row", |tables| tables.thread(space, thread))
     }
 
     /// The messages of a thread with their texts, the oldest first, from `cursor` on.
@@ -155,7 +112,7 @@ impl ThreadStore {
         limit: PageLimit,
         cursor: Option<&[u8]>,
     ) -> Result<Page<(MessageRow, String)>, StoreError> {
-        self.read("list messages", |tables| tables.messages(space, thread, limit, cursor))
+        self.tables.read("list messages", |tables| tables.messages(space, thread, limit, cursor))
     }
 
     /// The threads of a space, the one with the newest message first, from `cursor` on.
@@ -163,7 +120,7 @@ impl ThreadStore {
     /// # Errors
     /// The store cannot be read.
     pub fn threads(&self, space: &str, limit: PageLimit, cursor: Option<&[u8]>) -> Result<Page<ThreadRow>, StoreError> {
-        self.read("list threads", |tables| tables.threads(space, limit, cursor))
+        self.tables.read("list threads", |tables| tables.threads(space, limit, cursor))
     }
 
     /// The cursor from which the list of a space's threads goes on with this one. Cursors order as the list does, in every
@@ -183,24 +140,8 @@ impl ThreadStore {
     /// # Errors
     /// The store cannot be read, or has to be opened again after a failed write.
     pub fn digest(&self) -> Result<Digest, StoreError> {
-        self.read("compute its digest", |tables| tables.digest(|| self.tables.is_awaited()))
+        self.tables.read("compute its digest", |tables| tables.digest(|| self.tables.is_awaited()))
     }
-
-    fn read<T>(
-        &self,
-        action: &'static str,
-        read: impl FnOnce(&Tables) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        self.tables.read(read).unwrap_or_else(|closed| Err(error(&self.path, action, &closed)))
-    }
-
-    fn recover(&self) -> Result<(), StoreError> {
-        self.tables.recover().map_err(|cause| error(&self.path, "go on after a failed write", &cause))
-    }
-}
-
-fn error(path: &Path, action: &'static str, cause: &dyn std::fmt::Display) -> StoreError {
-    StoreError { store: "threads", path: path.to_owned(), action, cause: cause.to_string() }
 }
 
 #[cfg(test)]
@@ -312,7 +253,7 @@ mod tests {
         let version = directory.path().join("version");
         let sound = std::fs::read(&version).unwrap();
         let break_off = || {
-            store.tables.write(|_| Err::<(), _>("a full disk")).unwrap().unwrap_err();
+            store.tables.fail();
             std::fs::write(&version, "damaged").unwrap();
             store.apply(&[], &checkpoints).unwrap_err();
             let closed = store.thread("s", "t0").unwrap_err().to_string();

@@ -10,39 +10,38 @@
 //! ```
 //!
 //! Owns: that all of it changes in one fjall batch.
-//! Never: outlives a failed write; `store` then opens it again.
+//! Never: outlives a failed write; they are opened again then (see `database`).
 
 use std::{
     collections::{BTreeSet, HashMap},
     io,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
-use meshlog_pipeline::{fjall_io_error, start_in_background, wait_for_sealing};
+use fjall::{Keyspace, Readable};
 use meshlog_schemas::{Checkpoints, Digest};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
     keys,
-    store::{MessageRow, Page, PageLimit, ThreadRow},
+    store::{MessageRow, ThreadRow},
 };
-use crate::StoreError;
+use crate::{
+    Page, PageLimit, StoreError,
+    database::{self, Keyspaces},
+};
 
 /// The most authors that a thread row lists.
 const LISTED_AUTHORS: usize = 64;
 
 /// An open database with its keyspaces.
 pub(super) struct Tables {
-    path: PathBuf,
-    database: Database,
+    keyspaces: Keyspaces,
     messages: Keyspace,
     texts: Keyspace,
     turns: Keyspace,
     threads: Keyspace,
     recent: Keyspace,
-    meta: Keyspace,
 }
 
 /// What one batch has changed so far and the keyspaces do not show yet.
@@ -53,48 +52,32 @@ struct Pending {
     threads: HashMap<Vec<u8>, (ThreadRow, Option<Vec<u8>>)>,
 }
 
-impl Tables {
-    /// Opens them in `path`, or makes new ones there.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(path)?;
-        let builder = Database::builder(path)
-            .cache_size(16 * 1024 * 1024)
-            .max_journaling_size(64 * 1024 * 1024)
-            .worker_threads(1);
-        let database = start_in_background(|| builder.open())?.map_err(fjall_io_error)?;
-        let keyspace = |name| {
-            database
-                .keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(4 * 1024 * 1024))
-                .map_err(fjall_io_error)
-        };
+impl database::Tables for Tables {
+    const STORE: &'static str = "threads";
+
+    fn open(path: &Path) -> io::Result<Self> {
+        let keyspaces = Keyspaces::open(Self::STORE, path)?;
         Ok(Self {
-            messages: keyspace("messages")?,
-            texts: keyspace("texts")?,
-            turns: keyspace("turns")?,
-            threads: keyspace("threads")?,
-            recent: keyspace("recent")?,
-            meta: keyspace("meta")?,
-            path: path.to_owned(),
-            database,
+            messages: keyspaces.keyspace("messages")?,
+            texts: keyspaces.keyspace("texts")?,
+            turns: keyspaces.keyspace("turns")?,
+            threads: keyspaces.keyspace("threads")?,
+            recent: keyspaces.keyspace("recent")?,
+            keyspaces,
         })
     }
 
-    /// How far the data reflects the log.
-    pub(super) fn checkpoints(&self) -> Result<Checkpoints, StoreError> {
-        let action = "read its checkpoints";
-        let Some(text) = self.meta.get("checkpoints").map_err(|cause| self.error(action, cause))? else {
-            return Ok(Checkpoints::default());
-        };
-        let checkpoints = std::str::from_utf8(&text).ok().and_then(Checkpoints::from_text);
-        checkpoints.ok_or_else(|| self.error(action, "they are damaged"))
+    fn keyspaces(&self) -> &Keyspaces {
+        &self.keyspaces
     }
+}
 
+impl Tables {
     /// Takes in messages with their texts and moves the checkpoints, atomically. A message that is there already is
     /// left as it is.
     pub(super) fn apply(&self, messages: &[(MessageRow, &str)], checkpoints: &Checkpoints) -> Result<(), StoreError> {
-        let Self { messages: rows, texts, turns, threads, recent, meta, .. } = self;
-        wait_for_sealing([rows, texts, turns, threads, recent, meta]);
-        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
+        let Self { messages: rows, texts, turns, threads, recent, .. } = self;
+        let mut batch = self.keyspaces.batch([rows, texts, turns, threads, recent]);
         let mut pending = Pending::default();
         for (row, text) in messages {
             let id = row.message_id;
@@ -103,7 +86,7 @@ impl Tables {
                 continue;
             }
             let facets = &row.facets;
-            batch.insert(&self.messages, *id.as_bytes(), self.to_json(row)?);
+            batch.insert(&self.messages, *id.as_bytes(), self.keyspaces.to_json(row)?);
             batch.insert(&self.texts, *id.as_bytes(), *text);
             let turn = keys::turn(&facets.space, &facets.thread, facets.sent_at, row.position.offset, id);
             batch.insert(&self.turns, turn, []);
@@ -115,10 +98,9 @@ impl Tables {
                 batch.remove(&self.recent, old.as_slice());
             }
             batch.insert(&self.recent, recency, []);
-            batch.insert(&self.threads, key.as_slice(), self.to_json(thread)?);
+            batch.insert(&self.threads, key.as_slice(), self.keyspaces.to_json(thread)?);
         }
-        batch.insert(&self.meta, "checkpoints", checkpoints.to_text());
-        batch.commit().map_err(|cause| self.error("commit", cause))
+        self.keyspaces.commit(batch, checkpoints)
     }
 
     /// Folds a message into its thread's row.
@@ -126,7 +108,7 @@ impl Tables {
         let facets = &row.facets;
         let key = keys::thread(&facets.space, &facets.thread);
         if !pending.threads.contains_key(&key) {
-            let stored: Option<ThreadRow> = self.get_json(&self.threads, &key)?;
+            let stored: Option<ThreadRow> = self.keyspaces.get_json(&self.threads, &key)?;
             let recency = stored.as_ref().map(|row| keys::recency(&row.space, row.last_at, &row.thread));
             let thread = stored.unwrap_or_else(|| ThreadRow {
                 thread: facets.thread.clone(),
@@ -155,7 +137,7 @@ impl Tables {
 
     /// A message, without its text.
     pub(super) fn message(&self, id: Uuid) -> Result<Option<MessageRow>, StoreError> {
-        self.get_json(&self.messages, id.as_bytes())
+        self.keyspaces.get_json(&self.messages, id.as_bytes())
     }
 
     /// A message's text.
@@ -166,7 +148,7 @@ impl Tables {
 
     /// A thread.
     pub(super) fn thread(&self, space: &str, thread: &str) -> Result<Option<ThreadRow>, StoreError> {
-        self.get_json(&self.threads, &keys::thread(space, thread))
+        self.keyspaces.get_json(&self.threads, &keys::thread(space, thread))
     }
 
     /// The messages of a thread with their texts, the oldest first, from `cursor` on.
@@ -186,7 +168,7 @@ impl Tables {
             if !key.starts_with(&prefix) {
                 break;
             }
-            if !items.is_empty() && (items.len() >= limit.items || bytes >= limit.bytes) {
+            if limit.is_reached(items.len(), bytes) {
                 return Ok(Page { items, next: Some(key.to_vec()) });
             }
             let id = keys::message_of_turn(&key).ok_or_else(|| self.error(action, "a key is damaged"))?;
@@ -213,7 +195,7 @@ impl Tables {
             if !key.starts_with(&prefix) {
                 break;
             }
-            if !items.is_empty() && items.len() >= limit.items {
+            if limit.is_reached(items.len(), 0) {
                 return Ok(Page { items, next: Some(key.to_vec()) });
             }
             let name = keys::thread_of_recency(&key).ok_or_else(|| self.error(action, "a key is damaged"))?;
@@ -231,13 +213,13 @@ impl Tables {
         };
         let mut digest = Digest::default();
         // One moment for all keyspaces, so that a batch is in it whole or not at all.
-        let snapshot = self.database.snapshot();
+        let snapshot = self.keyspaces.snapshot();
         for entry in snapshot.iter(&self.messages) {
             go_on()?;
             let value = entry.value().map_err(|cause| self.error(action, cause))?;
             let mut row: MessageRow = serde_json::from_slice(&value).map_err(|cause| self.error(action, cause))?;
             row.facets.accepted_at = 0;
-            digest.add(&[b"messages", &self.to_json(&row)?]);
+            digest.add(&[b"messages", &self.keyspaces.to_json(&row)?]);
         }
         let named =
             [("texts", &self.texts), ("turns", &self.turns), ("threads", &self.threads), ("recent", &self.recent)];
@@ -258,16 +240,7 @@ impl Tables {
         keyspace.range(from.to_vec()..)
     }
 
-    fn get_json<T: for<'a> Deserialize<'a>>(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<T>, StoreError> {
-        let value = keyspace.get(key).map_err(|cause| self.error("read a row", cause))?;
-        value.map(|bytes| serde_json::from_slice(&bytes).map_err(|cause| self.error("read a row", cause))).transpose()
-    }
-
-    fn to_json(&self, row: &impl Serialize) -> Result<Vec<u8>, StoreError> {
-        serde_json::to_vec(row).map_err(|cause| self.error("write a row", cause))
-    }
-
     fn error(&self, action: &'static str, cause: impl std::fmt::Display) -> StoreError {
-        StoreError { store: "threads", path: self.path.clone(), action, cause: cause.to_string() }
+        self.keyspaces.error(action, cause)
     }
 }

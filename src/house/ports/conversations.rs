@@ -8,7 +8,10 @@ use meshlog_connectors::{
     problem::Problem,
 };
 use meshlog_pipeline::partition_of;
-use meshlog_processors::threads::{MessageRow, PageLimit, ThreadRow, ThreadStore};
+use meshlog_processors::{
+    PageLimit,
+    threads::{MessageRow, ThreadRow, ThreadStore},
+};
 use meshlog_schemas::{EventId, PartitionId, Topic, thread_key};
 
 use super::{bad_cursor, blocking, from_cursor, problems, stores, to_cursor};

@@ -69,7 +69,13 @@ impl Ingest for IngestPort {
             let reading = reading(&self.0)?;
             // What other shares have, their nodes wait for.
             let held = reading.events.share();
-            let written: Checkpoints = written.iter().filter(|(partition, _)| held.holds(*partition)).collect();
+            let held_of = |of_calls: bool| -> Checkpoints {
+                let is_wanted =
+                    |partition: Partition| held.holds(partition) && (partition.topic == Topic::Calls) == of_calls;
+                written.iter().filter(|(partition, _)| is_wanted(*partition)).collect()
+            };
+            // What is on the log of calls is embedded by nobody, and only the view of calls reads it.
+            let (calls, written) = (held_of(true), held_of(false));
             let embedded = reading.embedded.as_ref();
             let embedded = embedded.ok_or_else(|| Problem::internal("nothing embeds here"))?;
             if tokio::time::timeout_at(deadline, embedded.reaches(&written)).await.is_err() {
@@ -78,7 +84,7 @@ impl Ingest for IngestPort {
             if level == WaitLevel::Embedded {
                 return Ok(WaitLevel::Embedded);
             }
-            match tokio::time::timeout_at(deadline, self.indexed(reading, &written)).await {
+            match tokio::time::timeout_at(deadline, self.indexed(reading, &written, &calls)).await {
                 Ok(indexed) => indexed.map(|()| WaitLevel::Indexed),
                 Err(_) => Ok(WaitLevel::Embedded),
             }
@@ -134,9 +140,9 @@ impl IngestPort {
         }
     }
 
-    /// Waits for the views of recall. The embedder has passed `written` already, so the vectors of those messages lie
-    /// before the present end of the embeddings.
-    async fn indexed(&self, reading: &Reading, written: &Checkpoints) -> Result<(), Problem> {
+    /// Waits for the views. The embedder has passed `written` already, so the vectors of those messages lie before the
+    /// present end of the embeddings.
+    async fn indexed(&self, reading: &Reading, written: &Checkpoints, calls: &Checkpoints) -> Result<(), Problem> {
         let rooms = &self.0;
         // Of embeddings that another process appended this one may not know yet.
         let synchronize = |rooms: &Rooms| rooms.events.log().synchronize(Topic::Embeddings).map_err(problems::from_log);
@@ -145,7 +151,7 @@ impl IngestPort {
         for partition in reading.events.partitions(Topic::Embeddings) {
             vectors.advance(partition, rooms.events.log().bounds(partition).map_err(problems::from_log)?.end);
         }
-        for (view, target) in [("threads", written), ("text", written), ("vectors", &vectors)] {
+        for (view, target) in [("threads", written), ("text", written), ("vectors", &vectors), ("calls", calls)] {
             reading.views.progress(view).map_err(problems::from_replay)?.reaches(target).await;
         }
         Ok(())

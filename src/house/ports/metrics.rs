@@ -4,7 +4,10 @@
 
 use std::fmt::Write;
 
-use meshlog_connectors::api::{ProcessorView, ProcessorsView, TopicsView};
+use meshlog_connectors::{
+    api::{ProcessorView, ProcessorsView, TopicsView},
+    calls::ProviderState,
+};
 
 use crate::house::{engine::Engine, rooms::Rooms};
 
@@ -72,6 +75,23 @@ pub(super) fn render(rooms: &Rooms, topics: &TopicsView, processors: &Processors
     let bytes =
         topics.topics.iter().map(|topic| (format!("{{topic=\"{}\"}}", topic.name), topic.retention.bytes as f64));
     family("meshlog_topic_bytes", "gauge", "What the records of a topic take on disk.", bytes.collect());
+    if let Some(calls) = &rooms.calls {
+        let under_way = vec![(String::new(), calls.dispatcher.under_way() as f64)];
+        family("meshlog_calls_under_way", "gauge", "Calls of models that this node carries out.", under_way);
+        let ended = calls.dispatcher.ended();
+        let ended = ended.map(|(outcome, count)| (format!("{{outcome=\"{}\"}}", outcome.name()), count as f64));
+        let help = "Calls of models that ended, since this node was started.";
+        family("meshlog_calls_total", "counter", help, ended.collect());
+        let providers = calls.dispatcher.providers();
+        let labelled = |value: fn(&ProviderState) -> f64| {
+            let sample = |state: &ProviderState| (format!("{{provider=\"{}\"}}", state.name), value(state));
+            providers.iter().map(sample).collect::<Vec<_>>()
+        };
+        let waiting = "Calls of models that wait for a provider.";
+        family("meshlog_provider_waiting_calls", "gauge", waiting, labelled(|state| state.waiting as f64));
+        let up = "Whether a provider is asked, and not left alone after failures.";
+        family("meshlog_provider_up", "gauge", up, labelled(|state| f64::from(u8::from(state.circuit == "closed"))));
+    }
     if let Engine::Embedded(log) = &rooms.engine {
         let commits = vec![(String::new(), log.commits() as f64)];
         family("meshlog_log_commits_total", "counter", "Groups of appends committed, each with one fsync.", commits);

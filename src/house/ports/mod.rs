@@ -2,13 +2,14 @@
 //!
 //! Each file implements one port of [`meshlog_connectors::ports`]. Work that blocks runs on tokio's blocking pool.
 
+mod calls;
 mod conversations;
 mod dead_letters;
 mod events;
 mod ingest;
 mod metrics;
 mod operations;
-mod problems;
+pub(super) mod problems;
 mod recall;
 mod status;
 mod subscriptions;
@@ -34,6 +35,8 @@ pub(super) fn ports(rooms: &Arc<Rooms>) -> Ports {
         operations: Arc::new(operations::OperationsPort::new(rooms.clone())),
         subscriptions: Arc::new(subscriptions::SubscriptionsPort::new(rooms.clone())),
         dead_letters: Arc::new(dead_letters::DeadLettersPort::new(rooms.clone())),
+        call_records: Arc::new(calls::CallRecordsPort::new(rooms.clone())),
+        calls: rooms.calls.as_ref().map(|calls| calls.dispatcher.clone()),
         queries: rooms.queries.clone(),
         shares: rooms.reading.as_ref().map(|reading| reading.shares.clone()),
     }
@@ -60,9 +63,16 @@ fn reading(rooms: &Rooms) -> Result<&Reading, Problem> {
 
 /// The stores that serve now.
 fn stores(rooms: &Rooms) -> Result<meshlog_processors::recall::Stores, Problem> {
-    reading(rooms)?.stores().ok_or_else(|| {
-        Problem::new(Code::Unavailable, "the views are not open yet", "try again in a moment").retry_after(1)
-    })
+    reading(rooms)?.stores().ok_or_else(not_open)
+}
+
+/// The store of calls that serves now.
+fn call_store(rooms: &Rooms) -> Result<Arc<meshlog_processors::calls::CallStore>, Problem> {
+    reading(rooms)?.calls().ok_or_else(not_open)
+}
+
+fn not_open() -> Problem {
+    Problem::new(Code::Unavailable, "the views are not open yet", "try again in a moment").retry_after(1)
 }
 
 /// A cursor as text: the store's key in hexadecimal.

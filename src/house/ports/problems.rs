@@ -8,7 +8,7 @@ use meshlog_replay::ReplayError;
 /// When a client may find a stopped log started again, in seconds.
 const RESTART_SECONDS: u32 = 5;
 
-pub(super) fn from_publish(error: PublishError) -> Problem {
+pub(in crate::house) fn from_publish(error: PublishError) -> Problem {
     match error {
         PublishError::Append(AppendError::Stopped { reason }) => Problem::new(
             Code::LogStopped,

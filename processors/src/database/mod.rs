@@ -1,0 +1,11 @@
+//! What every store in a fjall database has: its keyspaces with its checkpoints, keys that order as lists do, and that it
+//! goes on after a failed write.
+//!
+//! Never: knows what a store keeps; `threads` and `calls` do.
+
+pub(crate) mod keys;
+mod keyspaces;
+mod reopening;
+
+pub(crate) use keyspaces::Keyspaces;
+pub(crate) use reopening::{Reopening, Tables};

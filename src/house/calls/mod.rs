@@ -1,0 +1,210 @@
+//! Calls of models: the dispatcher with its providers, put together with the log and the models of this process.
+//!
+//! Owns: which providers there are when nothing is configured, and that calls which a server before this one left open are settled
+//! before new ones are taken.
+
+mod log;
+mod models;
+mod open;
+mod recordings;
+mod stage;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use meshlog_connectors::{
+    calls::{
+        Config, Dispatcher,
+        config::{OfferedModel, ProviderConfig, ProviderKind},
+    },
+    providers::{
+        Price, Provider,
+        local::{ChatModel, Local, TextEncoder},
+        openai::{OpenAi, Options},
+        replay::{Pace, Replay},
+    },
+};
+use meshlog_pipeline::EventLog;
+use meshlog_processors::embedding::Encoder;
+use tokio::{runtime::Handle, task::JoinHandle};
+
+use super::{HouseError, engine::Engine, plan::Plan};
+use log::CallLogPort;
+pub(super) use stage::DispatchStage;
+
+/// The provider of what runs in this process, where none is configured.
+const LOCAL: &str = "local";
+/// The provider that repeats what was recorded.
+const REPLAY: &str = "replay";
+/// The file that names this node.
+const NODE: &str = "node";
+/// How often it is noted which calls are open.
+const NOTE_EVERY: Duration = Duration::from_secs(5);
+
+/// What is to be called, and how.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CallOptions {
+    /// Providers, names of models and keys.
+    pub(crate) config: Config,
+    /// The file of a chat model that runs here, where no local provider is configured.
+    pub(crate) chat_model: Option<PathBuf>,
+    /// Nobody is asked: calls are answered with what this log has recorded.
+    pub(crate) replay: Option<Pace>,
+}
+
+/// The dispatcher of this node, and the note of its open calls.
+pub(super) struct Calls {
+    pub(super) dispatcher: Dispatcher,
+    log: Arc<CallLogPort>,
+    runtime: Handle,
+    noting: JoinHandle<()>,
+}
+
+impl Calls {
+    /// Settles what the server before this one left open, and opens the dispatcher.
+    pub(super) fn open(
+        plan: &Plan,
+        engine: &Engine,
+        events: &EventLog,
+        encoder: Option<&Arc<dyn Encoder>>,
+        runtime: &Handle,
+    ) -> Result<Self, HouseError> {
+        let owner = node(&plan.data).map_err(HouseError::System)?;
+        let log = Arc::new(CallLogPort::new(events.clone(), &owner));
+        let settled = open::settle(events, engine, &log, &owner)?;
+        if settled > 0 {
+            tracing::warn!(
+                calls = settled,
+                "calls that were under way when the server ended are settled as interrupted"
+            );
+        }
+        let (config, providers) = match plan.calls.replay {
+            Some(pace) => repeating(events, pace)?,
+            None => configured(&plan.calls, encoder)?,
+        };
+        let dispatcher = Dispatcher::new(&config, providers, log.clone(), owner).map_err(HouseError::Calls)?;
+        let noted = log.clone();
+        let noting = runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(NOTE_EVERY).await;
+                noted.note_open().await;
+            }
+        });
+        Ok(Self { dispatcher, log, runtime: runtime.clone(), noting })
+    }
+
+    /// Settles the calls that are under way as interrupted, and ends. It blocks.
+    pub(super) fn close(&self) {
+        self.noting.abort();
+        self.runtime.block_on(self.dispatcher.close());
+        self.runtime.block_on(self.log.note_open());
+    }
+}
+
+/// The name of this node: made once, and kept with its data.
+fn node(data: &Path) -> std::io::Result<String> {
+    let path = data.join(NODE);
+    match fs::read_to_string(&path) {
+        Ok(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
+        Ok(_) => write_node(data, &path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => write_node(data, &path),
+        Err(error) => Err(error),
+    }
+}
+
+fn write_node(data: &Path, path: &Path) -> std::io::Result<String> {
+    let name = meshlog_schemas::EventId::fresh().to_string();
+    fs::create_dir_all(data)?;
+    let new = path.with_extension("new");
+    fs::write(&new, &name)?;
+    fs::File::open(&new)?.sync_all()?;
+    fs::rename(&new, path)?;
+    Ok(name)
+}
+
+/// Everything is answered by what was recorded.
+fn repeating(events: &EventLog, pace: Pace) -> Result<(Config, Vec<Arc<dyn Provider>>), HouseError> {
+    let recordings = recordings::Recorded::read(events.clone())?;
+    tracing::info!(answers = recordings.len(), "calls are answered with what was recorded; nobody is asked");
+    let text = format!(
+        "[[providers]]\nname = \"{REPLAY}\"\nkind = \"local\"\n[[models]]\nname = \"*\"\ntargets = [\"{REPLAY}/*\"]\n"
+    );
+    let mut config = Config::parse(&text).map_err(HouseError::Calls)?;
+    for model in recordings.models() {
+        config.providers[0].models.push(OfferedModel { name: model, price: None });
+    }
+    let replay = Replay::new(REPLAY, Arc::new(recordings), pace);
+    Ok((config, vec![Arc::new(replay)]))
+}
+
+fn configured(
+    options: &CallOptions,
+    encoder: Option<&Arc<dyn Encoder>>,
+) -> Result<(Config, Vec<Arc<dyn Provider>>), HouseError> {
+    let mut config = options.config.clone();
+    if !config.providers.iter().any(|provider| provider.kind == ProviderKind::Local || provider.name == LOCAL) {
+        let text = format!("[[providers]]\nname = \"{LOCAL}\"\nkind = \"local\"\nconcurrency = 2\n");
+        let mut own = Config::parse(&text).map_err(HouseError::Calls)?.providers;
+        own[0].file = options.chat_model.clone().filter(|file| file.exists());
+        config.providers.append(&mut own);
+    }
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    for provider in &mut config.providers {
+        providers.push(match provider.kind {
+            ProviderKind::Openai => Arc::new(openai(provider)?),
+            ProviderKind::Local => Arc::new(local(provider, encoder)?),
+        });
+    }
+    Ok((config, providers))
+}
+
+fn prices(provider: &ProviderConfig) -> Result<Vec<(String, Price)>, HouseError> {
+    let priced = provider.models.iter().filter_map(|model| Some((model, model.price.as_ref()?)));
+    priced
+        .map(|(model, price)| {
+            Ok((model.name.clone(), price.price(&provider.name, &model.name).map_err(HouseError::Calls)?))
+        })
+        .collect()
+}
+
+fn openai(provider: &ProviderConfig) -> Result<OpenAi, HouseError> {
+    let key = provider.api_key.as_ref().map(|key| key.resolve()).transpose();
+    let key = key.map_err(|error| HouseError::Calls(format!("provider {}: {error}", provider.name)))?;
+    OpenAi::new(Options {
+        name: provider.name.clone(),
+        base_url: provider.base_url.clone().unwrap_or_default(),
+        key,
+        headers: provider.headers.clone().into_iter().collect(),
+        idempotency_header: provider.idempotency_header.clone(),
+        connect: Duration::from_millis(provider.timeouts.connect_ms),
+        prices: prices(provider)?,
+    })
+    .map_err(HouseError::Calls)
+}
+
+/// The models of this process: a chat model's file, and the one that embeds.
+fn local(provider: &mut ProviderConfig, encoder: Option<&Arc<dyn Encoder>>) -> Result<Local, HouseError> {
+    let mut chats: BTreeMap<String, Arc<dyn ChatModel>> = BTreeMap::new();
+    if let Some(file) = &provider.file {
+        let (name, model) =
+            models::chat(file).map_err(|error| HouseError::Calls(format!("provider {}: {error}", provider.name)))?;
+        chats.insert(name, model);
+    }
+    let mut encoders: BTreeMap<String, Arc<dyn TextEncoder>> = BTreeMap::new();
+    if let Some(encoder) = encoder {
+        let (name, encoder) = models::encoder(encoder);
+        encoders.insert(name, encoder);
+    }
+    let prices = prices(provider)?;
+    for name in chats.keys().chain(encoders.keys()) {
+        if !provider.models.iter().any(|model| model.name == *name) {
+            provider.models.push(OfferedModel { name: name.clone(), price: None });
+        }
+    }
+    Ok(Local::new(&provider.name, chats, encoders, prices))
+}
