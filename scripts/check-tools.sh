@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Names what a machine lacks to build Meshlog, with the command that installs it on Debian and Ubuntu; with the argument
 # "test" also what its tests need (Java and Maven, for Apache Kafka and a schema registry; openssl, for the certificates of its
-# brokers; kcat).
+# brokers; kcat; npm, for clients in JavaScript).
 set -euo pipefail
 
 missing=()
@@ -15,6 +15,7 @@ if [ "${1:-}" = test ]; then
     command -v mvn >/dev/null || missing+=(maven)
     command -v openssl >/dev/null || missing+=(openssl)
     command -v kcat >/dev/null || missing+=(kafkacat)
+    command -v npm >/dev/null || missing+=(npm)
 fi
 
 if ! command -v cargo >/dev/null; then

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Server, example, invented},
+    support::{Server, example, invented, scripted::Scripted},
     the_roles_share_one_log_on_kafka::{Mesh, all_equal, broker},
 };
 
@@ -34,7 +34,10 @@ fn shares_together_answer_as_a_node_that_holds_everything() {
     let peers = format!("{},{}", second.url, replica.url);
     let first = mesh.start("query", "first", &["--share", "1/2", "--peers", &peers]);
     let whole = mesh.start("query", "whole", &[]);
-    let gateway = mesh.start("gateway", "gateway", &["--query", &first.url]);
+    let (upstream, directory) = (Scripted::start(), tempfile::tempdir().unwrap());
+    let config = upstream.config(directory.path(), "");
+    let config = config.to_str().unwrap();
+    let gateway = mesh.start("gateway", "gateway", &["--query", &first.url, "--config", config]);
     let _worker = mesh.start("worker", "worker", &[]);
 
     gateway.import(&example());
@@ -59,6 +62,7 @@ fn shares_together_answer_as_a_node_that_holds_everything() {
         }
     }
     assert_eq!(first.get("/v1/threads?cursor=00").1["code"], "bad_cursor");
+    calls_of_all_shares(&gateway, &first, &whole);
     assert_eq!(second.get("/v1/threads").1["share"], "1/2", "it has no peers, and says what is missing");
 
     // Read your writes, whichever share has them, also while a replica of one share is killed.
@@ -96,6 +100,36 @@ fn shares_together_answer_as_a_node_that_holds_everything() {
     assert!(second.terminate().success());
     let (status, problem) = first.get("/v1/threads");
     assert_eq!((status, &problem["code"], &problem["share"]), (503, &json!("unavailable"), &json!("2/2")), "{problem}");
+}
+
+/// Calls of several threads, and so of both shares, are one list and one sum; the gateway asks a node for them.
+fn calls_of_all_shares(gateway: &Server, first: &Server, whole: &Server) {
+    for number in 0..8 {
+        let own = json!({"space": "ada", "thread": format!("t{number}")});
+        let call =
+            json!({"model": "plain", "messages": [{"role": "user", "content": "How are the roses?"}], "meshlog": own});
+        assert_eq!(gateway.post_json("/v1/chat/completions", call).0, 200);
+    }
+    for node in [first, whole, gateway] {
+        node.eventually("all calls are there", || node.get("/v1/usage").1["total"]["calls"] == 8);
+    }
+    let (_, page) = whole.get("/v1/calls?space=ada");
+    let ids: Vec<_> = page["items"].as_array().unwrap().iter().map(|call| call["call_id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 8);
+    let mut paths: Vec<_> = ids.iter().map(|id| format!("/v1/calls/{id}")).collect();
+    paths.extend(ids.iter().flat_map(|id| ["request", "response"].map(|body| format!("/v1/calls/{id}/{body}"))));
+    paths.extend(
+        ["/v1/calls?space=ada", "/v1/calls?space=ada&limit=3", "/v1/calls?space=ada&thread=t3"].map(str::to_owned),
+    );
+    paths.extend(["/v1/calls?space=ada&state=completed", "/v1/usage", "/v1/usage?by=space,day,key"].map(str::to_owned));
+    let next = whole.get("/v1/calls?space=ada&limit=3").1["next"].as_str().unwrap().to_owned();
+    paths.push(format!("/v1/calls?space=ada&limit=3&cursor={next}"));
+    for path in paths {
+        let expected = whole.get(&path);
+        assert_eq!(expected.0, 200, "{path}: {}", expected.1);
+        assert_eq!((first.get(&path), gateway.get(&path)), (expected.clone(), expected), "{path}");
+    }
+    assert_eq!(first.get("/v1/calls/moon").1["code"], "unknown_call");
 }
 
 /// kill -9, of a server that others still have.

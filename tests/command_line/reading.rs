@@ -86,6 +86,88 @@ fn a_thread_is_named_by_any_text() {
     assert!(server.requests()[0].is("GET", "/v1/threads/a%2Fb%20c/messages"));
 }
 
+fn call(number: u64, state: &str) -> Value {
+    let is_settled = state != "open";
+    let when = |value: Value| if is_settled { value } else { Value::Null };
+    json!({"call_id": format!("c{number}"), "space": "my home", "thread_id": "keys", "key_label": "laptop", "kind": "chat",
+        "asked_model": "small", "state": state, "requested_at": "2026-08-01T12:00:00Z",
+        "request_position": {"topic": "calls", "partition": 0, "offset": number}, "mode": "stream", "wire": "openai",
+        "owner": "node-1", "idempotency_key": null,
+        "attempts": [{"number": 1, "provider": "acme", "model": "acme-small", "started_at": "2026-08-01T12:00:00Z",
+            "failed_at": "2026-08-01T12:00:01Z", "class": "rate_limited", "status": 429, "retry_after_ms": 1000,
+            "message": "slow\ndown", "idempotency_key": null}],
+        "settled_at": when(json!("2026-08-01T12:00:02Z")), "settled_position": null, "error_class": null,
+        "error_message": null, "status": when(json!(200)), "attempts_made": when(json!(2)), "provider": when(json!("acme")),
+        "model": when(json!("acme-small")), "answered_model": null, "finish_reason": when(json!("stop")),
+        "first_output_ms": when(json!(12.25)), "total_ms": when(json!(2000.0)), "usage_source": when(json!("reported")),
+        "tokens": when(json!({"input": 3, "cache_write": 0, "cache_read": 2, "output": 5, "reasoning": 0, "total": 10})),
+        "cost_usd": when(json!(0.00000125)), "price_table": when(json!("acme 2026-08-01")), "usage": null, "request_id": null,
+        "headers": null, "response_wire": null, "response_type": null, "response_bytes": null})
+}
+
+#[test]
+fn calls_are_listed_and_one_is_shown_with_its_attempts() {
+    let server = Server::start(|request| match request.path.starts_with("/v1/calls?") {
+        true => Reply::ok(json!({"items": [call(1, "open"), call(2, "completed")], "next": null})),
+        false => Reply::ok(call(2, "completed")),
+    });
+    let shown =
+        stdout(&run(&server.url, ["calls", "--space", "my home", "--thread", "keys", "--open", "--limit", "7"]));
+    for row in [
+        "c1    2026-08-01T12:00:00Z  open       small  keys    1         -       -",
+        "c2    2026-08-01T12:00:00Z  completed  small  keys    2         10      0.00000125",
+    ] {
+        assert!(shown.contains(row), "{row}:\n{shown}");
+    }
+    assert_eq!(server.requests()[0].path, "/v1/calls?space=my%20home&thread=keys&state=open&limit=7");
+    let shown = stdout(&run(&server.url, ["calls", "c/2"]));
+    for line in [
+        "c2  completed  2026-08-01T12:00:00Z",
+        "asked for      small",
+        "first output   12.2 ms",
+        "tokens         3 input, 0 written to and 2 read from the cache, 5 output, 0 reasoning (reported)",
+        "cost           0.00000125 USD (acme 2026-08-01)",
+        "rate_limited  429     slow down",
+    ] {
+        assert!(shown.contains(line), "{line}:\n{shown}");
+    }
+    assert!(!shown.contains("error"), "what is not there is not shown:\n{shown}");
+    assert!(server.requests()[1].is("GET", "/v1/calls/c%2F2"));
+    let both = run(&server.url, ["calls", "c2", "--open"]);
+    assert_eq!(code(&both), 2, "{both:?}");
+}
+
+#[test]
+fn usage_is_a_table_in_the_order_asked_for_and_exact_for_programs() {
+    let sums = |day: Option<&str>, calls: u64, cost: &str| {
+        let day = day.map(|day| format!("\"model\":\"small\",\"day\":\"{day}\",")).unwrap_or_default();
+        format!(
+            "{{{day}\"calls\":{calls},\"completed\":1,\"truncated\":0,\"failed\":0,\"cancelled\":0,\"interrupted\":0,\"attempts\":3,\
+             \"tokens\":{{\"input\":3,\"cache_write\":1,\"cache_read\":2,\"output\":5,\"reasoning\":4,\"total\":15}},\
+             \"cost_usd\":{cost},\"unpriced\":1,\"estimated\":0,\"without_usage\":0}}"
+        )
+    };
+    let rows = [sums(Some("2026-08-01"), 2, "9007199254.740993001"), sums(Some("2026-08-02"), 1, "0.000000001")];
+    let total = sums(None, 3, "9007199254.740993002");
+    let document = format!("{{\"usage\":[{}],\"total\":{total}}}", rows.join(","));
+    let answer = document.clone();
+    let server = Server::start(move |_| Reply::Text(answer.clone()));
+    let shown = stdout(&run(&server.url, ["usage", "--by", "day,model", "--space", "home", "--from", "2026-08-01"]));
+    for row in [
+        "day         model  calls  completed  attempts  input  cache write  cache read  output  reasoning  cost (USD)",
+        "2026-08-01  small  2      1          3         3      1            2           5       4          9007199254.740993001",
+        "total              3      1          3         3      1            2           5       4          9007199254.740993002",
+        "calls without a price, which cost nothing here: 1",
+    ] {
+        assert!(shown.contains(row), "{row}:\n{shown}");
+    }
+    assert_eq!(server.requests()[0].path, "/v1/usage?by=day%2Cmodel&space=home&from=2026-08-01");
+    assert_eq!(stdout(&run(&server.url, ["usage", "--json"])).trim_end(), document);
+    for wrong in [["usage", "--by", "moon"], ["usage", "--from", "2026-02-30"]] {
+        assert_eq!(code(&run(&server.url, wrong)), 2);
+    }
+}
+
 fn overview(topics: usize) -> Server {
     Server::start(move |request| match request.path.as_str() {
         "/v1/topics" => {

@@ -38,6 +38,8 @@ impl Request {
 pub(crate) enum Reply {
     /// A JSON document.
     Json(u16, Value),
+    /// A JSON document, in these very characters.
+    Text(String),
     /// An event stream that ends.
     Stream(String),
     /// No answer: the connection is closed.
@@ -138,14 +140,8 @@ fn read(reader: &mut impl BufRead) -> Option<Request> {
 /// `None` when the connection is over.
 fn write(writer: &mut TcpStream, reply: Reply) -> Option<()> {
     match reply {
-        Reply::Json(status, value) => {
-            let body = value.to_string();
-            let head = format!(
-                "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-                body.len()
-            );
-            writer.write_all((head + &body).as_bytes()).ok()
-        }
+        Reply::Json(status, value) => write_json(writer, status, &value.to_string()),
+        Reply::Text(body) => write_json(writer, 200, &body),
         Reply::Stream(body) => {
             let head = "HTTP/1.1 200 x\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
             writer.write_all((head.to_owned() + &body).as_bytes()).ok()?;
@@ -153,6 +149,12 @@ fn write(writer: &mut TcpStream, reply: Reply) -> Option<()> {
         }
         Reply::Gone => None,
     }
+}
+
+fn write_json(writer: &mut TcpStream, status: u16, body: &str) -> Option<()> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+    writer.write_all((head + body).as_bytes()).ok()
 }
 
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,6 +1,8 @@
 //! A server to test against: the built binary on a port and a directory of its own.
 
 pub mod other_clients;
+pub mod scripted;
+pub mod sdks;
 
 use std::{
     io::{BufRead, BufReader, Read},
