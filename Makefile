@@ -6,9 +6,9 @@ MESHLOG_DATA ?= meshlog-data
 export MESHLOG_DATA
 CARGO_DENY := .cache/tools/bin/cargo-deny
 
-.PHONY: up build model model-chat test format lint docs deny unit cluster-test fuzz bench bench-append bench-codec bench-http \
-	bench-kafka bench-log bench-migrate bench-rebuild bench-recall bench-roles bench-text soak faults cluster \
-	check-tools
+.PHONY: up build model model-chat test format lint docs deny unit cluster-test conformance-llama \
+	fuzz bench bench-append bench-codec bench-gateway bench-http bench-kafka bench-log bench-migrate bench-rebuild \
+	bench-recall bench-roles bench-text soak faults cluster check-tools
 
 ## Build, fetch the model, and run every role on http://127.0.0.1:7700 in the foreground.
 up: build model
@@ -67,13 +67,19 @@ unit:
 cluster-test: model
 	./scripts/fault-run.py --minutes 1 --rate 300 --workers 2 --worker-every 12 --broker-every 25 --meshlog target/debug/meshlog
 
+## OpenAI's SDKs through Meshlog to llama.cpp's own server, and the same without Meshlog: answers must be equal. The server is
+## built on first use, in up to 22 minutes of a core.
+conformance-llama: model model-chat
+	@./scripts/check-tools.sh test
+	./scripts/conformance-llama.sh
+
 ## Every fuzz target for MINUTES each; `make unit` only replays what is kept in fuzz/corpus.
 MINUTES ?= 1
 fuzz: check-tools
 	./scripts/fuzz.sh "$(MINUTES)"
 
 ## All benchmarks, each with the peer it is measured against.
-bench: bench-append bench-codec bench-http bench-kafka bench-log bench-migrate bench-rebuild bench-recall bench-roles \
+bench: bench-append bench-codec bench-gateway bench-http bench-kafka bench-log bench-migrate bench-rebuild bench-recall bench-roles \
 	bench-text
 
 ## PEERS is kafka,nats (fetched on first use), one of them, or none; ROUNDS with SECONDS a figure.
@@ -86,6 +92,13 @@ bench-append: check-tools
 ## The way in over HTTP, with wrk on the same machine.
 bench-http: build model
 	./scripts/bench-http.sh
+
+## What a model call costs that goes through the log, beside Portkey's gateway. SOAK minutes of calls with faults and a kill -9 as well.
+SOAK ?= 0
+bench-gateway: build model
+	mkdir -p .cache
+	cargo build --locked -p meshlog-connectors --examples
+	./scripts/bench-gateway.py --rounds "$(ROUNDS)" --minutes "$(SOAK)"
 
 ## Reading, and how appends and opening fare while the log grows to RECORDS of 1 KB.
 RECORDS ?= 1000000

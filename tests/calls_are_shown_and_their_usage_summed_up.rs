@@ -164,6 +164,10 @@ fn the_view_of_calls_is_what_the_log_says_and_is_rebuilt_from_it() {
     let server = Server::start(data.path());
     server.settle();
 
+    // A position on the log of calls is waited for like one of a message.
+    let (status, page_after) = server.get_with("/v1/calls?space=home", &[("meshlog-after", "calls/0/3,calls/1/3")]);
+    assert_eq!(status, 200, "{page_after}");
+
     // Lists.
     let all = page(&server, "");
     assert_eq!(all.len() as i64, CALLS);

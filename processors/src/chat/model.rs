@@ -62,7 +62,7 @@ pub struct Outcome {
     pub output_tokens: usize,
 }
 
-/// A chat model in memory, about the size of its file. Shared between threads by reference.
+/// A chat model in memory: nine bits for each weight, so up to twice its file. Shared between threads by reference.
 pub struct ChatModel {
     id: String,
     context: usize,
@@ -182,6 +182,11 @@ impl ChatModel {
         let finish = generation.run(&prompt.tokens)?;
         Ok(Outcome { finish, prompt_tokens, output_tokens: generation.output_tokens })
     }
+
+    /// Whether the first word of an answer has a space before it that is not the model's.
+    fn pads_with_space(&self) -> bool {
+        self.vocabulary.pads_with_space() || self.template.pads_with_space()
+    }
 }
 
 /// One answer on its way.
@@ -247,13 +252,6 @@ impl Generation<'_> {
         scores.truncate(self.model.vocabulary.len());
         let cause = || ChatError::Compute { cause: "its weights compute what is no number".to_owned() };
         self.sampler.choose(&scores).map(Some).ok_or_else(cause)
-    }
-}
-
-impl ChatModel {
-    /// Whether the first word of an answer has a space before it that is not the model's.
-    fn pads_with_space(&self) -> bool {
-        self.vocabulary.pads_with_space() || self.template.pads_with_space()
     }
 }
 

@@ -27,6 +27,7 @@ use meshlog_connectors::{
         local::{ChatModel, Local, TextEncoder},
         openai::{OpenAi, Options},
         replay::{Pace, Replay},
+        tokens,
     },
 };
 use meshlog_pipeline::EventLog;
@@ -87,6 +88,10 @@ impl Calls {
             Some(pace) => repeating(events, pace)?,
             None => configured(&plan.calls, encoder)?,
         };
+        if config.providers.iter().any(|provider| provider.kind == ProviderKind::Openai) {
+            // The tables of its tokenizer take a moment to make, which the first answer without usage need not wait for.
+            runtime.spawn_blocking(|| tokens::count(""));
+        }
         let dispatcher = Dispatcher::new(&config, providers, log.clone(), owner).map_err(HouseError::Calls)?;
         let noted = log.clone();
         let noting = runtime.spawn(async move {

@@ -5,7 +5,7 @@
 //! Never: takes a call that has an owner.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Mutex, PoisonError},
 };
 
@@ -52,11 +52,13 @@ impl DispatchStage {
     fn known(&self, stored: &StoredEvent, call: EventId) -> Result<Known, LogError> {
         let partition = stored.position.partition;
         let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
-        if !before.contains_key(&partition) {
-            self.events.log().synchronize(Topic::Calls)?;
-            before.insert(partition, self.read(partition, stored.position.offset)?);
-        }
-        let Some(before) = before.get_mut(&partition) else { return Ok(Known::default()) };
+        let before = match before.entry(partition) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                self.events.log().synchronize(Topic::Calls)?;
+                unknown.insert(self.read(partition, stored.position.offset)?)
+            }
+        };
         if stored.position.offset >= before.end {
             return Ok(Known::default());
         }

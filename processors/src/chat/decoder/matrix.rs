@@ -1,8 +1,8 @@
 //! A matrix of weights, and its product with rows of numbers.
 //!
 //! Owns: how weights lie in memory. Whatever blocks a file has, here they are integers of 8 bits with one step size for
-//! 32 of them: exact for 8-bit files to the last rounding, a sixteenth of the file's own error for 5-bit ones. Files in
-//! 32-bit floats, which only tests have, stay as they are.
+//! 32 of them, which is what 8-bit files have; the error is at most a 254th of the largest of the 32, a sixteenth of that
+//! of a 4-bit file. Files in 32-bit floats, which only tests have, and rows that are no multiple of 64 become floats.
 //! Promises: a row's product does not depend on the rows beside it, nor on how many threads share the work, but for the
 //! last bits between one row and many.
 //!
@@ -24,7 +24,7 @@ const GROUP: usize = 64;
 /// `n + 48`, so that one shift of a register gives as many neighbours.
 const WORDS: usize = GROUP / 4;
 
-/// Weights that share a step. All blocks of GGUF are as long, or a whole number of times as long.
+/// Weights that share a step.
 const BLOCK: usize = GROUP / 2;
 
 /// The most steps either side of zero.

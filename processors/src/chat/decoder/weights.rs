@@ -29,7 +29,7 @@ impl Source<'_> {
         let Some(tensor) = self.gguf.take_tensor(name, &[rows, columns])? else {
             return Ok(None);
         };
-        Matrix::new(&tensor).map(Some).map_err(|cause| self.gguf.corrupt(format!("tensor {name}: {cause}")))
+        Matrix::new(&tensor).map(Some).map_err(|cause| self.gguf.corrupt_tensor(name, &cause))
     }
 
     /// A list of `length` numbers.
@@ -47,6 +47,6 @@ impl Source<'_> {
             return Ok(None);
         };
         let numbers = tensor.dequantize(&candle_core::Device::Cpu).and_then(|tensor| tensor.to_vec1());
-        numbers.map(Some).map_err(|cause| self.gguf.corrupt(format!("tensor {name}: {cause}")))
+        numbers.map(Some).map_err(|cause| self.gguf.corrupt_tensor(name, &cause))
     }
 }

@@ -170,7 +170,7 @@ fn a_prompt_may_not_fill_the_context() {
 }
 
 #[test]
-fn the_file_s_template_writes_the_prompt_and_its_marks_are_single_tokens() {
+fn the_template_of_a_file_writes_the_prompt_and_its_marks_are_single_tokens() {
     let mut tiny = Tiny::new("qwen2");
     let template = "{% if not messages %}{{ raise_exception('no messages') }}{% endif %}{% for message in messages %}\
                     <|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}\
