@@ -5,6 +5,7 @@
 mod a_log_moves_to_kafka_and_back;
 mod bad_input_is_named_and_harms_nothing;
 mod calls_are_shown_and_their_usage_summed_up;
+mod calls_outlive_their_worker_on_kafka;
 mod calls_that_a_kill_cut_off_are_shown_and_not_repeated;
 mod clients_that_people_use_work_unmodified;
 mod command_line;
