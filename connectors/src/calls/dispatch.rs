@@ -502,25 +502,27 @@ impl Shared {
         }
         let failure = settled.as_ref().err().cloned().or(failure);
         call.tell(failure, ending).await;
-        if settled.is_err() && is_requested {
-            self.settle_later(entries).await;
+        if settled.is_err() && is_requested && self.settle_later(entries).await {
+            self.ended[outcome as usize].fetch_add(1, Ordering::Relaxed);
+            return Ok(());
         }
         settled
     }
 
-    /// Tries again and again to settle a call that the log would not take.
-    async fn settle_later(&self, entries: Vec<CallEntry>) {
+    /// Tries again and again to settle a call that the log would not take; whether it did in the end.
+    async fn settle_later(&self, entries: Vec<CallEntry>) -> bool {
         let deadline = Instant::now() + SETTLE_FOR;
         let mut closing = self.closing.subscribe();
         while Instant::now() < deadline {
             tokio::select! {
                 () = sleep(SETTLE_EVERY) => {}
-                () = closed(&mut closing) => return,
+                () = closed(&mut closing) => return false,
             }
             if self.append(entries.clone()).await.is_ok() {
-                return;
+                return true;
             }
         }
+        false
     }
 }
 

@@ -750,3 +750,32 @@ async fn a_call_that_was_begun_elsewhere_is_begun_again_only_where_a_repetition_
     assert_eq!(gateway.log.settled()[1].outcome, "interrupted");
     assert_eq!(gateway.upstream.requests().len(), 1);
 }
+
+/// Otherwise who carries it out would take it for one that was not carried out, and ask again.
+#[tokio::test]
+async fn a_call_for_nobody_that_the_log_settles_late_has_been_carried_out() {
+    let gateway = gateway().await;
+    let body = chat("slow:200").to_string();
+    let request = super::Request::read(crate::providers::Kind::Chat, body.into()).unwrap();
+    let caller = super::Caller {
+        space: "main".into(),
+        thread: None,
+        author: "user".into(),
+        key_label: String::new(),
+        idempotency_key: None,
+    };
+    let requested = super::Record::new(EventId::fresh(), caller, request, 0).requested("");
+    let Event::CallRequested(requested) = requested.event else { panic!("it is requested") };
+    let full = async {
+        while gateway.upstream.counts().in_flight == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        *gateway.log.is_full.lock().unwrap() = true;
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        *gateway.log.is_full.lock().unwrap() = false;
+    };
+    let resumed = gateway.dispatcher.resume(&requested, 0, super::EarlierAttempts::default());
+    let (resumed, ()) = tokio::join!(resumed, full);
+    assert_eq!(resumed, Ok(()));
+    assert_eq!((gateway.log.one().await.outcome.as_str(), gateway.upstream.requests().len()), ("completed", 1));
+}

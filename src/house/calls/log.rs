@@ -109,13 +109,23 @@ impl CallLog for CallLogPort {
                 return Err(Problem::new(Code::Unavailable, detail, "send it again in a moment").retry_after(2));
             }
             entries.iter().for_each(|entry| self.note_begin(&entry.event));
-            let settled = entries.iter().filter_map(|entry| match &entry.event {
+            let of = |wanted: fn(&Event) -> Option<EventId>| -> Vec<_> {
+                entries.iter().filter_map(|entry| wanted(&entry.event)).collect()
+            };
+            let settled = of(|event| match event {
                 Event::CallSettled(call) => Some(call.call_id),
                 _ => None,
             });
-            let settled: Vec<_> = settled.collect();
+            let requested = of(|event| match event {
+                Event::CallRequested(call) => Some(call.call_id),
+                _ => None,
+            });
             let events = entries.into_iter().map(to_event).collect();
-            self.events.append(events, None).await.map_err(problems::from_publish)?;
+            if let Err(error) = self.events.append(events, None).await {
+                // What was not taken is no call. A log that stopped meanwhile takes no note either, so the next start finds it.
+                self.note_end(&requested);
+                return Err(problems::from_publish(error));
+            }
             self.note_end(&settled);
             Ok(())
         })

@@ -127,7 +127,11 @@ impl Stage for DispatchStage {
                 continue;
             }
             let carried_out = self.dispatcher.resume(call, stored.envelope.time, known.earlier);
-            self.runtime.block_on(carried_out).map_err(|failure| StageError::Retriable(failure.message))?;
+            if let Err(failure) = self.runtime.block_on(carried_out) {
+                // It may have been begun: what became of it is read from the log before it is tried again.
+                self.before.lock().unwrap_or_else(PoisonError::into_inner).remove(&stored.position.partition);
+                return Err(StageError::Retriable(failure.message));
+            }
         }
         Ok(Vec::new())
     }
