@@ -158,6 +158,16 @@ pub trait CallLog: Send + Sync {
     /// their ids are the same when they are appended again, and that is safe.
     fn append(&self, entries: Vec<CallEntry>) -> Answer<'_, ()>;
 
+    /// Appends the events as [`CallLog::append`] does, and answers once they would survive the end of this process, with what
+    /// answers once they are durable. What is appended after the first answer stands behind them, whether the second is waited
+    /// for or not.
+    fn begin<'a>(&'a self, entries: Vec<CallEntry>) -> Answer<'a, Answer<'a, ()>> {
+        Box::pin(async move {
+            self.append(entries).await?;
+            Ok(Box::pin(std::future::ready(Ok(()))) as Answer<'a, ()>)
+        })
+    }
+
     /// The time; microseconds since the epoch.
     fn now(&self) -> i64;
 }

@@ -12,7 +12,7 @@ use meshlog_schemas::{
 
 use crate::{
     clock::now_micros,
-    log::{AppendError, Log, LogError},
+    log::{AppendError, Log, LogError, Written},
     record::{Batch, NewRecord, ProcessorProgress, ReadLimit, Receipt, Record},
     seal::{Opened, SEAL_HEADER, SealError, Sealer},
 };
@@ -165,8 +165,18 @@ impl EventLog {
         events: Vec<NewEvent>,
         progress: Option<ProcessorProgress>,
     ) -> Result<Vec<Receipt>, PublishError> {
-        let records = events.into_iter().map(|event| self.to_record(event)).collect::<Result<_, _>>()?;
+        let records = self.to_records(events)?;
         Ok(self.log.append(Batch { records, progress }).await?)
+    }
+
+    /// Appends events as [`EventLog::append`] does, and tells `written` once they would survive the end of this process; see
+    /// [`Log::append_telling`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn append_telling(&self, events: Vec<NewEvent>, written: Written) -> Result<Vec<Receipt>, PublishError> {
+        let records = self.to_records(events)?;
+        Ok(self.log.append_telling(Batch { records, progress: None }, written).await?)
     }
 
     /// Reads the events of a partition in order from `from`; see [`Log::read`].
@@ -183,6 +193,10 @@ impl EventLog {
         let layout = self.log.layout().iter().find(|layout| layout.topic == topic);
         let all = (0..layout.map_or(0, |layout| layout.partitions)).map(|id| Partition { topic, id });
         all.filter(|partition| self.share.holds(*partition)).collect()
+    }
+
+    fn to_records(&self, events: Vec<NewEvent>) -> Result<Vec<NewRecord>, PublishError> {
+        events.into_iter().map(|event| self.to_record(event)).collect()
     }
 
     fn to_record(&self, new: NewEvent) -> Result<NewRecord, PublishError> {

@@ -45,7 +45,7 @@ pub use embedded::{
 pub use events::{Entry, EventLog, NewEvent, PublishError, StoredEvent, Unreadable, UnreadableCause};
 pub use feed::{BATCH_LIMIT, Feed, FeedBatch, Gap};
 pub use kafka::{BodyFormat, KafkaLog, KafkaOptions, KafkaTransfer, MAX_RECORD_BYTES, Membership, Share};
-pub use log::{AppendError, Appending, Log, LogError};
+pub use log::{AppendError, Appending, Log, LogError, Written};
 pub use memory::MemoryLog;
 pub use processor::{
     Backoff, Bounded, Condition, DeadLetter, DeadLetterView, DeadLetters, Derived, FailureClass, Health, Load, Parked,

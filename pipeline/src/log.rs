@@ -56,6 +56,14 @@ pub trait Log: Send + Sync + 'static {
     /// after [`AppendError::Stopped`], where it may be there, whole.
     fn append(&self, batch: Batch) -> Appending<'_>;
 
+    /// As [`Log::append`]; and `written` is told once the batch would survive the end of this process, where the engine has such a
+    /// moment before the batch is durable: for the embedded log when the operating system has it. Whatever is appended after that
+    /// stands behind it. An engine without such a moment drops `written`.
+    fn append_telling(&self, batch: Batch, written: Written) -> Appending<'_> {
+        drop(written);
+        self.append(batch)
+    }
+
     /// The readable range of a partition.
     ///
     /// # Errors
@@ -112,6 +120,9 @@ pub trait Log: Send + Sync + 'static {
 
 /// What [`Log::append`] returns.
 pub type Appending<'a> = Pin<Box<dyn Future<Output = Result<Vec<Receipt>, AppendError>> + Send + 'a>>;
+
+/// Who is told that a batch is written; see [`Log::append_telling`].
+pub type Written = tokio::sync::oneshot::Sender<()>;
 
 /// A batch was not appended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

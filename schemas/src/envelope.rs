@@ -93,6 +93,16 @@ impl Envelope {
         headers.finish()
     }
 
+    /// Which part of the mesh made the event with these headers, as far as they say.
+    pub fn source_of(headers: &Headers) -> Option<&str> {
+        headers.get("ce_source").and_then(|source| std::str::from_utf8(source).ok())
+    }
+
+    /// What happened, as far as the headers say.
+    pub fn kind_of(headers: &Headers) -> Option<&str> {
+        headers.get("ce_type").and_then(|kind| std::str::from_utf8(kind).ok())
+    }
+
     /// Reads the envelope from record headers. Headers it does not know are left alone.
     ///
     /// # Errors

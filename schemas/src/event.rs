@@ -343,6 +343,11 @@ records! {
     }
 }
 
+impl CallRequested {
+    /// The event's type as written in the envelope, for those who look for it before they open the body.
+    pub const KIND: &str = "meshlog.call.requested";
+}
+
 /// The body of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -401,7 +406,7 @@ impl Event {
             Event::MessageAccepted(_) => "meshlog.message.accepted",
             Event::MessageRouted(_) => "meshlog.message.routed",
             Event::TextEmbedded(_) => "meshlog.text.embedded",
-            Event::CallRequested(_) => "meshlog.call.requested",
+            Event::CallRequested(_) => CallRequested::KIND,
             Event::AttemptStarted(_) => "meshlog.attempt.started",
             Event::AttemptFailed(_) => "meshlog.attempt.failed",
             Event::CallSettled(_) => "meshlog.call.settled",

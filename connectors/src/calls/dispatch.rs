@@ -1,7 +1,8 @@
 //! The dispatcher: carries calls out.
 //!
 //! Owns: which provider is asked when, what follows a failure, and that every call is settled.
-//! Never: asks a provider before the log has the attempt, or gives the end of an answer before the log has it.
+//! Never: asks a provider before the log has written the attempt, gives anything of its answer before that is durable, or gives
+//! the end of an answer before the whole is.
 
 mod attempt;
 
@@ -31,6 +32,7 @@ use super::{
 };
 use crate::{
     ports::{CallEntry, CallLog},
+    problem::Problem,
     providers::{Class, Failure, Kind, Provider, Summary, failure::Next},
 };
 
@@ -340,14 +342,7 @@ impl Shared {
     }
 
     async fn append(&self, entries: Vec<CallEntry>) -> Result<(), Failure> {
-        self.log.append(entries).await.map_err(|problem| {
-            let details = problem.details();
-            let seconds = details.facts.get("retry_after_seconds").and_then(serde_json::Value::as_u64);
-            Failure {
-                retry_after: seconds.map(Duration::from_secs),
-                ..Failure::new(Class::Log, details.detail.clone())
-            }
-        })
+        self.log.append(entries).await.map_err(refused)
     }
 
     /// Carries a call out to its end.
@@ -574,6 +569,13 @@ impl Call {
             (None, None) => {}
         }
     }
+}
+
+/// The log did not take something.
+fn refused(problem: Problem) -> Failure {
+    let details = problem.details();
+    let seconds = details.facts.get("retry_after_seconds").and_then(serde_json::Value::as_u64);
+    Failure { retry_after: seconds.map(Duration::from_secs), ..Failure::new(Class::Log, details.detail.clone()) }
 }
 
 /// Completes when the server ends.

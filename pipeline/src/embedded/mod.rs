@@ -68,7 +68,7 @@ use self::{
 use crate::{
     clock::now_micros,
     lock::lock,
-    log::{AppendError, Appending, Log, LogError},
+    log::{AppendError, Appending, Log, LogError, Written},
     record::{Batch, Bounds, ReadLimit, Receipt, Record, StoredProgress, TopicLayout, partition_of},
     room::{Capacity, Room},
     signal::Signal,
@@ -336,7 +336,7 @@ impl EmbeddedLog {
         *lock(&self.shared.readers) = Some(readers);
     }
 
-    async fn append_in_turn(&self, batch: Batch) -> Result<Vec<Receipt>, AppendError> {
+    async fn append_in_turn(&self, batch: Batch, written: Option<Written>) -> Result<Vec<Receipt>, AppendError> {
         let shared = &self.shared;
         let size = batch.size();
         if size > MAX_BATCH_BYTES {
@@ -346,7 +346,7 @@ impl EmbeddedLog {
         let stopped = || shared.stopped_error();
         let permit = shared.room.enter(size).await.ok_or_else(stopped)?;
         let (reply, answer) = tokio::sync::oneshot::channel();
-        let request = Request { frames, records, progress: batch.progress, permit, reply };
+        let request = Request { frames, records, progress: batch.progress, permit, written, reply };
         shared.queue.push(request).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
@@ -374,7 +374,11 @@ impl Log for EmbeddedLog {
     }
 
     fn append(&self, batch: Batch) -> Appending<'_> {
-        Box::pin(self.append_in_turn(batch))
+        Box::pin(self.append_in_turn(batch, None))
+    }
+
+    fn append_telling(&self, batch: Batch, written: Written) -> Appending<'_> {
+        Box::pin(self.append_in_turn(batch, Some(written)))
     }
 
     fn bounds(&self, partition: Partition) -> Result<Bounds, LogError> {

@@ -13,7 +13,7 @@ use meshlog_schemas::EventId;
 use tokio::sync::oneshot;
 
 use crate::{
-    log::AppendError,
+    log::{AppendError, Written},
     record::{ProcessorProgress, Receipt},
     room::Permit,
 };
@@ -26,6 +26,8 @@ pub(super) struct Request {
     pub(super) progress: Option<ProcessorProgress>,
     /// Held until the batch is answered, so that the room counts what is under way too.
     pub(super) permit: Permit,
+    /// Told when the batch is in the journal and not yet synced.
+    pub(super) written: Option<Written>,
     pub(super) reply: oneshot::Sender<Result<Vec<Receipt>, AppendError>>,
 }
 

@@ -124,7 +124,7 @@ impl TransferTarget for EmbeddedTransfer {
         let shared = &self.log.shared;
         let permit = block_on(shared.room.enter(size)).ok_or_else(|| shared.stopped_error())?;
         let (reply, answer) = oneshot::channel();
-        let request = Request { frames, records, progress: None, permit, reply };
+        let request = Request { frames, records, progress: None, permit, written: None, reply };
         shared.queue.push(request).map_err(|_| shared.stopped_error())?;
         self.under_way.push_back(UnderWay { first, answer });
         Ok(())

@@ -138,11 +138,11 @@ impl Writer {
     }
 
     /// Commits a group and answers it.
-    fn settle(&mut self, requests: Vec<Request>) {
+    fn settle(&mut self, mut requests: Vec<Request>) {
         // What was sequenced before the log was closed is still committed; after a failure nothing is.
         let result = match self.shared.broken() {
             Some(reason) => Err(Refused::Stopped(reason)),
-            None => self.commit(&requests),
+            None => self.commit(&mut requests),
         };
         match result {
             Ok(group) => self.acknowledge(requests, group),
@@ -155,11 +155,11 @@ impl Writer {
     }
 
     /// Makes a group durable.
-    fn commit(&mut self, requests: &[Request]) -> Result<Group, Refused> {
+    fn commit(&mut self, requests: &mut [Request]) -> Result<Group, Refused> {
         self.turn()?;
         let mut group = Group::default();
         let shared = self.shared.clone();
-        for request in requests {
+        for request in &*requests {
             let receipts = self.place(request, &mut group)?;
             group.receipts.push(receipts);
             if let Some(progress) = &request.progress {
@@ -168,7 +168,7 @@ impl Writer {
             }
         }
         if !group.touched.is_empty() || !group.progress.is_empty() {
-            self.write(&group)?;
+            self.write(&group, requests)?;
         }
         self.shared.set_full(None);
         Ok(group)
@@ -285,8 +285,8 @@ impl Writer {
         self.shared.identities.find(topic, id)
     }
 
-    /// Writes the group to the journal and syncs it.
-    fn write(&mut self, group: &Group) -> Result<(), Refused> {
+    /// Writes the group to the journal, tells those who wait for that, and syncs it.
+    fn write(&mut self, group: &Group, requests: &mut [Request]) -> Result<(), Refused> {
         let pending = |slot: &u32| &self.pending[*slot as usize];
         let parts: Vec<(Section, &[u8])> = group
             .touched
@@ -308,6 +308,10 @@ impl Writer {
         let journal = self.journal.path().display().to_string();
         let begun = self.journal.reserve(bytes.len() as u64).and_then(|()| self.journal.write(bytes));
         begun.map_err(|error| refused("write", &journal, &error))?;
+        for written in requests.iter_mut().filter_map(|request| request.written.take()) {
+            // Who does not listen any more need not know.
+            let _ = written.send(());
+        }
         let stopped = |action: &str, file: &str, error: &io::Error| {
             Refused::Stopped(format!("it could not {action} {file}: {error}"))
         };

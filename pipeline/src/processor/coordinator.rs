@@ -43,6 +43,10 @@ pub(super) enum Interruption {
     Broken(String),
 }
 
+/// How long it may take until it is written down what was passed over. An append for it costs others a place in the queue, so
+/// it waits for one that there is anyway.
+const PASSED_UNNOTED: Duration = Duration::from_secs(5);
+
 /// What a coordinator works with.
 pub(super) struct Surroundings<'a> {
     /// The name under which progress is kept.
@@ -77,6 +81,8 @@ pub(super) struct Coordinator<'a> {
     outputs: HashMap<Position, Vec<NewEvent>>,
     has_new_letters: bool,
     began: Instant,
+    /// Since when something is passed over that is not written down.
+    passed_since: Option<Duration>,
 }
 
 impl<'a> Coordinator<'a> {
@@ -84,7 +90,7 @@ impl<'a> Coordinator<'a> {
         let letters = Feed::new(around.events.clone(), &[Topic::DeadLetters], Checkpoints::default());
         let (entries, outputs) = (HashMap::new(), HashMap::new());
         let began = Instant::now();
-        Self { around, schedule, tables, letters, entries, outputs, has_new_letters: true, began }
+        Self { around, schedule, tables, letters, entries, outputs, has_new_letters: true, began, passed_since: None }
     }
 
     /// Works until the stage is asked to stop; `on_commit` is told of every step that became durable.
@@ -118,6 +124,9 @@ impl<'a> Coordinator<'a> {
         self.catch_up_tables()?;
         self.follow_letters()?;
         has_moved |= self.give()?;
+        if self.passed_since.is_some_and(|since| self.now() >= since + PASSED_UNNOTED) {
+            self.schedule.note_passed();
+        }
         let has_committed = self.commit()?;
         self.report();
         Ok(Step { has_moved: has_moved | has_committed, has_committed, unread: read.err() })
@@ -188,14 +197,26 @@ impl<'a> Coordinator<'a> {
         if end <= from {
             return Ok(false);
         }
-        for entry in events.read(partition, from, limit)? {
-            let arrival = self.arrival(&entry);
-            let position = arrival.position;
-            match self.schedule.offer(arrival) {
+        let mut has_passed = false;
+        for record in events.log().read(partition, from, limit)? {
+            let position = record.position;
+            if !self.around.stage.wants(&record.headers) {
+                if self.schedule.pass(position) == Offered::Full {
+                    break;
+                }
+                has_passed = true;
+                continue;
+            }
+            let entry = events.entry(record);
+            match self.schedule.offer(self.arrival(&entry)) {
                 Offered::Held => drop(self.entries.insert(position, entry)),
                 Offered::Passed => {}
                 Offered::Full => break,
             }
+        }
+        if has_passed {
+            self.passed_since.get_or_insert(self.began.elapsed());
+            self.around.progress.advanced(&self.schedule.reached(), 0, 0);
         }
         Ok(true)
     }
@@ -309,11 +330,12 @@ impl<'a> Coordinator<'a> {
         match block_on(self.around.events.append(self.new_events(&commit), Some(progress))) {
             Ok(_) => {
                 self.schedule.committed();
+                self.passed_since = None;
                 let (processed, skipped) = self.settle(&commit);
                 // First the figures, then the checkpoint that people wait for.
                 self.follow_letters()?;
                 self.report();
-                self.around.progress.advanced(&commit.checkpoints, processed, skipped);
+                self.around.progress.advanced(&self.schedule.reached(), processed, skipped);
             }
             Err(error) => {
                 let failure = refusal(&error).ok_or(error)?;
@@ -385,7 +407,9 @@ impl<'a> Coordinator<'a> {
             events.log().appended(Topic::DeadLetters),
             self.around.desk.answered(),
         ];
-        let left = self.schedule.wake_at().map(|at| at.saturating_sub(self.now()));
+        let to_note = self.passed_since.map(|since| since + PASSED_UNNOTED);
+        let wake_at = self.schedule.wake_at().into_iter().chain(to_note).min();
+        let left = wake_at.map(|at| at.saturating_sub(self.now()));
         self.around.stop.sleep_while_idle(&signals, left, || {
             let is_unread = |partition, from| events.log().bounds(partition).is_ok_and(|bounds| bounds.end > from);
             let has_input = self.schedule.wanted().into_iter().any(|(partition, from, _)| is_unread(partition, from));
@@ -405,6 +429,7 @@ impl<'a> Coordinator<'a> {
             self.collect();
         }
         self.schedule.end();
+        self.schedule.note_passed();
         while self.commit()? {}
         self.report();
         Ok(())

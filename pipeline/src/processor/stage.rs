@@ -1,6 +1,6 @@
 //! The stage's contract: deriving events from events.
 
-use meshlog_schemas::{Event, Topic};
+use meshlog_schemas::{Event, Headers, Topic};
 
 use crate::events::StoredEvent;
 
@@ -23,6 +23,12 @@ pub trait Stage: Send + Sync + 'static {
 
     /// The topic whose events it processes.
     fn input(&self) -> Topic;
+
+    /// Whether an event of the input is for this stage at all, by its headers ([`meshlog_schemas::Envelope`] names them). What is
+    /// not is passed over: it is not opened, nothing waits for it, and a crash may have its headers looked at again.
+    fn wants(&self, _headers: &Headers) -> bool {
+        true
+    }
 
     /// Topics it keeps in memory.
     fn tables(&self) -> &[Topic] {

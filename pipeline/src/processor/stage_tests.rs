@@ -12,10 +12,11 @@ use std::{
     time::Duration,
 };
 
-use meshlog_schemas::{Checkpoints, Event, EventFailed, MessageRouted, Position, Topic};
+use meshlog_schemas::{Checkpoints, Envelope, Event, EventFailed, Headers, MessageRouted, Position, Topic};
 use pollster::block_on;
 
 use super::{
+    schedule::Note,
     testing::{in_memory, message},
     *,
 };
@@ -454,4 +455,120 @@ fn a_partition_that_stands_still_is_reported_and_one_at_its_end_is_not() {
     wait(runner.progress(), &ends(&events, Topic::Messages));
     let idle = health(3_600);
     assert_eq!((idle.stalled().count(), idle.lag_events(), idle.lag_micros()), (0, 0, 0));
+}
+
+/// Wants what was sent by one source alone, and counts what it is given.
+struct Choosy(Arc<AtomicUsize>);
+
+impl Stage for Choosy {
+    fn name(&self) -> &str {
+        "choosy"
+    }
+
+    fn input(&self) -> Topic {
+        Topic::Messages
+    }
+
+    fn wants(&self, headers: &Headers) -> bool {
+        Envelope::source_of(headers) == Some("/wanted")
+            && Envelope::kind_of(headers) == Some("meshlog.message.accepted")
+    }
+
+    fn process(&self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {
+        self.0.fetch_add(events.len(), Ordering::Relaxed);
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn what_a_stage_does_not_want_is_passed_over_without_an_append() {
+    let events = in_memory();
+    let given = Arc::new(AtomicUsize::new(0));
+    let mut runner = StageRunner::start(events.clone(), Box::new(Choosy(given.clone()))).unwrap();
+    let stored = || events.log().progress("choosy").unwrap().checkpoints;
+    for _ in 0..50 {
+        say(&events, "a", "not wanted");
+    }
+    wait(runner.progress(), &ends(&events, Topic::Messages));
+    assert_eq!((stored(), given.load(Ordering::Relaxed)), (Checkpoints::default(), 0));
+
+    let mut wanted = message("a", "wanted");
+    wanted.envelope.source = "/wanted".to_owned();
+    block_on(events.append(vec![message("a", "before"), wanted, message("a", "behind")], None)).unwrap();
+    wait(runner.progress(), &ends(&events, Topic::Messages));
+    assert_eq!(given.load(Ordering::Relaxed), 1);
+
+    for _ in 0..50 {
+        say(&events, "b", "not wanted");
+    }
+    wait(runner.progress(), &ends(&events, Topic::Messages));
+    runner.stop();
+    assert!(stored().covers(&ends(&events, Topic::Messages)), "at an end in order it is written down");
+}
+
+#[test]
+fn an_event_that_takes_long_does_not_keep_what_follows_it_from_being_passed_over() {
+    let events = in_memory();
+    let (begun, go_on) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    struct Slow(Arc<AtomicBool>, Arc<AtomicBool>);
+    impl Stage for Slow {
+        fn name(&self) -> &str {
+            "slow"
+        }
+        fn input(&self) -> Topic {
+            Topic::Messages
+        }
+        fn lanes(&self) -> usize {
+            2
+        }
+        fn wants(&self, headers: &Headers) -> bool {
+            Envelope::source_of(headers) == Some("/wanted")
+        }
+        fn process(&self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {
+            if events.iter().any(|event| text(event) == "long") {
+                self.0.store(true, Ordering::Release);
+                while !self.1.load(Ordering::Acquire) {
+                    std::thread::yield_now();
+                }
+            }
+            Ok(Vec::new())
+        }
+    }
+    let settings = Settings { span: 8, ..Settings::default() };
+    let stage = Box::new(Slow(begun.clone(), go_on.clone()));
+    let mut runner = StageRunner::start_with(events.clone(), stage, settings).unwrap();
+    let wanted = |thread: &str, text: &str| {
+        let mut wanted = message(thread, text);
+        wanted.envelope.source = "/wanted".to_owned();
+        block_on(events.append(vec![wanted], None)).unwrap()[0].position
+    };
+    let long = wanted("a", "long");
+    let mut last = long;
+    // All in one partition, many more than may be open.
+    while last.offset < long.offset + 100 {
+        last = say(&events, "a", "not wanted");
+    }
+    let short = (0..).map(|number| format!("b{number}")).find_map(|thread| {
+        let position = wanted(&thread, "short");
+        (position.partition == long.partition).then_some(position)
+    });
+    let short = short.unwrap();
+    // It is done while the first is at work: the note that stands on the log names it.
+    let done = || events.log().progress("slow").unwrap().note;
+    wait_until_true(|| {
+        let note = Note::from_text(&done(), Topic::Messages).unwrap();
+        note.done.get(&short.partition).is_some_and(|done| done.contains(short.offset))
+    });
+    assert!(begun.load(Ordering::Acquire));
+    go_on.store(true, Ordering::Release);
+    wait(runner.progress(), &ends(&events, Topic::Messages));
+    runner.stop();
+}
+
+fn wait_until_true(is_so: impl Fn() -> bool) {
+    let until = std::time::Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(std::time::Instant::now() < until, "it does not come");
+        std::thread::yield_now();
+    }
 }

@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    future::ready,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -13,12 +14,16 @@ use meshlog_connectors::{
     ports::{Answer, CallEntry, CallLog},
     problem::{Code, Problem},
 };
-use meshlog_pipeline::{EventLog, NewEvent, ProcessorProgress, now_micros, partition_of};
+use meshlog_pipeline::{EventLog, NewEvent, ProcessorProgress, Written, now_micros, partition_of};
 use meshlog_schemas::{Checkpoints, Event, EventId, Partition, Topic};
+use tokio::sync::oneshot;
 
 use crate::house::ports::problems;
 
-const SOURCE: &str = "/gateway/calls";
+/// Who says what of a call for which somebody waits.
+pub(super) const WAITING: &str = "/gateway/calls";
+/// Who requests a call for which nobody waits.
+const BACKGROUND: &str = "/gateway/calls/background";
 
 /// The way of calls' events to the log.
 pub(in crate::house) struct CallLogPort {
@@ -95,39 +100,63 @@ impl CallLogPort {
 }
 
 fn to_event(entry: CallEntry) -> NewEvent {
-    let mut new = NewEvent::first(entry.id, SOURCE, entry.trust, entry.event);
+    let is_background = matches!(&entry.event, Event::CallRequested(call) if call.owner.is_empty());
+    let source = if is_background { BACKGROUND } else { WAITING };
+    let mut new = NewEvent::first(entry.id, source, entry.trust, entry.event);
     new.envelope.causation = entry.cause;
     new.envelope.correlation = entry.cause;
     new
 }
 
+impl CallLogPort {
+    /// Appends, and tells `written` once the entries would survive the end of this process, if anybody is to be told.
+    async fn append_telling(&self, entries: Vec<CallEntry>, written: Option<Written>) -> Result<(), Problem> {
+        if let Some(reason) = self.events.log().trouble() {
+            let detail = format!("the log does not answer ({reason}); the model was not called");
+            return Err(Problem::new(Code::Unavailable, detail, "send it again in a moment").retry_after(2));
+        }
+        entries.iter().for_each(|entry| self.note_begin(&entry.event));
+        let of = |wanted: fn(&Event) -> Option<EventId>| -> Vec<_> {
+            entries.iter().filter_map(|entry| wanted(&entry.event)).collect()
+        };
+        let settled = of(|event| match event {
+            Event::CallSettled(call) => Some(call.call_id),
+            _ => None,
+        });
+        let requested = of(|event| match event {
+            Event::CallRequested(call) => Some(call.call_id),
+            _ => None,
+        });
+        let events = entries.into_iter().map(to_event).collect();
+        let appended = match written {
+            Some(written) => self.events.append_telling(events, written).await,
+            None => self.events.append(events, None).await,
+        };
+        if let Err(error) = appended {
+            // What was not taken is no call. A log that stopped meanwhile takes no note either, so the next start finds it.
+            self.note_end(&requested);
+            return Err(problems::from_publish(error));
+        }
+        self.note_end(&settled);
+        Ok(())
+    }
+}
+
 impl CallLog for CallLogPort {
     fn append(&self, entries: Vec<CallEntry>) -> Answer<'_, ()> {
+        Box::pin(self.append_telling(entries, None))
+    }
+
+    fn begin<'a>(&'a self, entries: Vec<CallEntry>) -> Answer<'a, Answer<'a, ()>> {
         Box::pin(async move {
-            if let Some(reason) = self.events.log().trouble() {
-                let detail = format!("the log does not answer ({reason}); the model was not called");
-                return Err(Problem::new(Code::Unavailable, detail, "send it again in a moment").retry_after(2));
+            let (written, told) = oneshot::channel();
+            let mut appended: Answer<'a, ()> = Box::pin(self.append_telling(entries, Some(written)));
+            tokio::select! {
+                biased;
+                result = &mut appended => result.map(|()| Box::pin(ready(Ok(()))) as Answer<'a, ()>),
+                // A log that has no such moment tells nobody, and is waited for.
+                Ok(()) = told => Ok(appended),
             }
-            entries.iter().for_each(|entry| self.note_begin(&entry.event));
-            let of = |wanted: fn(&Event) -> Option<EventId>| -> Vec<_> {
-                entries.iter().filter_map(|entry| wanted(&entry.event)).collect()
-            };
-            let settled = of(|event| match event {
-                Event::CallSettled(call) => Some(call.call_id),
-                _ => None,
-            });
-            let requested = of(|event| match event {
-                Event::CallRequested(call) => Some(call.call_id),
-                _ => None,
-            });
-            let events = entries.into_iter().map(to_event).collect();
-            if let Err(error) = self.events.append(events, None).await {
-                // What was not taken is no call. A log that stopped meanwhile takes no note either, so the next start finds it.
-                self.note_end(&requested);
-                return Err(problems::from_publish(error));
-            }
-            self.note_end(&settled);
-            Ok(())
         })
     }
 

@@ -11,8 +11,10 @@ use std::{
 
 use meshlog_connectors::calls::{Dispatcher, EarlierAttempts};
 use meshlog_pipeline::{Derived, EventLog, LogError, ReadLimit, Stage, StageError, StoredEvent};
-use meshlog_schemas::{Event, EventId, Offset, Partition, Topic};
+use meshlog_schemas::{CallRequested, Envelope, Event, EventId, Headers, Offset, Partition, Topic};
 use tokio::runtime::Handle;
+
+use super::log::WAITING;
 
 const LIMIT: ReadLimit = ReadLimit { records: 512, bytes: 16 * 1024 * 1024 };
 /// Calls under way at once; each has a thread that waits.
@@ -114,6 +116,11 @@ impl Stage for DispatchStage {
 
     fn lanes(&self) -> usize {
         LANES
+    }
+
+    /// Requests, but for those for which somebody waits at a gateway; which those are their bodies say for certain.
+    fn wants(&self, headers: &Headers) -> bool {
+        Envelope::kind_of(headers) == Some(CallRequested::KIND) && Envelope::source_of(headers) != Some(WAITING)
     }
 
     fn process(&self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {

@@ -1,14 +1,19 @@
 //! One attempt: a provider is asked, and its answer read and given on as it comes.
 
-use std::time::Duration;
+use std::{future::ready, time::Duration};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryFutureExt, try_join};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Call, End, Ending, Shared, closed};
+use super::{Call, End, Ending, Shared, closed, refused};
 use crate::{
-    calls::{endpoint::Endpoint, outlet::Head, routes::Target},
+    calls::{
+        endpoint::Endpoint,
+        outlet::{Head, Outlet},
+        routes::Target,
+    },
+    ports::Answer,
     providers::{Ask, Class, Failure, Mode, Piece, Reader, Reply, Summary},
 };
 
@@ -55,11 +60,14 @@ impl Shared {
         let key = knows.then(|| format!("{}-{}", call.record.id, provider.name()));
         let started = call.record.started(provider, &target.model, key.as_deref());
         call.unwritten.push(started);
-        if let Err(failure) = self.append(std::mem::take(&mut call.unwritten)).await {
-            endpoint.record(&target.model, Err(&failure));
-            return Err(failure);
-        }
-        call.is_requested = true;
+        let durable = match self.begin(call).await {
+            Ok(durable) => durable,
+            Err(failure) => {
+                endpoint.record(&target.model, Err(&failure));
+                return Err(failure);
+            }
+        };
+        let was_requested = std::mem::replace(&mut call.is_requested, true);
         let request = &call.record.request;
         let hides_usage = endpoint.asks_usage && !request.asks_usage;
         let ask = Ask {
@@ -72,7 +80,10 @@ impl Shared {
             hides_usage,
             call: call.record.id,
         };
-        let ended = self.ask(call, endpoint, ask).await;
+        let ended = self.ask(call, endpoint, ask, durable).await;
+        if ended.as_ref().is_err_and(|failure| failure.class == Class::Log) {
+            call.is_requested = was_requested;
+        }
         match &ended {
             Ok((End::Completed, ..)) => endpoint.record(&target.model, Ok(())),
             Ok((End::Failed(failure), ..)) | Err(failure) => endpoint.record(&target.model, Err(failure)),
@@ -86,7 +97,26 @@ impl Shared {
         ended
     }
 
-    async fn ask(&self, call: &mut Call, endpoint: &Endpoint, ask: Ask) -> Result<(End, Summary, Ending), Failure> {
+    /// Appends that the provider is about to be asked, as far as it has to be there before: for a caller who waits the log may
+    /// sync meanwhile, since a crash of this process leaves the attempt on the log all the same, and after a loss of power nobody
+    /// repeats it. Where the call is one that is taken up again, the attempt must be durable, or it would be made twice.
+    async fn begin(&self, call: &mut Call) -> Result<Answer<'_, ()>, Failure> {
+        let entries = std::mem::take(&mut call.unwritten);
+        if matches!(call.outlet, Outlet::Nobody) {
+            self.append(entries).await?;
+            return Ok(Box::pin(ready(Ok(()))));
+        }
+        self.log.begin(entries).await.map_err(refused)
+    }
+
+    /// Asks, and reads the answer, of which nothing is given on before the attempt is `durable`.
+    async fn ask(
+        &self,
+        call: &mut Call,
+        endpoint: &Endpoint,
+        ask: Ask,
+        durable: Answer<'_, ()>,
+    ) -> Result<(End, Summary, Ending), Failure> {
         let timeouts = endpoint.timeouts;
         let begun = Instant::now();
         let (first_byte, whole) = (begun + timeouts.first_byte, begun + timeouts.whole);
@@ -102,8 +132,9 @@ impl Shared {
         let mut closing = self.closing.subscribe();
         let nothing = |end| Ok((end, Summary::default(), Ending::default()));
         let (mode, model) = (ask.mode, ask.model.clone());
+        let asked = async { try_join!(endpoint.provider.ask(ask), durable.map_err(refused)) };
         let Reply { content_type, headers, mut body, mut reader } = tokio::select! {
-            reply = endpoint.provider.ask(ask) => reply?,
+            replied = asked => replied?.0,
             () = call.outlet.left() => return nothing(End::Cancelled),
             () = closed(&mut closing) => return nothing(End::Interrupted),
             () = sleep_until(first_byte.min(whole)) => return Err(if whole < first_byte { too_long() } else { late() }),

@@ -51,6 +51,7 @@ impl Schedule {
             if let Some(window) = self.windows.get_mut(&partition) {
                 (window.low, window.done) = (low, done);
                 window.next = window.next.max(low);
+                window.passed = 0;
             }
         }
         for outcome in pending.commit.outcomes {

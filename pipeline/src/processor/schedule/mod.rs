@@ -15,6 +15,8 @@
 //! - **Crashes are counted.** After an end that was not in order, a start is written down before it is made, until
 //!   everything that may have been at work is past ([`Settings::span`] bounds it). What is found written down runs
 //!   alone; started [`Settings::most_starts`] times without an end, it is parked. Without a crash this costs nothing.
+//! - **Passed over.** What the stage does not want is done as it is read. That is written down with the next commit that there
+//!   is for something else, or before there are [`Settings::span`] such events: until then a crash has them read again.
 //! - **Bounded.** What is held and what is at work stay within bounds of events and bytes; a full window reads nothing.
 
 mod answers;
@@ -131,7 +133,9 @@ impl Schedule {
         let careful = match start {
             Start::Process { ends } if note.running => {
                 doomed.extend(suspects.extract_if(.., |position| note.tries[position].started >= settings.most_starts));
-                let limit = |window: &Window, end: Offset| end.min(window.low + settings.span);
+                // What is done or passed over and not written down, and what is written down as done, may lie in between.
+                let reach = |window: &Window| window.low + window.done.len() + 2 * settings.span;
+                let limit = |window: &Window, end: Offset| end.min(reach(window));
                 windows.iter().map(|(partition, window)| (*partition, limit(window, ends.next(*partition)))).collect()
             }
             Start::Process { .. } => Checkpoints::default(),
@@ -173,7 +177,7 @@ impl Schedule {
     /// What to read next: the partitions with room, from where, and how much.
     pub(crate) fn wanted(&self) -> Vec<(Partition, Offset, ReadLimit)> {
         let wanted = |(partition, window): (&Partition, &Window)| {
-            let span = (window.low + self.settings.span).saturating_sub(window.next);
+            let span = self.settings.span.saturating_sub(window.open());
             let records =
                 self.share.events.saturating_sub(window.held.events).min(usize::try_from(span).unwrap_or(usize::MAX));
             let bytes = self.share.bytes.saturating_sub(window.held.bytes);
@@ -208,6 +212,40 @@ impl Schedule {
         self.keys.entry(&key).queue.push_back(slot);
         self.settle(&key);
         Offered::Held
+    }
+
+    /// Passes over the next entry of a partition, which the stage does not want. Not while a commit is under way.
+    pub(crate) fn pass(&mut self, position: Position) -> Offered {
+        debug_assert!(self.pending.is_none(), "a commit is under way");
+        let Some(window) = self.windows.get_mut(&position.partition) else { return Offered::Full };
+        if position.offset != window.next || window.passed >= self.settings.span {
+            return Offered::Full;
+        }
+        window.next += 1;
+        if !window.done.contains(position.offset) {
+            window.done.insert(position.offset, window.next);
+            window.passed += 1;
+        }
+        if window.passed >= self.settings.span {
+            self.version += 1;
+        }
+        Offered::Passed
+    }
+
+    /// Whether events were passed over since the last commit.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.windows.values().any(|window| window.passed > 0)
+    }
+
+    /// What was passed over is to be written down now.
+    pub(crate) fn note_passed(&mut self) {
+        self.version += u64::from(self.has_passed());
+    }
+
+    /// Below which offsets everything is done or passed over, written down or not.
+    pub(crate) fn reached(&self) -> Checkpoints {
+        let reached = |window: &Window| window.done.clone().absorb(window.low);
+        self.windows.iter().map(|(partition, window)| (*partition, reached(window))).collect()
     }
 
     /// What was to be read of a partition next is gone, up to `start`: it is passed over, and a commit says so. Not while

@@ -38,6 +38,11 @@ impl Ranges {
         low
     }
 
+    /// How many offsets are in the set.
+    pub(crate) fn len(&self) -> u64 {
+        self.iter().map(|(start, end)| end - start).sum()
+    }
+
     /// The runs in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Offset, Offset)> + '_ {
         self.0.iter().map(|(start, end)| (*start, *end))
@@ -70,6 +75,7 @@ mod tests {
             for offset in 0..70 {
                 prop_assert_eq!(ranges.contains(offset), model.contains(&offset));
             }
+            prop_assert_eq!(ranges.len(), model.len() as u64);
             let runs: Vec<_> = ranges.iter().collect();
             prop_assert!(runs.windows(2).all(|pair| pair[0].1 < pair[1].0), "{:?}", runs);
             let low = ranges.absorb(0);

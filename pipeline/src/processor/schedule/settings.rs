@@ -11,7 +11,8 @@ pub struct Settings {
     pub lanes: usize,
     /// What is held in memory at the most.
     pub window: Load,
-    /// How far above the checkpoint of a partition events may be processed.
+    /// How many events of a partition above its checkpoint may be read and not done; and how many may be passed over before
+    /// that is written down.
     pub span: u64,
     /// What a handler is given at once.
     pub batch: Load,

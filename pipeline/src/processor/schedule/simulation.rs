@@ -24,6 +24,8 @@ enum Nature {
     Erased,
     /// What is derived of it is more than the log takes.
     TooLarge,
+    /// The stage does not want it.
+    Foreign,
 }
 
 #[derive(Debug, Clone)]
@@ -135,6 +137,7 @@ impl Simulation {
             4 => Nature::Unreadable,
             5 => Nature::Erased,
             6 => Nature::TooLarge,
+            7..14 => Nature::Foreign,
             _ => Nature::Fine,
         };
         let key = format!("{partition}/{}", self.below(5)).into();
@@ -203,6 +206,12 @@ impl Simulation {
                 };
                 let Record { key, priority, bytes, .. } = record;
                 let position = Position { partition, offset };
+                if record.nature == Nature::Foreign {
+                    if self.process().schedule.pass(position) == Offered::Full {
+                        break;
+                    }
+                    continue;
+                }
                 let arrival = Arrival { position, key, priority, bytes, content };
                 if self.process().schedule.offer(arrival) == Offered::Full {
                     break;
@@ -398,6 +407,7 @@ impl Simulation {
             return;
         }
         self.process().schedule.end();
+        self.process().schedule.note_passed();
         while let Some(commit) = self.process().schedule.commit() {
             let is_too_large = |outcome: &Outcome| self.record(outcome.position).nature == Nature::TooLarge;
             if commit.outcomes.iter().any(is_too_large) {
@@ -430,6 +440,7 @@ impl Simulation {
             }
             93 => self.now = self.now.saturating_sub(Duration::from_millis(self.below(300))),
             94..97 => self.follow_letters(),
+            97 if self.below(3) == 0 => self.process().schedule.note_passed(),
             97 => self.operate(),
             98 if self.below(8) == 0 => self.retain(),
             98 if self.below(4) == 0 => self.crash(),
@@ -456,6 +467,7 @@ impl Simulation {
             if self.process.is_none() {
                 continue;
             }
+            self.process().schedule.note_passed();
             self.commit();
             self.now += Duration::from_millis(200);
             let driven = self.process().schedule.parking().queues().any(|(_, queue)| queue.is_driven());
@@ -488,7 +500,8 @@ impl Simulation {
                 let record = self.record(position);
                 let is_done = effects.contains(&position);
                 let is_gone = self.discarded.contains(&position) || record.nature == Nature::Erased;
-                let is_gone = is_gone || offset < self.log.starts.next(partition);
+                let is_gone = is_gone || offset < self.log.starts.next(partition) || record.nature == Nature::Foreign;
+                assert!(!is_done || record.nature != Nature::Foreign, "{position} was not wanted");
                 let is_parked = parked.contains(&position);
                 assert!(is_done || is_gone || is_parked, "{position} is lost: {record:?}");
                 assert!(!(is_done && is_parked), "{position} is done and parked");

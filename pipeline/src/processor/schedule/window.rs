@@ -42,8 +42,10 @@ impl Load {
 pub(super) struct Window {
     /// Everything before it is done, durably.
     pub(super) low: Offset,
-    /// What is done above, durably.
+    /// What is done above, durably; and what was passed over.
     pub(super) done: Ranges,
+    /// How many of them were passed over since the last commit.
+    pub(super) passed: u64,
     /// The next offset to read.
     pub(super) next: Offset,
     /// What is held.
@@ -52,9 +54,15 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(low: Offset, done: Ranges) -> Self {
-        let mut window = Self { low, done, next: low, held: Load::default() };
+        let mut window = Self { low, done, passed: 0, next: low, held: Load::default() };
         window.low = window.done.absorb(low);
         window.next = window.low;
         window
+    }
+
+    /// How many events that were read are not done.
+    pub(super) fn open(&self) -> u64 {
+        let done: u64 = self.done.iter().map(|(start, end)| end.min(self.next).saturating_sub(start)).sum();
+        (self.next - self.low).saturating_sub(done)
     }
 }
