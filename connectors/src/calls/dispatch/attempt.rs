@@ -3,7 +3,7 @@
 use std::{future::ready, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryFutureExt, try_join};
+use futures_util::{StreamExt, TryFutureExt};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Call, End, Ending, Shared, closed, refused};
@@ -132,7 +132,7 @@ impl Shared {
         let mut closing = self.closing.subscribe();
         let nothing = |end| Ok((end, Summary::default(), Ending::default()));
         let (mode, model) = (ask.mode, ask.model.clone());
-        let asked = async { try_join!(endpoint.provider.ask(ask), durable.map_err(refused)) };
+        let asked = async { tokio::try_join!(endpoint.provider.ask(ask), durable.map_err(refused)) };
         let Reply { content_type, headers, mut body, mut reader } = tokio::select! {
             replied = asked => replied?.0,
             () = call.outlet.left() => return nothing(End::Cancelled),
