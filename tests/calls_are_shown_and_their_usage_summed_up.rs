@@ -28,7 +28,7 @@ fn request(number: i64) -> CallRequested {
         mode: "whole".into(),
         owner: "node-1".into(),
         idempotency_key: None,
-        body: format!("{{\"model\":\"small\",\"n\":{number}}}").into_bytes(),
+        body: format!("{{\"model\":\"small\",\"n\":{number}}}").into(),
     }
 }
 
@@ -100,8 +100,8 @@ fn life(number: i64) -> Vec<Event> {
         response_type: if is_failed { "" } else { "text/event-stream" }.into(),
         // Of one, less than the whole is kept.
         response_bytes: response.len() as i64 + i64::from(number == 7),
-        response,
-        timings: Vec::new(),
+        response: response.into(),
+        timings: Vec::new().into(),
     })));
     events
 }

@@ -7,6 +7,7 @@
 
 use std::{pin::Pin, sync::Arc, time::Instant};
 
+use bytes::Bytes;
 use futures_util::Stream;
 use meshlog_schemas::{Checkpoints, Event, EventId, Offset, Partition, PartitionId, Position, Trust};
 
@@ -128,7 +129,7 @@ pub struct KeptBody {
     /// Its media type, in whatever words it came with; empty where it came with none.
     pub media_type: String,
     /// What is kept of it.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// Whether there was more of it.
     pub is_partial: bool,
 }

@@ -54,7 +54,7 @@ pub(crate) fn call_requested(number: u128) -> CallRequested {
         mode: "whole".into(),
         owner: "node-1".into(),
         idempotency_key: Some("mine".into()),
-        body: br#"{"model":"small"}"#.to_vec(),
+        body: br#"{"model":"small"}"#.as_slice().into(),
     }
 }
 
@@ -122,8 +122,8 @@ pub(crate) fn call_settled(call: &CallRequested, requested_at: i64) -> CallSettl
         headers: r#"{"x-request-id":"r-1"}"#.into(),
         wire: "openai".into(),
         response_type: "application/json".into(),
-        response: br#"{"choices":[]}"#.to_vec(),
+        response: br#"{"choices":[]}"#.as_slice().into(),
         response_bytes: 14,
-        timings: vec![1, 14],
+        timings: vec![1, 14].into(),
     }
 }

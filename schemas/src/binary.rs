@@ -6,6 +6,7 @@
 //! Never: looks at a schema. That a record has its schema's fields, in the schema's order, is shown by the catalogue's
 //! tests; that the bytes are those of apache-avro, by the codec's.
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::EventId;
@@ -193,6 +194,25 @@ impl Datum for Vec<u8> {
     #[inline]
     fn read(bytes: &mut &[u8]) -> Result<Self, Fault> {
         read_slice(bytes).map(<[u8]>::to_vec)
+    }
+}
+
+/// As [`Vec<u8>`], for what is large and passed around.
+impl Datum for Bytes {
+    #[cfg(test)]
+    const TYPE: &'static str = "bytes";
+
+    fn most_bytes(&self) -> usize {
+        NUMBER_BYTES + self.len()
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        write_slice(self, bytes);
+    }
+
+    #[inline]
+    fn read(bytes: &mut &[u8]) -> Result<Self, Fault> {
+        read_slice(bytes).map(Bytes::copy_from_slice)
     }
 }
 

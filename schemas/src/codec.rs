@@ -154,6 +154,7 @@ fn malformed(version: &SchemaVersion, cause: String) -> DecodeError {
 #[cfg(test)]
 mod tests {
     use apache_avro::{Schema, reader::datum::GenericDatumReader, types::Value, writer::datum::GenericDatumWriter};
+    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
@@ -200,9 +201,9 @@ mod tests {
             headers: "{}".into(),
             wire: "openai".into(),
             response_type: "text/event-stream".into(),
-            response: Vec::new(),
+            response: Bytes::new(),
             response_bytes: 0,
-            timings: Vec::new(),
+            timings: Bytes::new(),
         }
     }
 
@@ -257,7 +258,7 @@ mod tests {
                     mode: "stream".into(),
                     owner: String::new(),
                     idempotency_key: key,
-                    body,
+                    body: body.into(),
                 })
             }),
             (id(), text(), optional(), any::<i32>(), optional()).prop_map(
@@ -306,8 +307,8 @@ mod tests {
                         cost_nanos,
                         status,
                         attempts,
-                        response,
-                        timings,
+                        response: response.into(),
+                        timings: timings.into(),
                         ..settled(space, thread)
                     }))
                 }

@@ -5,6 +5,7 @@
 //!
 //! Fields stand in the order of their schema, for in that order they are written.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{EventId, Topic, binary::records};
@@ -97,8 +98,7 @@ records! {
         /// The caller's own.
         pub idempotency_key: Option<String>,
         /// The request, byte for byte, without what is meant for Meshlog.
-        #[serde(with = "serde_bytes")]
-        pub body: Vec<u8>,
+        pub body: Bytes,
     }
 
     /// A provider is about to be asked. See `avro/calls/`.
@@ -215,14 +215,12 @@ records! {
         /// The answer's media type; empty where there was no answer.
         pub response_type: String,
         /// The answer's body as it came, byte for byte; as much as came, and at most 6 MiB of it.
-        #[serde(with = "serde_bytes")]
-        pub response: Vec<u8>,
+        pub response: Bytes,
         /// How long the body was; more than is kept of it where it was larger.
         pub response_bytes: i64,
         /// For each piece of the body, as two variable-length numbers (LEB128): microseconds since the piece before (the
         /// first: since the request), and bytes.
-        #[serde(with = "serde_bytes")]
-        pub timings: Vec<u8>,
+        pub timings: Bytes,
     }
 
     /// From now on the subscriber is to be told of messages that match. See `avro/registry/`.

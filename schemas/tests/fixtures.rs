@@ -60,7 +60,7 @@ fn expected(version: &SchemaVersion) -> Event {
             mode: "stream".into(),
             owner: "0196b0a4-7c3b-7d2e-8f10-223344556677".into(),
             idempotency_key: None,
-            body: br#"{"model":"fast","messages":[{"role":"user","content":"Hi"}],"stream":true}"#.into(),
+            body: br#"{"model":"fast","messages":[{"role":"user","content":"Hi"}],"stream":true}"#.as_slice().into(),
         }),
         ("meshlog.calls.AttemptStarted", 1) => Event::AttemptStarted(AttemptStarted {
             call_id: id(11),
@@ -116,9 +116,9 @@ fn expected(version: &SchemaVersion) -> Event {
             headers: r#"{"x-request-id":"req-7"}"#.into(),
             wire: "openai".into(),
             response_type: "text/event-stream".into(),
-            response: b"data: [DONE]\n\n".into(),
+            response: b"data: [DONE]\n\n".as_slice().into(),
             response_bytes: 14,
-            timings: vec![0x90, 0xE8, 0x0C, 0x0E],
+            timings: vec![0x90, 0xE8, 0x0C, 0x0E].into(),
         })),
         ("meshlog.registry.SubscriptionAdded", 1) => Event::SubscriptionAdded(SubscriptionAdded {
             subscription_id: id(7),

@@ -60,7 +60,7 @@ fn data(event: &Event) -> Value {
         }
         Event::MessageRouted(body) => serde_json::to_value(body),
         Event::TextEmbedded(body) => return embedded(body),
-        Event::CallRequested(body) => serde_json::to_value(CallRequested { body: Vec::new(), ..body.clone() })
+        Event::CallRequested(body) => serde_json::to_value(CallRequested { body: Default::default(), ..body.clone() })
             .map(|value| with_bytes(value, "body", &body.body)),
         Event::AttemptStarted(body) => serde_json::to_value(body),
         Event::AttemptFailed(body) => serde_json::to_value(AttemptFailed { body: Vec::new(), ..body.clone() })
@@ -94,7 +94,7 @@ fn with_bytes(mut value: Value, field: &str, bytes: &[u8]) -> Value {
 }
 
 fn settled(body: &CallSettled) -> serde_json::Result<Value> {
-    let plain = CallSettled { response: Vec::new(), timings: Vec::new(), ..body.clone() };
+    let plain = CallSettled { response: Default::default(), timings: Default::default(), ..body.clone() };
     let mut value = with_bytes(serde_json::to_value(plain)?, "response", &body.response);
     value["timings"] = body.timings.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
     Ok(with_time(value, "requested_at", Some(body.requested_at)))

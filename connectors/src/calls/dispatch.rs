@@ -247,7 +247,7 @@ impl Dispatcher {
         earlier: EarlierAttempts,
     ) -> Result<(), Failure> {
         let kind = if requested.kind == Kind::Embeddings.name() { Kind::Embeddings } else { Kind::Chat };
-        let request = Request::read(kind, requested.body.clone().into());
+        let request = Request::read(kind, requested.body.clone());
         let request = request.map_err(|error| Failure::new(Class::Invalid, error.message))?;
         let party = format!("{}/{}", requested.key_label, requested.space).into();
         let targets = self.0.targets(&request);

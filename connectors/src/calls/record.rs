@@ -165,7 +165,7 @@ impl Record {
             mode: self.request.mode.name().to_owned(),
             owner: owner.to_owned(),
             idempotency_key: self.caller.idempotency_key.clone(),
-            body: self.request.body.to_vec(),
+            body: self.request.body.clone(),
         });
         CallEntry { id: self.id, cause: None, trust: Trust::Client, event }
     }
@@ -245,9 +245,9 @@ impl Record {
     }
 
     /// The call has ended: the event that says so, and before it the turn's messages, if the call belongs to a thread and there
-    /// was output. `now` in microseconds since the epoch.
+    /// was output. `now` in microseconds since the epoch. What has come of the answer goes with it.
     pub fn settled(
-        &self,
+        &mut self,
         outcome: Outcome,
         failure: Option<&Failure>,
         summary: &Summary,
@@ -301,9 +301,9 @@ impl Record {
             headers: json(headers),
             wire: asked.map(|asked| asked.wire.to_owned()).unwrap_or_default(),
             response_type: self.response_type.clone(),
-            response: self.response.clone(),
+            response: std::mem::take(&mut self.response).into(),
             response_bytes: signed(self.response_bytes),
-            timings: self.timings.clone(),
+            timings: std::mem::take(&mut self.timings).into(),
         }));
         entries.push(self.entry("settled", event));
         entries

@@ -14,7 +14,7 @@ use axum::{
     http::{Request as HttpRequest, Response, StatusCode, header},
 };
 use futures_util::StreamExt;
-use meshlog_schemas::{AttemptFailed, CallSettled, Event, EventId};
+use meshlog_schemas::{AttemptFailed, CallRequested, CallSettled, Event, EventId};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use upstream::Upstream;
@@ -35,6 +35,8 @@ use crate::{
 struct Memory {
     entries: Mutex<Vec<CallEntry>>,
     is_full: Mutex<bool>,
+    /// How its sync ends, which then has to be waited for.
+    sync: Option<Mutex<tokio::sync::watch::Receiver<Option<bool>>>>,
 }
 
 impl CallLog for Memory {
@@ -49,6 +51,20 @@ impl CallLog for Memory {
                 all.push(entry);
             }
             Ok(())
+        })
+    }
+
+    fn begin<'a>(&'a self, entries: Vec<CallEntry>) -> Answer<'a, Answer<'a, ()>> {
+        Box::pin(async move {
+            self.append(entries).await?;
+            let sync = self.sync.as_ref().map(|sync| sync.lock().unwrap().clone());
+            Ok(Box::pin(async move {
+                let Some(mut sync) = sync else { return Ok(()) };
+                match *sync.wait_for(Option::is_some).await.unwrap() {
+                    Some(true) => Ok(()),
+                    _ => Err(Problem::new(Code::StorageFull, "the disk failed", "mend it")),
+                }
+            }) as Answer<'a, ()>)
         })
     }
 
@@ -126,6 +142,10 @@ async fn gateway() -> Gateway {
 }
 
 fn with(upstream: Upstream, config: &str) -> Gateway {
+    with_log(upstream, config, Memory::default())
+}
+
+fn with_log(upstream: Upstream, config: &str, log: Memory) -> Gateway {
     let config = Config::parse(config).unwrap();
     let providers = config.providers.iter().map(|provider| {
         let prices = provider.models.iter().filter_map(|model| {
@@ -144,7 +164,7 @@ fn with(upstream: Upstream, config: &str) -> Gateway {
         Arc::new(OpenAi::new(options).unwrap()) as Arc<dyn Provider>
     });
     let providers = providers.collect();
-    let log = Arc::new(Memory::default());
+    let log = Arc::new(log);
     let dispatcher = Dispatcher::new(&config, providers, log.clone(), "node".to_owned()).unwrap();
     let mut ports = Fake::new().ports();
     ports.calls = Some(dispatcher.clone());
@@ -202,6 +222,33 @@ fn streamed(model: &str) -> Value {
     body
 }
 
+/// A call for which nobody waits, as it stands on the log.
+fn background(model: &str) -> CallRequested {
+    let request = super::Request::read(crate::providers::Kind::Chat, chat(model).to_string().into()).unwrap();
+    let caller = super::Caller {
+        space: "main".into(),
+        thread: None,
+        author: "user".into(),
+        key_label: String::new(),
+        idempotency_key: None,
+    };
+    match super::Record::new(EventId::fresh(), caller, request, 0).requested("").event {
+        Event::CallRequested(requested) => requested,
+        other => panic!("it is requested: {other:?}"),
+    }
+}
+
+/// A gateway before one provider, whose log syncs when it is told to, and ends so.
+fn gateway_that_syncs(upstream: Upstream) -> (Gateway, tokio::sync::watch::Sender<Option<bool>>) {
+    let config = format!(
+        "[[providers]]\nname = \"north\"\nkind = \"openai\"\nbase_url = \"{}\"\n{QUICK}\n\
+         [[models]]\nname = \"*\"\ntargets = [\"north/*\"]\n",
+        upstream.base_url()
+    );
+    let (sync, synced) = tokio::sync::watch::channel(None);
+    (with_log(upstream, &config, Memory { sync: Some(Mutex::new(synced)), ..Memory::default() }), sync)
+}
+
 /// The last event of a stream that says that it failed.
 fn error_in(body: &str) -> Value {
     let last = body.trim_end().rsplit("data: ").next().unwrap_or_default();
@@ -221,7 +268,7 @@ async fn a_call_is_four_words_on_the_log_and_the_answer_is_the_providers() {
         (settled.outcome.as_str(), settled.usage_source.as_str(), settled.attempts),
         ("completed", "reported", 1)
     );
-    assert_eq!(String::from_utf8(settled.response).unwrap(), reply.body);
+    assert_eq!(String::from_utf8(settled.response.into()).unwrap(), reply.body);
     let usage = &reply.json()["usage"];
     assert_eq!(settled.input_tokens, usage["prompt_tokens"].as_i64().unwrap());
     assert_eq!(settled.output_tokens, usage["completion_tokens"].as_i64().unwrap());
@@ -240,7 +287,7 @@ async fn a_stream_is_given_as_it_comes_and_recorded_whole() {
     let settled = gateway.log.one().await;
     assert_eq!((settled.outcome.as_str(), settled.usage_source.as_str()), ("completed", "reported"));
     assert!(settled.first_output_micros < settled.total_micros - 100_000, "{settled:?}");
-    let recorded = String::from_utf8(settled.response).unwrap();
+    let recorded = String::from_utf8(settled.response.into()).unwrap();
     assert!(recorded.contains("\"prompt_tokens\"") && recorded.ends_with("data: [DONE]\n\n"));
     assert!(super::record::pieces(&settled.timings).len() > 4);
     let counted = super::record::pieces(&settled.timings).iter().map(|(_, bytes)| bytes).sum::<usize>();
@@ -613,6 +660,41 @@ async fn what_the_log_does_not_take_is_not_asked_and_what_it_does_not_settle_is_
 }
 
 #[tokio::test]
+async fn a_provider_is_asked_while_the_log_syncs_and_nothing_is_given_before_it_has() {
+    for (model, ends_well) in
+        [(chat("plain"), true), (streamed("plain"), true), (chat("plain"), false), (streamed("plain"), false)]
+    {
+        let (gateway, sync) = gateway_that_syncs(Upstream::start().await);
+        let mut reply = Box::pin(gateway.send(&model, &[]));
+        // It has been asked and has answered, and the caller has nothing.
+        let given = tokio::time::timeout(Duration::from_millis(200), &mut reply).await;
+        assert!(given.is_err() && gateway.upstream.requests().len() == 1);
+        sync.send_replace(Some(ends_well));
+        let reply = reply.await;
+        if ends_well {
+            assert_eq!((reply.status, gateway.log.one().await.outcome.as_str()), (StatusCode::OK, "completed"));
+        } else {
+            assert_eq!((reply.status.as_u16(), reply.code().as_str()), (503, "log_unavailable"), "{}", reply.body);
+            assert!(gateway.log.settled().is_empty(), "what the log may not have is settled by the next start");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_may_be_taken_up_again_is_durable_before_it_is_made() {
+    // It never syncs: whoever does not append and wait goes on all the same, and whoever begins waits for ever.
+    let (gateway, _sync) = gateway_that_syncs(Upstream::start().await);
+    let requested = background("plain");
+    let resumed = gateway.dispatcher.resume(&requested, 0, super::EarlierAttempts::default());
+    assert_eq!(
+        tokio::time::timeout(Duration::from_secs(5), resumed).await,
+        Ok(Ok(())),
+        "it appends, and begins nothing"
+    );
+    assert_eq!(gateway.log.one().await.outcome, "completed");
+}
+
+#[tokio::test]
 async fn a_provider_that_keeps_failing_is_left_alone() {
     let gateway = gateway().await;
     for _ in 0..2 {
@@ -720,18 +802,7 @@ async fn keys_of_callers_are_known_by_their_labels() {
 #[tokio::test]
 async fn a_call_that_was_begun_elsewhere_is_begun_again_only_where_a_repetition_is_known() {
     let gateway = gateway().await;
-    let id = |body: &Value| {
-        let request = super::Request::read(crate::providers::Kind::Chat, body.to_string().into()).unwrap();
-        let caller = super::Caller {
-            space: "main".into(),
-            thread: None,
-            author: "user".into(),
-            key_label: String::new(),
-            idempotency_key: None,
-        };
-        super::Record::new(EventId::fresh(), caller, request, 0).requested("")
-    };
-    let Event::CallRequested(requested) = id(&chat("plain")).event else { panic!("it is requested") };
+    let requested = background("plain");
     let last = |provider: &str| meshlog_schemas::AttemptStarted {
         call_id: requested.call_id,
         space: "main".into(),
@@ -745,7 +816,7 @@ async fn a_call_that_was_begun_elsewhere_is_begun_again_only_where_a_repetition_
     gateway.dispatcher.resume(&requested, 0, earlier("north")).await.unwrap();
     let settled = gateway.log.one().await;
     assert_eq!((settled.outcome.as_str(), settled.attempts), ("completed", 2));
-    let Event::CallRequested(requested) = id(&chat("plain")).event else { panic!("it is requested") };
+    let requested = background("plain");
     gateway.dispatcher.resume(&requested, 0, earlier("nobody")).await.unwrap();
     assert_eq!(gateway.log.settled()[1].outcome, "interrupted");
     assert_eq!(gateway.upstream.requests().len(), 1);
@@ -755,17 +826,7 @@ async fn a_call_that_was_begun_elsewhere_is_begun_again_only_where_a_repetition_
 #[tokio::test]
 async fn a_call_for_nobody_that_the_log_settles_late_has_been_carried_out() {
     let gateway = gateway().await;
-    let body = chat("slow:200").to_string();
-    let request = super::Request::read(crate::providers::Kind::Chat, body.into()).unwrap();
-    let caller = super::Caller {
-        space: "main".into(),
-        thread: None,
-        author: "user".into(),
-        key_label: String::new(),
-        idempotency_key: None,
-    };
-    let requested = super::Record::new(EventId::fresh(), caller, request, 0).requested("");
-    let Event::CallRequested(requested) = requested.event else { panic!("it is requested") };
+    let requested = background("slow:200");
     let full = async {
         while gateway.upstream.counts().in_flight == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;

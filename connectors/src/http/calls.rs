@@ -253,7 +253,7 @@ mod tests {
         for (media_type, expected) in
             [("", "application/octet-stream"), ("a\nb", "application/octet-stream"), ("text/html", "text/html")]
         {
-            let body = KeptBody { media_type: media_type.to_owned(), bytes: vec![1], is_partial: false };
+            let body = KeptBody { media_type: media_type.to_owned(), bytes: vec![1].into(), is_partial: false };
             assert_eq!(kept(body).headers()[header::CONTENT_TYPE], expected, "{media_type:?}");
         }
     }

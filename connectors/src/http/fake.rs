@@ -675,7 +675,7 @@ impl CallRecords for Fake {
 
     fn request(&self, id: String) -> Answer<'_, Option<KeptBody>> {
         let is_known = self.state().calls.iter().any(|call| call.call_id == id);
-        let bytes = format!("{{\"id\":\"{id}\"}}").into_bytes();
+        let bytes = format!("{{\"id\":\"{id}\"}}").into();
         let body = KeptBody { media_type: "application/json".to_owned(), bytes, is_partial: false };
         answer(Ok(is_known.then_some(body)))
     }
@@ -687,7 +687,7 @@ impl CallRecords for Fake {
         answer(match call.response_type {
             None => Err(Problem::new(Code::NoResponse, "the call is open", "ask again")),
             Some(media_type) => {
-                let bytes = format!("data: {id}\n\n").into_bytes();
+                let bytes = format!("data: {id}\n\n").into();
                 Ok(Some(KeptBody { media_type, bytes, is_partial: true }))
             }
         })

@@ -7,6 +7,7 @@ mod log;
 mod models;
 mod open;
 mod recordings;
+mod scan;
 mod stage;
 
 use std::{

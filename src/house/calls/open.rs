@@ -9,14 +9,15 @@ use meshlog_connectors::{
     ports::CallLog,
     providers::{Kind, Summary},
 };
-use meshlog_pipeline::{EventLog, ReadLimit};
+use meshlog_pipeline::EventLog;
 use meshlog_schemas::{AttemptStarted, CallRequested, Event, EventId, Topic};
 use pollster::block_on;
 
-use super::log::{CallLogPort, note_of};
+use super::{
+    log::{CallLogPort, note_of},
+    scan::scan,
+};
 use crate::house::{HouseError, engine::Engine};
-
-const LIMIT: ReadLimit = ReadLimit { records: 512, bytes: 16 * 1024 * 1024 };
 
 /// A call that has no end yet.
 struct Open {
@@ -35,7 +36,7 @@ pub(super) fn settle(events: &EventLog, engine: &Engine, log: &CallLogPort, owne
     calls.sort_by_key(|open| (open.requested_at, open.call.call_id));
     for Open { call, requested_at, last } in calls {
         let kind = if call.kind == Kind::Embeddings.name() { Kind::Embeddings } else { Kind::Chat };
-        let Ok(request) = Request::read(kind, call.body.clone().into()) else { continue };
+        let Ok(request) = Request::read(kind, call.body.clone()) else { continue };
         let mut record = Record::of_requested(&call, request, requested_at);
         if let Some(last) = &last {
             record.resume(last);
@@ -62,31 +63,21 @@ fn left_open(events: &EventLog, engine: &Engine, owner: &str) -> Result<HashMap<
             Engine::Kafka(_) if noted.iter().next().is_none() => bounds.end,
             _ => noted.next(partition).max(bounds.start),
         };
-        let mut next = first;
-        while next < bounds.end {
-            let entries = events.read(partition, next, LIMIT)?;
-            if entries.is_empty() {
-                break;
+        scan(events, partition, first, bounds.end, |stored| match stored.event {
+            Event::CallRequested(call) if is_ours(&call) => {
+                let requested_at = stored.envelope.time;
+                open.insert(call.call_id, Open { call, requested_at, last: None });
             }
-            next += entries.len() as u64;
-            for stored in entries.into_iter().flatten() {
-                match stored.event {
-                    Event::CallRequested(call) if is_ours(&call) => {
-                        let requested_at = stored.envelope.time;
-                        open.insert(call.call_id, Open { call, requested_at, last: None });
-                    }
-                    Event::AttemptStarted(attempt) => {
-                        if let Some(open) = open.get_mut(&attempt.call_id) {
-                            open.last = Some(attempt);
-                        }
-                    }
-                    Event::CallSettled(call) => {
-                        open.remove(&call.call_id);
-                    }
-                    _ => {}
+            Event::AttemptStarted(attempt) => {
+                if let Some(open) = open.get_mut(&attempt.call_id) {
+                    open.last = Some(attempt);
                 }
             }
-        }
+            Event::CallSettled(call) => {
+                open.remove(&call.call_id);
+            }
+            _ => {}
+        })?;
     }
     Ok(open)
 }

@@ -22,9 +22,7 @@ use meshlog_connectors::{
 use meshlog_pipeline::{EventLog, LogError, ReadLimit};
 use meshlog_schemas::{Event, EventId, Offset, Partition, Topic};
 
-use super::REPLAY;
-
-const LIMIT: ReadLimit = ReadLimit { records: 512, bytes: 16 * 1024 * 1024 };
+use super::{REPLAY, scan::scan};
 
 /// Answers on a log, by request.
 pub(super) struct Recorded {
@@ -51,31 +49,21 @@ impl Recorded {
         for partition in events.partitions(Topic::Calls) {
             let bounds = events.log().bounds(partition)?;
             let mut asked: HashMap<EventId, (Hash, String)> = HashMap::new();
-            let mut next = bounds.start;
-            while next < bounds.end {
-                let entries = events.read(partition, next, LIMIT)?;
-                if entries.is_empty() {
-                    break;
+            scan(&events, partition, bounds.start, bounds.end, |stored| match stored.event {
+                Event::CallRequested(call) => {
+                    asked.insert(call.call_id, (key(&call.kind, &call.mode, &call.body), call.model));
                 }
-                next += entries.len() as u64;
-                for stored in entries.into_iter().flatten() {
-                    match stored.event {
-                        Event::CallRequested(call) => {
-                            asked.insert(call.call_id, (key(&call.kind, &call.mode, &call.body), call.model));
-                        }
-                        Event::CallSettled(call) => {
-                            let request = asked.remove(&call.call_id);
-                            let is_whole = call.outcome == "completed"
-                                && call.response_bytes == i64::try_from(call.response.len()).unwrap_or(-1);
-                            if let Some((key, model)) = request.filter(|_| is_whole && call.provider != REPLAY) {
-                                answers.entry(key).or_default().push((partition, stored.position.offset));
-                                models.insert(model);
-                            }
-                        }
-                        _ => {}
+                Event::CallSettled(call) => {
+                    let request = asked.remove(&call.call_id);
+                    let is_whole = call.outcome == "completed"
+                        && call.response_bytes == i64::try_from(call.response.len()).unwrap_or(-1);
+                    if let Some((key, model)) = request.filter(|_| is_whole && call.provider != REPLAY) {
+                        answers.entry(key).or_default().push((partition, stored.position.offset));
+                        models.insert(model);
                     }
                 }
-            }
+                _ => {}
+            })?;
         }
         Ok(Self { events, answers, turns: Mutex::default(), models })
     }
@@ -107,7 +95,7 @@ impl Recordings for Recorded {
         Ok(Some(Answer {
             content_type: call.response_type,
             headers: serde_json::from_str(&call.headers).unwrap_or_default(),
-            body: call.response.into(),
+            body: call.response,
             pieces: pieces(&call.timings),
         }))
     }

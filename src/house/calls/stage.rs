@@ -10,13 +10,12 @@ use std::{
 };
 
 use meshlog_connectors::calls::{Dispatcher, EarlierAttempts};
-use meshlog_pipeline::{Derived, EventLog, LogError, ReadLimit, Stage, StageError, StoredEvent};
+use meshlog_pipeline::{Derived, EventLog, LogError, Stage, StageError, StoredEvent};
 use meshlog_schemas::{CallRequested, Envelope, Event, EventId, Headers, Offset, Partition, Topic};
 use tokio::runtime::Handle;
 
-use super::log::WAITING;
+use super::{log::WAITING, scan::scan};
 
-const LIMIT: ReadLimit = ReadLimit { records: 512, bytes: 16 * 1024 * 1024 };
 /// Calls under way at once; each has a thread that waits.
 const LANES: usize = 16;
 
@@ -70,37 +69,27 @@ impl DispatchStage {
     fn read(&self, partition: Partition, from: Offset) -> Result<Before, LogError> {
         let end = self.events.log().bounds(partition)?.end;
         let mut calls = HashMap::<EventId, Known>::new();
-        let mut next = from;
-        while next < end {
-            let entries = self.events.read(partition, next, LIMIT)?;
-            if entries.is_empty() {
-                break;
+        scan(&self.events, partition, from, end, |stored| match stored.event {
+            Event::CallRequested(call) if call.owner.is_empty() => {
+                calls.entry(call.call_id).or_default();
             }
-            next += entries.len() as u64;
-            for stored in entries.into_iter().flatten() {
-                match stored.event {
-                    Event::CallRequested(call) if call.owner.is_empty() => {
-                        calls.entry(call.call_id).or_default();
-                    }
-                    Event::AttemptStarted(attempt) => {
-                        if let Some(known) = calls.get_mut(&attempt.call_id) {
-                            known.earlier = EarlierAttempts { last: Some(attempt), has_failed: false };
-                        }
-                    }
-                    Event::AttemptFailed(attempt) => {
-                        if let Some(known) = calls.get_mut(&attempt.call_id) {
-                            known.earlier.has_failed = true;
-                        }
-                    }
-                    Event::CallSettled(call) => {
-                        if let Some(known) = calls.get_mut(&call.call_id) {
-                            known.is_settled = true;
-                        }
-                    }
-                    _ => {}
+            Event::AttemptStarted(attempt) => {
+                if let Some(known) = calls.get_mut(&attempt.call_id) {
+                    known.earlier = EarlierAttempts { last: Some(attempt), has_failed: false };
                 }
             }
-        }
+            Event::AttemptFailed(attempt) => {
+                if let Some(known) = calls.get_mut(&attempt.call_id) {
+                    known.earlier.has_failed = true;
+                }
+            }
+            Event::CallSettled(call) => {
+                if let Some(known) = calls.get_mut(&call.call_id) {
+                    known.is_settled = true;
+                }
+            }
+            _ => {}
+        })?;
         Ok(Before { end, calls })
     }
 }

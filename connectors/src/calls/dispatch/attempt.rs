@@ -1,6 +1,6 @@
 //! One attempt: a provider is asked, and its answer read and given on as it comes.
 
-use std::{future::ready, time::Duration};
+use std::{future::ready, pin::pin, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryFutureExt};
@@ -130,13 +130,14 @@ impl Shared {
             Failure::new(Class::Whole, format!("the answer was not complete within {} ms", timeouts.whole.as_millis()))
         };
         let mut closing = self.closing.subscribe();
+        let mut closing = pin!(closed(&mut closing));
         let nothing = |end| Ok((end, Summary::default(), Ending::default()));
         let (mode, model) = (ask.mode, ask.model.clone());
         let asked = async { tokio::try_join!(endpoint.provider.ask(ask), durable.map_err(refused)) };
         let Reply { content_type, headers, mut body, mut reader } = tokio::select! {
             replied = asked => replied?.0,
             () = call.outlet.left() => return nothing(End::Cancelled),
-            () = closed(&mut closing) => return nothing(End::Interrupted),
+            () = &mut closing => return nothing(End::Interrupted),
             () = sleep_until(first_byte.min(whole)) => return Err(if whole < first_byte { too_long() } else { late() }),
         };
         call.record.answered(&content_type, &headers);
@@ -159,28 +160,39 @@ impl Shared {
             ending: Ending::default(),
             is_over: false,
         };
+        let stalled = || {
+            let message = format!("nothing came for {} ms within the answer", timeouts.between_bytes.as_millis());
+            Failure::new(Class::BetweenBytes, message)
+        };
         let mut pieces = Vec::new();
-        let (mut has_come, mut has_ended) = (false, false);
+        let mut last_come: Option<Instant> = None;
+        let mut has_ended = false;
+        // Set anew when it rings, and not for every piece.
+        let mut timer = pin!(sleep_until(first_byte.min(whole)));
         loop {
-            let (limit, stalled) = if has_come {
-                let message = format!("nothing came for {} ms within the answer", timeouts.between_bytes.as_millis());
-                (Instant::now() + timeouts.between_bytes, Failure::new(Class::BetweenBytes, message))
-            } else {
-                (first_byte, late())
-            };
             let event = tokio::select! {
                 biased;
                 piece = body.next() => piece.map_or(Event::Over, Event::Piece),
                 () = passing.call.outlet.left() => Event::Left,
-                () = closed(&mut closing) => Event::Closing,
-                () = sleep_until(limit.min(whole)) => Event::TimedOut(if whole < limit { too_long() } else { stalled }),
+                () = &mut closing => Event::Closing,
+                () = &mut timer => {
+                    let limit = last_come.map_or(first_byte, |come| come + timeouts.between_bytes);
+                    if limit.min(whole) > Instant::now() {
+                        timer.as_mut().reset(limit.min(whole));
+                        continue;
+                    }
+                    Event::TimedOut(if whole < limit { too_long() } else if last_come.is_some() { stalled() } else { late() })
+                }
             };
             let read = match event {
                 Event::Piece(Ok(bytes)) => {
-                    has_come |= !bytes.is_empty();
+                    let now = Instant::now();
+                    if !bytes.is_empty() && last_come.replace(now).is_none() {
+                        timer.as_mut().reset((now + timeouts.between_bytes).min(whole));
+                    }
                     passing.call.record.piece(&bytes);
                     // A slow drip is never silent: only the whole bounds it.
-                    if Instant::now() > whole { Err(too_long()) } else { reader.read(&bytes, &mut pieces) }
+                    if now > whole { Err(too_long()) } else { reader.read(&bytes, &mut pieces) }
                 }
                 Event::Over => {
                     (passing.is_over, has_ended) = (true, true);
