@@ -114,6 +114,21 @@ def resident(process: subprocess.Popen) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
 
 
+def used(url: str, space: str) -> dict:
+    """The calls of a space one by one: how many, and their tokens, by where the numbers are from."""
+    sums, cursor = {}, ""
+    while cursor is not None:
+        page = get(f"{url}/v1/calls?space={space}&limit=500{cursor and '&cursor=' + cursor}")
+        for call in page["items"]:
+            source = sums.setdefault(call["usage_source"] or "open", {"calls": 0, "input": 0, "output": 0})
+            tokens = call["tokens"] or {"input": 0, "output": 0}
+            source["calls"] += 1
+            source["input"] += tokens["input"]
+            source["output"] += tokens["output"]
+        cursor = page["next"]
+    return sums
+
+
 def soak(processes: Processes, minutes: float) -> dict:
     upstream = processes.upstream("--fault-percent", "5", "--seed", "7")
     server, url = processes.meshlog(upstream, "soak")
@@ -135,8 +150,31 @@ def soak(processes: Processes, minutes: float) -> dict:
     usage = get(f"{url}/v1/usage?by=space")["total"]
     still_open = sum(len(get(f"{url}/v1/calls?space={space}&state=open&limit=500")["items"]) for space in spaces)
     counts = get(f"{upstream}/_counts")
-    print(json.dumps({"client": told, "usage": usage, "upstream": {key: counts[key] for key in counts if isinstance(counts[key], int)}}, indent=1))
-    return {"client": told, "usage": usage, "open": still_open, "upstream": counts, "resident_bytes": memory}
+    by_source = {}
+    for sums in (used(url, space) for space in spaces):
+        for source, sum_of in sums.items():
+            all_of = by_source.setdefault(source, dict.fromkeys(sum_of, 0))
+            by_source[source] = {name: all_of[name] + number for name, number in sum_of.items()}
+    reported = by_source.get("reported", {})
+    told = told["figures"]
+    sides = {
+        "calls: sent less those without an answer at the kill, and on the log": [
+            told["calls.sent"] - told["answers.none"], usage["calls"] - usage["interrupted"]
+        ],
+        "attempts: requests at the provider, and on the log": [counts["requests"], usage["attempts"]],
+        "completed: at the provider, and on the log": [counts["completed"], usage["completed"]],
+        "input tokens: of the provider, and reported on the log": [counts["prompt_tokens"], reported.get("input", 0)],
+        "output tokens: of the provider, and reported on the log": [counts["completion_tokens"], reported.get("output", 0)],
+        "input tokens: of the calls one by one, and of the usage": [
+            sum(source["input"] for source in by_source.values()), usage["tokens"]["input"]
+        ],
+    }
+    for name, (one, other) in sides.items():
+        print(f"{'equal' if one == other else 'NOT EQUAL':<10} {one:>12.0f} {other:>12.0f}   {name}")
+    return {
+        "client": told, "usage": usage, "by_source": by_source, "open": still_open, "upstream": counts,
+        "resident_bytes": memory, "equal": all(one == other for one, other in sides.values()),
+    }
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ pub(crate) fn check(open: impl Fn(Vec<TopicLayout>) -> Arc<dyn Log>) {
     concurrent_producers_lose_nothing(open());
     a_tail_wakes_up(open());
     no_read_sees_beyond_the_end(open());
+    an_append_that_tells_is_an_append(&*open());
     a_closed_log_refuses_and_still_reads(&*open());
 }
 
@@ -91,6 +92,31 @@ fn everything(log: &dyn Log) -> Vec<Record> {
         .into_iter()
         .flat_map(|layout| (0..layout.partitions).map(move |id| Partition { topic: layout.topic, id }));
     partitions.flat_map(|partition| log.read(partition, 0, ALL).unwrap()).collect()
+}
+
+fn an_append_that_tells_is_an_append(log: &dyn Log) {
+    let (written, told) = tokio::sync::oneshot::channel();
+    let appending = log.append_telling(Batch { records: vec![record("a", b"1")], progress: None }, written);
+    let receipts = block_on(appending).unwrap();
+    // By then it was told, or never will be.
+    let _ = block_on(told);
+    let behind = append(log, vec![record("a", b"2")]);
+    assert_eq!(behind[0].offset, receipts[0].position.offset + 1);
+    let bodies: Vec<_> = everything(log).into_iter().map(|record| record.body).collect();
+    assert_eq!(bodies, [&b"1"[..], b"2"]);
+
+    // Whoever has been told need not wait any longer, and what comes after stands behind it.
+    let (written, told) = tokio::sync::oneshot::channel();
+    let mut appending = log.append_telling(Batch { records: vec![record("a", b"3")], progress: None }, written);
+    block_on(async {
+        tokio::select! {
+            Ok(()) = told => {}
+            appended = &mut appending => drop(appended.unwrap()),
+        }
+    });
+    drop(appending);
+    let behind = append(log, vec![record("a", b"4")]);
+    assert_eq!(behind[0].offset, receipts[0].position.offset + 3);
 }
 
 fn offsets_are_dense_and_ordered(log: &dyn Log) {

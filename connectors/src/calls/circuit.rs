@@ -1,13 +1,21 @@
 //! Circuits: when a provider that keeps failing is left alone, and when it is tried again.
 //!
-//! Owns: the state of one provider. After [`FAILURES`] failures one behind the other it is left alone for a pause, which doubles
-//! each time up to [`LONGEST_PAUSE`]; then one call tries it, and decides.
+//! Owns: the state of one provider. After [`FAILURES`] failures one behind the other, where at least half of what came lately were
+//! failures, it is left alone for a pause, which doubles each time up to [`LONGEST_PAUSE`]; then one call tries it, and decides.
+//! Failures in a row alone say little where many ask at once: while a limit holds all others back, those that hang come to
+//! their ends one behind the other.
 //! Never: asks the clock; `now` is given.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 /// How many failures, one behind the other, open a circuit.
-pub(super) const FAILURES: u32 = 5;
+pub(super) const FAILURES: usize = 5;
+/// What counts as lately: so many ends of attempts, and none that is older.
+const LATELY: usize = 20;
+const LATELY_FOR: Duration = Duration::from_secs(60);
 /// The first pause.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// The longest pause.
@@ -23,11 +31,31 @@ pub(super) struct Circuit {
 #[derive(Debug)]
 enum State {
     /// It is asked.
-    Closed { failures: u32 },
+    Closed { lately: Lately },
     /// It is left alone until then.
     Open { until: Instant },
     /// One call tries it.
     Trying,
+}
+
+/// The last ends of attempts: when, and whether each was a failure.
+#[derive(Debug, Default)]
+struct Lately(VecDeque<(Instant, bool)>);
+
+impl Lately {
+    fn push(&mut self, now: Instant, is_failure: bool) {
+        while self.0.len() >= LATELY || self.0.front().is_some_and(|(at, _)| *at + LATELY_FOR < now) {
+            self.0.pop_front();
+        }
+        self.0.push_back((now, is_failure));
+    }
+
+    fn is_ill(&self) -> bool {
+        let failures = || self.0.iter().rev().map(|(_, is_failure)| *is_failure);
+        self.0.len() >= FAILURES
+            && failures().take(FAILURES).all(|is_failure| is_failure)
+            && failures().filter(|is_failure| *is_failure).count() * 2 >= self.0.len()
+    }
 }
 
 /// Whether a provider may be asked.
@@ -52,7 +80,7 @@ pub(super) enum Health {
 
 impl Default for Circuit {
     fn default() -> Self {
-        Self { state: State::Closed { failures: 0 }, pause: FIRST_PAUSE }
+        Self { state: State::Closed { lately: Lately::default() }, pause: FIRST_PAUSE }
     }
 }
 
@@ -72,25 +100,23 @@ impl Circuit {
 
     /// Takes in what came of asking.
     pub(super) fn record(&mut self, health: Health, now: Instant) {
-        self.state = match (&self.state, health) {
-            (State::Closed { .. } | State::Trying, Health::Well) => {
-                self.pause = FIRST_PAUSE;
-                State::Closed { failures: 0 }
+        match (&mut self.state, health) {
+            (State::Closed { lately }, Health::Well | Health::Ill) => {
+                lately.push(now, health == Health::Ill);
+                if lately.is_ill() {
+                    self.state = State::Open { until: now + self.pause };
+                }
             }
-            (State::Closed { failures }, Health::Ill) if failures + 1 < FAILURES => {
-                State::Closed { failures: failures + 1 }
-            }
-            (State::Closed { .. }, Health::Ill) => State::Open { until: now + self.pause },
+            (State::Trying, Health::Well) => *self = Self::default(),
             (State::Trying, Health::Ill) => {
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-                State::Open { until: now + self.pause }
+                self.state = State::Open { until: now + self.pause };
             }
             // The next one may try.
-            (State::Trying, Health::Unknown) => State::Open { until: now },
-            // Of calls that were under way when it opened.
-            (State::Open { until }, _) => State::Open { until: *until },
-            (State::Closed { failures }, Health::Unknown) => State::Closed { failures: *failures },
-        };
+            (State::Trying, Health::Unknown) => self.state = State::Open { until: now },
+            // Of calls that were under way when it opened, or nothing that can be told.
+            (State::Open { .. }, _) | (State::Closed { .. }, Health::Unknown) => {}
+        }
     }
 
     /// Its state in a word.
@@ -130,6 +156,25 @@ mod tests {
         assert_eq!(circuit.permit(later), Permission::Granted);
         circuit.record(Health::Well, later);
         assert_eq!((circuit.permit(later), circuit.name()), (Permission::Granted, "closed"));
+    }
+
+    #[test]
+    fn failures_in_a_row_among_many_that_went_well_do_not_open_it() {
+        let (mut circuit, start) = (Circuit::default(), Instant::now());
+        (0..LATELY).for_each(|_| circuit.record(Health::Well, start));
+        (0..LATELY / 2 - 1).for_each(|_| circuit.record(Health::Ill, start));
+        assert_eq!(circuit.name(), "closed");
+        circuit.record(Health::Ill, start);
+        assert_eq!(circuit.name(), "open", "half of the last ones");
+    }
+
+    #[test]
+    fn what_went_well_long_ago_does_not_count() {
+        let (mut circuit, start) = (Circuit::default(), Instant::now());
+        (0..LATELY).for_each(|_| circuit.record(Health::Well, start));
+        let later = start + LATELY_FOR + Duration::from_secs(1);
+        (0..FAILURES).for_each(|_| circuit.record(Health::Ill, later));
+        assert_eq!(circuit.name(), "open");
     }
 
     #[test]

@@ -26,7 +26,7 @@ fn open(disk: &SimulatedDisk) -> EmbeddedLog {
     EmbeddedLog::open_on(Arc::new(disk.clone()), Path::new("/log"), options(), None).unwrap()
 }
 
-fn append(log: &EmbeddedLog, body: &str) -> Result<Vec<Receipt>, AppendError> {
+fn batch(body: &str) -> Batch {
     let record = NewRecord {
         topic: Topic::Messages,
         key: "k".into(),
@@ -34,7 +34,11 @@ fn append(log: &EmbeddedLog, body: &str) -> Result<Vec<Receipt>, AppendError> {
         body: body.to_owned().into(),
         identity: None,
     };
-    block_on(log.append(Batch { records: vec![record], progress: None }))
+    Batch { records: vec![record], progress: None }
+}
+
+fn append(log: &EmbeddedLog, body: &str) -> Result<Vec<Receipt>, AppendError> {
+    block_on(log.append(batch(body)))
 }
 
 fn bodies(log: &EmbeddedLog) -> Vec<String> {
@@ -84,6 +88,34 @@ fn any_failing_operation_leaves_a_clear_state_and_loses_nothing() {
         append(&log, "again").unwrap();
     }
     assert!(stopped > 50, "only {stopped} faults stopped the log: does the plan hit anything?");
+}
+
+/// Whatever fails, and whether it was acknowledged or not.
+#[test]
+fn what_was_told_to_be_written_survives_a_kill() {
+    let mut told_alone = 0;
+    for at in 1..250 {
+        let disk = SimulatedDisk::new(at);
+        disk.plan(at, Fault::Error);
+        let Ok(log) = EmbeddedLog::open_on(Arc::new(disk.clone()), Path::new("/log"), options(), None) else { continue };
+        let mut told = Vec::new();
+        for count in 0..60 {
+            let body = format!("{count} {}", "x".repeat(300));
+            let (written, mut is_written) = tokio::sync::oneshot::channel();
+            let appended = block_on(log.append_telling(batch(&body), written));
+            let is_written = is_written.try_recv().is_ok();
+            assert!(is_written || appended.is_err(), "it is told before it is acknowledged");
+            told.extend(is_written.then_some(body));
+            if appended.is_err() {
+                told_alone += usize::from(is_written);
+                break;
+            }
+        }
+        log.close();
+        let there = bodies(&open(&disk.kill()));
+        assert!(there.starts_with(&told), "operation {at}: {} of {}", there.len(), told.len());
+    }
+    assert!(told_alone > 5, "only {told_alone} syncs failed behind a write");
 }
 
 /// Copying to the segment comes after the answer: it may fail without anybody noticing.
