@@ -81,9 +81,11 @@ fetch_nats() {
 
 # Two compilers at a time, for any processor of this kind, and without the pages that its build would fetch from elsewhere.
 build_llama() {
-    local tools=$1
-    python3 -m venv --without-pip "$tools"
-    local -a install=(python3 -m pip --python "$tools/bin/python" install --quiet --disable-pip-version-check --require-hashes)
+    local tools=$1 python
+    # The one with pip, which is not the new environment's, wherever that stands in the path.
+    python=$(command -v python3)
+    "$python" -m venv --without-pip "$tools"
+    local -a install=("$python" -m pip --python "$tools/bin/python" install --quiet --disable-pip-version-check --require-hashes)
     "${install[@]}" --only-binary=:all: --requirement llama/build.txt
     PATH="$tools/bin:$PATH" LLAMA_CPP_BUILD_JOBS=2 CMAKE_BUILD_PARALLEL_LEVEL=2 CMAKE_ARGS="-DCMAKE_BUILD_TYPE=Release \
         -DBUILD_SHARED_LIBS=OFF -DGGML_NATIVE=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \

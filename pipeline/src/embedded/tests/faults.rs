@@ -97,7 +97,9 @@ fn what_was_told_to_be_written_survives_a_kill() {
     for at in 1..250 {
         let disk = SimulatedDisk::new(at);
         disk.plan(at, Fault::Error);
-        let Ok(log) = EmbeddedLog::open_on(Arc::new(disk.clone()), Path::new("/log"), options(), None) else { continue };
+        let Ok(log) = EmbeddedLog::open_on(Arc::new(disk.clone()), Path::new("/log"), options(), None) else {
+            continue;
+        };
         let mut told = Vec::new();
         for count in 0..60 {
             let body = format!("{count} {}", "x".repeat(300));
