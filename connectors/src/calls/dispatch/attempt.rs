@@ -133,12 +133,17 @@ impl Shared {
         let mut closing = pin!(closed(&mut closing));
         let nothing = |end| Ok((end, Summary::default(), Ending::default()));
         let (mode, model) = (ask.mode, ask.model.clone());
-        let asked = async { tokio::try_join!(endpoint.provider.ask(ask), durable.map_err(refused)) };
+        // The provider alone is timed: that the log is slow is no fault of it.
+        let replied = async {
+            tokio::select! {
+                reply = endpoint.provider.ask(ask) => reply,
+                () = sleep_until(first_byte.min(whole)) => Err(if whole < first_byte { too_long() } else { late() }),
+            }
+        };
         let Reply { content_type, headers, mut body, mut reader } = tokio::select! {
-            replied = asked => replied?.0,
+            both = async { tokio::try_join!(replied, durable.map_err(refused)) } => both?.0,
             () = call.outlet.left() => return nothing(End::Cancelled),
             () = &mut closing => return nothing(End::Interrupted),
-            () = sleep_until(first_byte.min(whole)) => return Err(if whole < first_byte { too_long() } else { late() }),
         };
         call.record.answered(&content_type, &headers);
         let is_stream = content_type.to_ascii_lowercase().starts_with("text/event-stream");
