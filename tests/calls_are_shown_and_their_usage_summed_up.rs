@@ -102,6 +102,7 @@ fn life(number: i64) -> Vec<Event> {
         response_bytes: response.len() as i64 + i64::from(number == 7),
         response: response.into(),
         timings: Vec::new().into(),
+        response_encoding: String::new(),
     })));
     events
 }

@@ -125,5 +125,6 @@ pub(crate) fn call_settled(call: &CallRequested, requested_at: i64) -> CallSettl
         response: br#"{"choices":[]}"#.as_slice().into(),
         response_bytes: 14,
         timings: vec![1, 14].into(),
+        response_encoding: String::new(),
     }
 }

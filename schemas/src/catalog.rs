@@ -63,7 +63,7 @@ macro_rules! version {
 
 /// Every committed version, oldest first within a name. The newest of a name is the one written.
 #[rustfmt::skip]
-static CATALOG: [SchemaVersion; 15] = [
+static CATALOG: [SchemaVersion; 16] = [
     version!(Schemas, "schemas/schema-registered.v1.avsc", 0xa3b4413d66c06d4e, "schemas", SchemaRegistered v 1),
     version!(Messages, "messages/message-accepted.v1.avsc", 0x1c6f12ecd90d0057, "messages", MessageAccepted v 1),
     version!(Deliveries, "deliveries/message-routed.v1.avsc", 0x6ee2842cb867dbce, "deliveries", MessageRouted v 1),
@@ -72,6 +72,8 @@ static CATALOG: [SchemaVersion; 15] = [
     version!(Calls, "calls/attempt-started.v1.avsc", 0xb1e98e0d287c2554, "calls", AttemptStarted v 1),
     version!(Calls, "calls/attempt-failed.v1.avsc", 0x5eca1457e2d264b3, "calls", AttemptFailed v 1),
     version!(Calls, "calls/call-settled.v1.avsc", 0x83d28ca5eb97b7c5, "calls", CallSettled v 1,
+        upcast::CallSettledV1, upcast::call_settled_v1),
+    version!(Calls, "calls/call-settled.v2.avsc", 0xe56ea8e21f016373, "calls", CallSettled v 2,
         crate::CallSettled, Box::new),
     version!(Registry, "registry/subscription-added.v1.avsc", 0x4ea82b7cf097a118, "registry", SubscriptionAdded v 1),
     version!(Registry, "registry/subscription-removed.v1.avsc", 0xab9688cc6e5a49b6, "registry",

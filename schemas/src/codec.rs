@@ -204,6 +204,7 @@ mod tests {
             response: Bytes::new(),
             response_bytes: 0,
             timings: Bytes::new(),
+            response_encoding: String::new(),
         }
     }
 

@@ -214,13 +214,16 @@ records! {
         pub wire: String,
         /// The answer's media type; empty where there was no answer.
         pub response_type: String,
-        /// The answer's body as it came, byte for byte; as much as came, and at most 6 MiB of it.
+        /// The answer's body as it came, byte for byte; as much as came, and at most 6 MiB of it. In the form that
+        /// `response_encoding` says: [`CallSettled::answer`] reads it.
         pub response: Bytes,
         /// How long the body was; more than is kept of it where it was larger.
         pub response_bytes: i64,
         /// For each piece of the body, as two variable-length numbers (LEB128): microseconds since the piece before (the
         /// first: since the request), and bytes.
         pub timings: Bytes,
+        /// The form of `response`: empty (as it came) or `lz4` (LZ4 frames, one behind another).
+        pub response_encoding: String,
     }
 
     /// From now on the subscriber is to be told of messages that match. See `avro/registry/`.

@@ -12,6 +12,7 @@ mod event;
 mod fingerprint;
 mod headers;
 mod id;
+mod packed;
 mod position;
 mod share;
 mod topic;
@@ -32,6 +33,7 @@ pub use event::{
 pub use fingerprint::fingerprint;
 pub use headers::Headers;
 pub use id::EventId;
+pub use packed::{Packed, Packer, UnpackError};
 pub use position::{Checkpoints, Offset, Partition, PartitionId, Position};
 pub use share::{InvalidShare, PartitionShare};
 pub use topic::{Topic, UnknownTopic};

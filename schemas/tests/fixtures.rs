@@ -10,6 +10,53 @@ use meshlog_schemas::{
     SubscriptionAdded, SubscriptionRemoved, TextEmbedded, catalog, decode, encode, schema_of,
 };
 
+/// The call whose end the fixtures of `CallSettled` hold, in its first version.
+fn settled() -> CallSettled {
+    CallSettled {
+        call_id: EventId(uuid::Uuid::from_u128(11)),
+        space: "ada".into(),
+        thread: Some("letters".into()),
+        key_label: "notebook".into(),
+        kind: "chat".into(),
+        asked_model: "fast".into(),
+        outcome: "completed".into(),
+        error_class: String::new(),
+        error_message: String::new(),
+        status: 200,
+        attempts: 2,
+        provider: "north".into(),
+        model: "small-1".into(),
+        answered_model: "small-1-2026-10-01".into(),
+        finish_reason: "stop".into(),
+        requested_at: 1_795_000_000_123_456,
+        first_output_micros: 210_000,
+        total_micros: 1_400_000,
+        usage_source: "reported".into(),
+        usage: r#"{"prompt_tokens":9,"completion_tokens":12}"#.into(),
+        input_tokens: 9,
+        cache_write_tokens: 0,
+        cache_read_tokens: 0,
+        output_tokens: 12,
+        reasoning_tokens: 0,
+        cost_nanos: 4_200,
+        price_table: "north/small-1 2026-11-01".into(),
+        request_id: Some("req-7".into()),
+        headers: r#"{"x-request-id":"req-7"}"#.into(),
+        wire: "openai".into(),
+        response_type: "text/event-stream".into(),
+        response: b"data: [DONE]\n\n".as_slice().into(),
+        response_bytes: 14,
+        timings: vec![0x90, 0xE8, 0x0C, 0x0E].into(),
+        response_encoding: String::new(),
+    }
+}
+
+/// An LZ4 frame of four times `data: {}`, each with an empty line behind it.
+const PACKED: [u8; 36] = [
+    0x04, 0x22, 0x4D, 0x18, 0x60, 0x40, 0x82, 0x15, 0x00, 0x00, 0x00, 0xAF, 0x64, 0x61, 0x74, 0x61, 0x3A, 0x20, 0x7B,
+    0x7D, 0x0A, 0x0A, 0x0A, 0x00, 0x05, 0x60, 0x3A, 0x20, 0x7B, 0x7D, 0x0A, 0x0A, 0x00, 0x00, 0x00, 0x00,
+];
+
 /// What the fixture of a schema version holds, as today's event.
 fn expected(version: &SchemaVersion) -> Event {
     let id = |number: u128| EventId(uuid::Uuid::from_u128(number));
@@ -84,41 +131,12 @@ fn expected(version: &SchemaVersion) -> Event {
             headers: r#"{"retry-after":"1.5"}"#.into(),
             body: br#"{"error":{"message":"slow down"}}"#.into(),
         }),
-        ("meshlog.calls.CallSettled", 1) => Event::CallSettled(Box::new(CallSettled {
-            call_id: id(11),
-            space: "ada".into(),
-            thread: Some("letters".into()),
-            key_label: "notebook".into(),
-            kind: "chat".into(),
-            asked_model: "fast".into(),
-            outcome: "completed".into(),
-            error_class: String::new(),
-            error_message: String::new(),
-            status: 200,
-            attempts: 2,
-            provider: "north".into(),
-            model: "small-1".into(),
-            answered_model: "small-1-2026-10-01".into(),
-            finish_reason: "stop".into(),
-            requested_at: 1_795_000_000_123_456,
-            first_output_micros: 210_000,
-            total_micros: 1_400_000,
-            usage_source: "reported".into(),
-            usage: r#"{"prompt_tokens":9,"completion_tokens":12}"#.into(),
-            input_tokens: 9,
-            cache_write_tokens: 0,
-            cache_read_tokens: 0,
-            output_tokens: 12,
-            reasoning_tokens: 0,
-            cost_nanos: 4_200,
-            price_table: "north/small-1 2026-11-01".into(),
-            request_id: Some("req-7".into()),
-            headers: r#"{"x-request-id":"req-7"}"#.into(),
-            wire: "openai".into(),
-            response_type: "text/event-stream".into(),
-            response: b"data: [DONE]\n\n".as_slice().into(),
-            response_bytes: 14,
-            timings: vec![0x90, 0xE8, 0x0C, 0x0E].into(),
+        ("meshlog.calls.CallSettled", 1) => Event::CallSettled(Box::new(settled())),
+        ("meshlog.calls.CallSettled", 2) => Event::CallSettled(Box::new(CallSettled {
+            response: PACKED.as_slice().into(),
+            response_bytes: 40,
+            response_encoding: "lz4".into(),
+            ..settled()
         })),
         ("meshlog.registry.SubscriptionAdded", 1) => Event::SubscriptionAdded(SubscriptionAdded {
             subscription_id: id(7),
@@ -219,4 +237,11 @@ fn todays_events_are_written_as_their_fixtures() {
     for version in catalog().iter().filter(|version| is_newest(version)) {
         assert_eq!(encode(&expected(version)).unwrap(), stored(version), "{}", version.name);
     }
+}
+
+#[test]
+fn a_packed_answer_is_read_as_it_came() {
+    let packed = CallSettled { response: PACKED.as_slice().into(), response_encoding: "lz4".into(), ..settled() };
+    assert_eq!(packed.answer().unwrap(), b"data: {}\n\n".repeat(4));
+    assert_eq!(settled().answer().unwrap(), settled().response);
 }

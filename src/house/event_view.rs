@@ -95,7 +95,12 @@ fn with_bytes(mut value: Value, field: &str, bytes: &[u8]) -> Value {
 
 fn settled(body: &CallSettled) -> serde_json::Result<Value> {
     let plain = CallSettled { response: Default::default(), timings: Default::default(), ..body.clone() };
-    let mut value = with_bytes(serde_json::to_value(plain)?, "response", &body.response);
+    // As it came; packed only if that cannot be read any more, and then it says so.
+    let response = body.answer();
+    let mut value = with_bytes(serde_json::to_value(plain)?, "response", response.as_ref().unwrap_or(&body.response));
+    if response.is_ok() {
+        value["response_encoding"] = "".into();
+    }
     value["timings"] = body.timings.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
     Ok(with_time(value, "requested_at", Some(body.requested_at)))
 }

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use meshlog_schemas::{
-    AttemptFailed, AttemptStarted, CallRequested, CallSettled, Event, EventId, MessageAccepted, Trust,
+    AttemptFailed, AttemptStarted, CallRequested, CallSettled, Event, EventId, MessageAccepted, Packer, Trust,
 };
 
 use super::request::Request;
@@ -84,7 +84,7 @@ pub struct Record {
     first_output_micros: i64,
     response_type: String,
     headers: BTreeMap<String, String>,
-    response: Vec<u8>,
+    response: Packer,
     response_bytes: u64,
     timings: Vec<u8>,
     last_piece: Instant,
@@ -112,7 +112,7 @@ impl Record {
             first_output_micros: -1,
             response_type: String::new(),
             headers: BTreeMap::new(),
-            response: Vec::new(),
+            response: Packer::default(),
             response_bytes: 0,
             timings: Vec::new(),
             last_piece: started,
@@ -195,7 +195,12 @@ impl Record {
 
     /// The attempt that was started last has failed, without output.
     pub fn failed(&self, failure: &Failure) -> CallEntry {
-        let body = if failure.body.is_empty() { &self.response[..] } else { &failure.body[..] };
+        let most = crate::providers::failure::BODY_LIMIT;
+        let body = if failure.body.is_empty() {
+            self.response.first(most)
+        } else {
+            failure.body[..failure.body.len().min(most)].to_vec()
+        };
         let headers = if failure.headers.is_empty() { &self.headers } else { &failure.headers };
         let event = Event::AttemptFailed(AttemptFailed {
             call_id: self.id,
@@ -208,7 +213,7 @@ impl Record {
             retry_after_ms: failure.retry_after.map_or(-1, |wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)),
             message: failure.message.clone(),
             headers: json(headers),
-            body: body[..body.len().min(crate::providers::failure::BODY_LIMIT)].to_vec(),
+            body,
         });
         self.entry(&format!("{} failed", self.attempts), event)
     }
@@ -224,10 +229,9 @@ impl Record {
     pub fn piece(&mut self, bytes: &[u8]) {
         let now = Instant::now();
         self.response_bytes += bytes.len() as u64;
-        if self.response.len() + bytes.len() <= RESPONSE_LIMIT
-            && self.response.len() as u64 + bytes.len() as u64 == self.response_bytes
-        {
-            self.response.extend_from_slice(bytes);
+        let kept = self.response.length() + bytes.len() as u64;
+        if kept <= RESPONSE_LIMIT as u64 && kept == self.response_bytes {
+            self.response.push(bytes);
             if self.timings.len() < TIMINGS_LIMIT {
                 let since = u64::try_from(now.duration_since(self.last_piece).as_micros()).unwrap_or(u64::MAX);
                 leb128(since, &mut self.timings);
@@ -268,6 +272,7 @@ impl Record {
         let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let headers =
             failure.map(|failure| &failure.headers).filter(|headers| !headers.is_empty()).unwrap_or(&self.headers);
+        let response = self.response.finish();
         let request_id = ["x-request-id", "request-id"].iter().find_map(|name| headers.get(*name)).cloned();
         let event = Event::CallSettled(Box::new(CallSettled {
             call_id: self.id,
@@ -301,9 +306,10 @@ impl Record {
             headers: json(headers),
             wire: asked.map(|asked| asked.wire.to_owned()).unwrap_or_default(),
             response_type: self.response_type.clone(),
-            response: std::mem::take(&mut self.response).into(),
+            response: response.bytes,
             response_bytes: signed(self.response_bytes),
             timings: std::mem::take(&mut self.timings).into(),
+            response_encoding: response.encoding.to_owned(),
         }));
         entries.push(self.entry("settled", event));
         entries

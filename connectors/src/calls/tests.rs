@@ -268,7 +268,7 @@ async fn a_call_is_four_words_on_the_log_and_the_answer_is_the_providers() {
         (settled.outcome.as_str(), settled.usage_source.as_str(), settled.attempts),
         ("completed", "reported", 1)
     );
-    assert_eq!(String::from_utf8(settled.response.into()).unwrap(), reply.body);
+    assert_eq!(settled.answer().unwrap(), reply.body.as_bytes());
     let usage = &reply.json()["usage"];
     assert_eq!(settled.input_tokens, usage["prompt_tokens"].as_i64().unwrap());
     assert_eq!(settled.output_tokens, usage["completion_tokens"].as_i64().unwrap());
@@ -287,7 +287,7 @@ async fn a_stream_is_given_as_it_comes_and_recorded_whole() {
     let settled = gateway.log.one().await;
     assert_eq!((settled.outcome.as_str(), settled.usage_source.as_str()), ("completed", "reported"));
     assert!(settled.first_output_micros < settled.total_micros - 100_000, "{settled:?}");
-    let recorded = String::from_utf8(settled.response.into()).unwrap();
+    let recorded = String::from_utf8(settled.answer().unwrap().into()).unwrap();
     assert!(recorded.contains("\"prompt_tokens\"") && recorded.ends_with("data: [DONE]\n\n"));
     assert!(super::record::pieces(&settled.timings).len() > 4);
     let counted = super::record::pieces(&settled.timings).iter().map(|(_, bytes)| bytes).sum::<usize>();
@@ -555,7 +555,7 @@ async fn a_gigantic_line_is_refused_without_being_kept() {
     assert_eq!(code, "answer_too_large", "{}", &reply.body[..reply.body.len().min(500)]);
     let settled = gateway.log.one().await;
     assert!(
-        settled.response.len() <= super::record::RESPONSE_LIMIT && settled.response_bytes > 4_000_000,
+        settled.answer().unwrap().len() <= super::record::RESPONSE_LIMIT && settled.response_bytes > 4_000_000,
         "{}",
         settled.response_bytes
     );

@@ -55,9 +55,11 @@ impl Recorded {
                 }
                 Event::CallSettled(call) => {
                     let request = asked.remove(&call.call_id);
-                    let is_whole = call.outcome == "completed"
-                        && call.response_bytes == i64::try_from(call.response.len()).unwrap_or(-1);
-                    if let Some((key, model)) = request.filter(|_| is_whole && call.provider != REPLAY) {
+                    let is_whole = || {
+                        let kept = call.answer().ok().and_then(|answer| i64::try_from(answer.len()).ok());
+                        call.outcome == "completed" && kept == Some(call.response_bytes)
+                    };
+                    if let Some((key, model)) = request.filter(|_| call.provider != REPLAY && is_whole()) {
                         answers.entry(key).or_default().push((partition, stored.position.offset));
                         models.insert(model);
                     }
@@ -92,10 +94,11 @@ impl Recordings for Recorded {
         let found = self.events.read(partition, offset, one).map_err(|error| error.to_string())?;
         let Some(Ok(stored)) = found.into_iter().next() else { return Ok(None) };
         let Event::CallSettled(call) = stored.event else { return Ok(None) };
+        let body = call.answer().map_err(|error| error.to_string())?;
         Ok(Some(Answer {
             content_type: call.response_type,
             headers: serde_json::from_str(&call.headers).unwrap_or_default(),
-            body: call.response,
+            body,
             pieces: pieces(&call.timings),
         }))
     }

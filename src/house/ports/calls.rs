@@ -14,7 +14,7 @@ use meshlog_processors::{
         self, AttemptRow, CallRow, CallStore, Dimension, Group, GroupName, RequestRow, SettledRow, Tally, UsageQuery,
     },
 };
-use meshlog_schemas::{Event, EventId, Position};
+use meshlog_schemas::{Event, EventId, Position, UnpackError};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -96,11 +96,11 @@ impl CallRecords for CallRecordsPort {
             };
             let position = settled.position;
             match event(rooms, position)? {
-                Some(Event::CallSettled(body)) if body.call_id.0 == row.call_id => Ok(KeptBody {
-                    is_partial: body.response_bytes > body.response.len() as i64,
-                    media_type: body.response_type,
-                    bytes: body.response,
-                }),
+                Some(Event::CallSettled(body)) if body.call_id.0 == row.call_id => {
+                    let bytes = body.answer().map_err(|error| unreadable(position, &error))?;
+                    let is_partial = body.response_bytes > bytes.len() as i64;
+                    Ok(KeptBody { is_partial, media_type: body.response_type, bytes })
+                }
                 Some(_) => Err(another(position)),
                 None => Err(removed(&row)),
             }
@@ -168,6 +168,12 @@ fn unanswered(call: &CallRow) -> Problem {
 fn another(position: Position) -> Problem {
     let detail = format!("at {position} stands another event than the view of calls says");
     Problem::new(Code::Internal, detail, "rebuild the view with \"meshlog replay rebuild calls\"")
+}
+
+/// An answer that was recorded in a form which cannot be read.
+fn unreadable(position: Position, error: &UnpackError) -> Problem {
+    let detail = format!("the answer at {position} cannot be read: {error}");
+    Problem::new(Code::Internal, detail, "see that this meshlog is not older than the one that wrote the log")
 }
 
 fn selected(selection: &CallSelection) -> calls::CallSelection {
