@@ -10,9 +10,14 @@
 //!
 //! Never: raises a priority, which would need a right that the process need not have.
 
-use std::{io, sync::OnceLock};
+use std::{io, sync::OnceLock, time::Duration};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
+
+/// The least time between the beginnings of two short steps of a thread of the background. A step costs waking up, reading and
+/// a commit, whatever is in it: while events come singly and fast, one step for a few dozen is cheaper than a few dozen steps,
+/// and leaves the machine to those who wait.
+pub(crate) const BEAT: Duration = Duration::from_millis(2);
 
 /// Makes the calling thread one of the background, and with it all threads that it starts from now on.
 ///

@@ -20,7 +20,7 @@ use super::{
     schedule::{Arrival, Commit, Content, End, Failure, NoteError, Offered, Schedule, Settings, Work},
 };
 use crate::{
-    background::step_back,
+    background::{BEAT, step_back},
     clock::now_micros,
     events::{Entry, EventLog, NewEvent, PublishError, StoredEvent, UnreadableCause},
     feed::{BATCH_LIMIT, Feed, Gap, weight},
@@ -65,6 +65,8 @@ pub(super) struct Surroundings<'a> {
 struct Step {
     has_moved: bool,
     has_committed: bool,
+    /// Whether events were passed over, and there is nothing else to do.
+    has_only_passed: bool,
     /// Why some of the input could not be read, if nothing else could be either.
     unread: Option<LogError>,
 }
@@ -99,9 +101,12 @@ impl<'a> Coordinator<'a> {
         self.follow_letters()?;
         while !self.around.stop.is_asked() {
             let steps_back = self.around.stage.steps_back() && self.around.events.log().is_pressed();
-            let Step { has_moved, has_committed, unread } = step_back(steps_back, || self.step())?;
+            let Step { has_moved, has_committed, has_only_passed, unread } = step_back(steps_back, || self.step())?;
             if has_committed {
                 on_commit();
+            }
+            if has_only_passed {
+                self.around.stop.sleep(BEAT);
             }
             if !has_moved {
                 // One damaged record does not keep the events of other partitions from flowing.
@@ -129,7 +134,12 @@ impl<'a> Coordinator<'a> {
         }
         let has_committed = self.commit()?;
         self.report();
-        Ok(Step { has_moved: has_moved | has_committed, has_committed, unread: read.err() })
+        let has_only_passed = has_moved
+            && !has_committed
+            && self.passed_since.is_some()
+            && self.entries.is_empty()
+            && self.schedule.is_quiet();
+        Ok(Step { has_moved: has_moved | has_committed, has_committed, has_only_passed, unread: read.err() })
     }
 
     fn now(&self) -> Duration {

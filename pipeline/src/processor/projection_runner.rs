@@ -1,21 +1,21 @@
 //! The projection runner: keeps one store up to date with the log.
 //!
 //! Owns: the thread of one projection. It applies what there is in batches (many events while catching up, few when
-//! live), and sleeps on the log's signal in between.
+//! live), and sleeps on the log's signal in between. Where events come fast it goes by a beat of its own.
 //! Never: skips an event because the store failed; it tries again, visibly, until the store recovers or it is stopped.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use meshlog_schemas::Checkpoints;
 
 use super::{Progress, Projection, ProjectionError, Stop};
 use crate::{
-    background::{step_back, work_in_background},
+    background::{BEAT, step_back, work_in_background},
     events::{Entry, EventLog, StoredEvent},
     feed::FeedBatch,
     read_ahead::ReadAhead,
@@ -24,6 +24,8 @@ use crate::{
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A batch of this many events is not worth waiting to grow.
+const FULL: u64 = 256;
 
 /// A projection at work. Dropping it stops it.
 pub struct ProjectionRunner {
@@ -112,6 +114,7 @@ impl Worker {
         let mut feed = ReadAhead::new(self.events.clone(), inputs, self.projection.checkpoints()?, None);
         let signals: Vec<&Signal> = inputs.iter().map(|topic| self.events.log().appended(*topic)).collect();
         while !self.stop.is_asked() {
+            let begun = Instant::now();
             let before = feed.checkpoints().clone();
             let batch = feed.read().map_err(|error| ProjectionError(error.to_string()))?;
             if batch.is_empty() {
@@ -129,6 +132,11 @@ impl Worker {
             }
             self.progress.advanced(&checkpoints, entries - skipped, skipped);
             *pause = FIRST_PAUSE;
+            if entries < FULL
+                && let Some(rest) = BEAT.checked_sub(begun.elapsed())
+            {
+                self.stop.sleep(rest);
+            }
         }
         Ok(())
     }
