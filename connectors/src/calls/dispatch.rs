@@ -347,8 +347,9 @@ impl Shared {
 
     /// Carries a call out to its end.
     async fn carry_out(&self, mut call: Call, targets: Vec<Target>) {
-        let (end, provider) = self.work(&mut call, targets).await;
-        if let Err(failure) = self.finish(call, end, provider).await {
+        // Each part on its own, so that a call is not moved about with all the room that any of its parts may need.
+        let (end, provider) = Box::pin(self.work(&mut call, targets)).await;
+        if let Err(failure) = Box::pin(self.finish(call, end, provider)).await {
             tracing::debug!(%failure, "a call is settled later");
         }
     }
@@ -375,7 +376,7 @@ impl Shared {
                         break;
                     }
                 };
-                let attempted = self.attempt(call, endpoint, &target).await;
+                let attempted = Box::pin(self.attempt(call, endpoint, &target)).await;
                 drop(slot);
                 let failure = match attempted {
                     Ok((end, summary, ending)) => return (end, Some((target.provider, summary, ending))),

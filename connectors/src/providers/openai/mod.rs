@@ -13,7 +13,7 @@ use std::{sync::Once, time::Duration};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use reqwest::{
-    Client, StatusCode,
+    Client, StatusCode, Url,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
 };
 
@@ -51,7 +51,9 @@ pub struct Options {
 /// A provider of OpenAI's format.
 pub struct OpenAi {
     name: String,
-    base: String,
+    models: Url,
+    chat: Url,
+    embeddings: Url,
     client: Client,
     idempotency: Option<HeaderName>,
     prices: Vec<(String, Price)>,
@@ -65,14 +67,20 @@ impl OpenAi {
     pub fn new(options: Options) -> Result<Self, String> {
         let Options { name, base_url, key, headers, idempotency_header, connect, prices } = options;
         let fault = |what: String| format!("provider {name}: {what}");
-        let url = reqwest::Url::parse(&base_url).map_err(|error| {
-            fault(format!("base_url \"{base_url}\" is no URL ({error}); write one such as https://api.openai.com/v1"))
-        })?;
-        if !matches!(url.scheme(), "http" | "https") || url.query().is_some() {
+        let url = |url: &str| {
+            Url::parse(url).map_err(|error| {
+                fault(format!(
+                    "base_url \"{base_url}\" is no URL ({error}); write one such as https://api.openai.com/v1"
+                ))
+            })
+        };
+        let base = url(&base_url)?;
+        if !matches!(base.scheme(), "http" | "https") || base.query().is_some() {
             return Err(fault(format!(
                 "base_url \"{base_url}\" must begin with http:// or https:// and have no query"
             )));
         }
+        let route = |route: &str| url(&format!("{}/{route}", base_url.trim_end_matches('/')));
         let header = |header: &str| {
             HeaderName::try_from(header).map_err(|_| fault(format!("\"{header}\" is no name of a header")))
         };
@@ -94,7 +102,9 @@ impl OpenAi {
         let idempotency = idempotency_header.as_deref().map(header).transpose()?;
         Ok(Self {
             client: client(sent, connect).map_err(|error| fault(error.to_string()))?,
-            base: base_url.trim_end_matches('/').to_owned(),
+            models: route("models")?,
+            chat: route("chat/completions")?,
+            embeddings: route("embeddings")?,
             name,
             idempotency,
             prices,
@@ -102,11 +112,11 @@ impl OpenAi {
     }
 
     async fn answered(&self, ask: Ask) -> Result<Reply, Failure> {
-        let route = match ask.kind {
-            Kind::Chat => "chat/completions",
-            Kind::Embeddings => "embeddings",
+        let url = match ask.kind {
+            Kind::Chat => &self.chat,
+            Kind::Embeddings => &self.embeddings,
         };
-        let mut request = self.client.post(format!("{}/{route}", self.base)).body(ask.body);
+        let mut request = self.client.post(url.clone()).body(ask.body);
         if let (Some(header), Some(key)) = (&self.idempotency, &ask.idempotency_key) {
             request = request.header(header, key);
         }
@@ -163,7 +173,7 @@ impl Provider for OpenAi {
 
     fn health(&self) -> Answer<'_, ()> {
         Box::pin(async move {
-            let request = self.client.get(format!("{}/models", self.base)).timeout(HEALTH);
+            let request = self.client.get(self.models.clone()).timeout(HEALTH);
             let response = request.send().await.map_err(|error| on_the_way(&error))?;
             let (status, headers) = (response.status(), kept(response.headers()));
             // Not every compatible server has this route; that it answers is what matters then.
