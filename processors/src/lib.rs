@@ -6,6 +6,7 @@ mod database;
 pub mod embedding;
 mod error;
 mod filter;
+pub mod knowledge;
 mod page;
 mod position;
 pub mod projections;
