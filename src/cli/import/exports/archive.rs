@@ -90,7 +90,9 @@ impl Archive {
             CompressionMethod::Stored => Box::new(packed),
             CompressionMethod::Deflated => Box::new(DeflateDecoder::new(packed)),
             other => {
-                let what = format!("it is compressed with {other}, which is not read; unpack the zip file and name the folder");
+                let what = format!(
+                    "it is compressed with {other}, which is not read; unpack the zip file and name the folder"
+                );
                 return Err(io::Error::other(what));
             }
         };
@@ -100,11 +102,7 @@ impl Archive {
 }
 
 /// The files of the directory, each with its number there, and none that costs too much.
-fn list(
-    zip: &mut ZipArchive<BufReader<File>>,
-    path: &Path,
-    length: u64,
-) -> Result<Vec<(usize, Member)>, Refusal> {
+fn list(zip: &mut ZipArchive<BufReader<File>>, path: &Path, length: u64) -> Result<Vec<(usize, Member)>, Refusal> {
     if zip.len() > MEMBERS_LIMIT {
         let what = format!("{} holds {} files", path.display(), zip.len());
         return Err(bomb(what, format!("{MEMBERS_LIMIT} at most")));
@@ -143,13 +141,7 @@ fn check_ratio(path: &Path, member: &Member, packed: u64) -> Result<(), Refusal>
     if member.size < RATIO_FROM || member.size / packed.max(1) <= RATIO_LIMIT {
         return Ok(());
     }
-    let what = format!(
-        "{}: {} holds {} in {}",
-        path.display(),
-        member.name,
-        readable(member.size),
-        readable(packed)
-    );
+    let what = format!("{}: {} holds {} in {}", path.display(), member.name, readable(member.size), readable(packed));
     Err(bomb(what, format!("{RATIO_LIMIT} bytes for one at most")))
 }
 
@@ -177,7 +169,8 @@ fn directory_length(file: &mut File) -> io::Result<Option<u64>> {
         return Ok(Some(short));
     }
     // The length stands in a record of its own, and where that is, in the locator before the end.
-    let locator = end.checked_sub(LARGE_LOCATOR_LENGTH as usize).filter(|start| tail[*start..].starts_with(LARGE_LOCATOR_MARK));
+    let locator =
+        end.checked_sub(LARGE_LOCATOR_LENGTH as usize).filter(|start| tail[*start..].starts_with(LARGE_LOCATOR_MARK));
     let Some(place) = locator.and_then(|start| number(&tail, start + 8, 8)) else { return Ok(None) };
     let mut record = Vec::new();
     file.seek(SeekFrom::Start(place.min(length)))?;

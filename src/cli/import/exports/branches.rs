@@ -97,8 +97,7 @@ mod tests {
         // a0 - b1 - c2 - d3, e4 and f5 leave at b, g6 leaves at e.
         let parents = [None, Some(0), Some(1), Some(2), Some(1), Some(4), Some(4)];
         let thread = |node| (node, None);
-        let expected =
-            [thread(0), thread(1), thread(2), thread(3), (4, Some(4)), (5, Some(4)), (6, Some(6))];
+        let expected = [thread(0), thread(1), thread(2), thread(3), (4, Some(4)), (5, Some(4)), (6, Some(6))];
         check(&parents, Some(3), &expected);
     }
 
@@ -119,7 +118,8 @@ mod tests {
     #[test]
     fn a_long_thread_needs_no_deep_stack() {
         let parents: Vec<Option<usize>> = (0..200_000_usize).map(|node| node.checked_sub(1)).collect();
-        let children: Vec<Vec<usize>> = (1..=200_000).map(|node| if node < 200_000 { vec![node] } else { vec![] }).collect();
+        let children: Vec<Vec<usize>> =
+            (1..=200_000).map(|node| if node < 200_000 { vec![node] } else { vec![] }).collect();
         assert_eq!(place(&parents, &children, None).len(), parents.len());
     }
 }

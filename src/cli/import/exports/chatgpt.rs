@@ -22,7 +22,7 @@ use super::{
     documents::{Cut, Fields, Reader},
     elements::Element,
     format::Format,
-    items::{Draft, Items, Place, code},
+    items::{Draft, Items, Place, cause, code},
     message::{Role, digest},
     times,
 };
@@ -120,8 +120,10 @@ fn read(place: &Place, bytes: &[u8], items: &mut Items) {
     let conversation: Conversation<'_> = match serde_json::from_slice(bytes) {
         Ok(conversation) => conversation,
         Err(error) => {
-            let id = serde_json::from_slice(bytes).ok().and_then(|value: Value| conversation_id(&value["id"], &value["conversation_id"]));
-            items.reject(place, code::BAD_JSON, error.to_string(), id.as_deref(), bytes);
+            let id = serde_json::from_slice(bytes)
+                .ok()
+                .and_then(|value: Value| conversation_id(&value["id"], &value["conversation_id"]));
+            items.reject(place, code::BAD_JSON, cause(&error), id.as_deref(), bytes);
             return;
         }
     };
@@ -158,7 +160,7 @@ impl<'a> Tree<'a> {
             let node: Node<'a> = match serde_json::from_str(raw.get()) {
                 Ok(node) => node,
                 Err(error) => {
-                    let detail = format!("node {node_id} of the conversation: {error}");
+                    let detail = format!("node {node_id} of the conversation: {}", cause(&error));
                     items.reject(place, code::BAD_JSON, detail, source().as_deref(), raw.get().as_bytes());
                     continue;
                 }
@@ -176,9 +178,10 @@ impl<'a> Tree<'a> {
         let parents: Vec<Option<usize>> = nodes.iter().map(|(_, node)| number(node.parent.as_deref())).collect();
         let mut children = vec![Vec::new(); nodes.len()];
         let mut is_listed = vec![false; nodes.len()];
-        let listed = nodes.iter().enumerate().flat_map(|(parent, (_, node))| {
-            node.children.iter().flatten().map(move |child| (parent, child.as_str()))
-        });
+        let listed = nodes
+            .iter()
+            .enumerate()
+            .flat_map(|(parent, (_, node))| node.children.iter().flatten().map(move |child| (parent, child.as_str())));
         // A parent lists its children from the eldest to the youngest; a child that it forgot comes last.
         let listed = listed.filter_map(|(parent, child)| Some((parent, number(Some(child))?)));
         let forgotten = parents.iter().enumerate().filter_map(|(child, parent)| Some(((*parent)?, child)));
@@ -196,14 +199,15 @@ impl<'a> Tree<'a> {
     fn tell(&self, place: &Place, id: &str, began: Option<String>, items: &mut Items) {
         let mut times: Vec<Option<String>> = vec![None; self.ids.len()];
         for placed in branches::place(&self.parents, &self.children, self.current) {
-            let inherited = self.parents[placed.node].and_then(|parent| times[parent].clone()).or_else(|| began.clone());
+            let inherited =
+                self.parents[placed.node].and_then(|parent| times[parent].clone()).or_else(|| began.clone());
             times[placed.node] = inherited;
             let Some(raw) = self.messages[placed.node] else { continue };
             let source = format!("chatgpt:{id}:{}", self.ids[placed.node]);
             let message: Option<Message> = match serde_json::from_str(raw.get()) {
                 Ok(message) => message,
                 Err(error) => {
-                    let detail = format!("message {} of the conversation: {error}", self.ids[placed.node]);
+                    let detail = format!("message {} of the conversation: {}", self.ids[placed.node], cause(&error));
                     items.reject(place, code::BAD_JSON, detail, Some(&source), raw.get().as_bytes());
                     continue;
                 }

@@ -22,7 +22,7 @@ use super::{
     documents::{Cut, Fields, Reader},
     elements::Element,
     format::Format,
-    items::{Draft, Items, Place, code},
+    items::{Draft, Items, Place, cause, code},
     message::{Role, digest},
     times,
 };
@@ -84,7 +84,7 @@ fn read(place: &Place, bytes: &[u8], items: &mut Items) {
         Ok(conversation) => conversation,
         Err(error) => {
             let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
-            items.reject(place, code::BAD_JSON, error.to_string(), value["uuid"].as_str(), bytes);
+            items.reject(place, code::BAD_JSON, cause(&error), value["uuid"].as_str(), bytes);
             return;
         }
     };
@@ -101,7 +101,7 @@ fn read(place: &Place, bytes: &[u8], items: &mut Items) {
         match serde_json::from_str::<Message>(raw.get()) {
             Ok(message) => messages.push(message),
             Err(error) => {
-                let detail = format!("message {} of the conversation: {error}", index + 1);
+                let detail = format!("message {} of the conversation: {}", index + 1, cause(&error));
                 items.reject(place, code::BAD_JSON, detail, None, raw.get().as_bytes());
             }
         }

@@ -78,7 +78,10 @@ fn choose_file(path: &Path, container: &Container, asked: Option<Format>) -> Res
         }
         (None, None) if first(&beginning) == Some(b'[') => {
             let what = format!("{} is a JSON array, and no export that is recognized", path.display());
-            return Err(Refusal::new(what, "name its fields with --format json and --map; see \"meshlog import --help\""));
+            return Err(Refusal::new(
+                what,
+                "name its fields with --format json and --map; see \"meshlog import --help\"",
+            ));
         }
         // Whatever it is, its lines are judged one by one.
         (None, None) => Format::Lines,
@@ -90,10 +93,10 @@ fn chosen(format: Format, found: Vec<usize>, members: &[Member]) -> Chosen {
     let is_found: BTreeSet<usize> = found.iter().copied().collect();
     let others: Vec<&Member> =
         members.iter().enumerate().filter(|(index, _)| !is_found.contains(index)).map(|(_, member)| member).collect();
-    let (texts, files): (Vec<&Member>, Vec<&Member>) = others
-        .into_iter()
-        .filter(|member| !(slack::is_known(member) && format == Format::Slack))
-        .partition(|member| matches!(member.extension().as_str(), "json" | "jsonl" | "html" | "csv" | "md" | "txt" | "zip"));
+    let (texts, files): (Vec<&Member>, Vec<&Member>) =
+        others.into_iter().filter(|member| !(slack::is_known(member) && format == Format::Slack)).partition(|member| {
+            matches!(member.extension().as_str(), "json" | "jsonl" | "html" | "csv" | "md" | "txt" | "zip")
+        });
     let mut notes = Vec::new();
     if !texts.is_empty() {
         let names: Vec<&str> = texts.iter().take(NAMED).map(|member| member.name.as_str()).collect();

@@ -18,7 +18,7 @@ use super::{
     documents::{Cut, Reader},
     elements::Element,
     format::Format,
-    items::{Draft, Items, Place, code},
+    items::{Draft, Items, Place, cause, code},
     message::{Attachment, Role, with_attachments},
     times,
 };
@@ -134,7 +134,7 @@ impl Reader for Discord {
         }
         match serde_json::from_slice::<Message>(&piece.bytes) {
             Ok(message) => self.tell(place, &message, &piece.bytes, items),
-            Err(error) => items.reject(place, code::BAD_JSON, error.to_string(), None, &piece.bytes),
+            Err(error) => items.reject(place, code::BAD_JSON, cause(&error), None, &piece.bytes),
         }
     }
 }
@@ -157,7 +157,9 @@ fn id(value: &Value) -> Option<String> {
 fn text(message: &Message) -> String {
     let mut texts = vec![message.content.clone().unwrap_or_default()];
     texts.extend(list(&message.embeds).iter().map(embed));
-    texts.extend(list(&message.stickers).iter().filter_map(|sticker| Some(format!("[sticker: {}]", sticker["name"].as_str()?))));
+    texts.extend(
+        list(&message.stickers).iter().filter_map(|sticker| Some(format!("[sticker: {}]", sticker["name"].as_str()?))),
+    );
     if message.forwarded.is_object() {
         let forwarded = message.forwarded["content"].as_str().unwrap_or_default();
         texts.push(format!("[forwarded]\n{forwarded}"));

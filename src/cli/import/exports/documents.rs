@@ -183,24 +183,16 @@ fn give(place: &Place, piece: Element, reader: &mut dyn Reader, items: &mut Item
 
 /// Tells why a document is not read further.
 fn tell(place: &Place, unit: &str, stop: Stop, items: &mut Items) {
-    let (code, detail) = match stop {
-        Stop::CutOff { position, number: Some(number) } => {
-            let what = format!("the file is cut off at byte {position}, in {unit} {number}, which is not imported");
-            (code::CUT_OFF, what)
-        }
-        Stop::CutOff { position, number: None } => (code::CUT_OFF, format!("the file is cut off at byte {position}")),
-        Stop::Unexpected { byte, position } => {
-            let character = char::from(byte).escape_default();
-            let what = format!("\"{character}\" at byte {position} does not belong there; what follows is not read");
-            (code::BAD_JSON, what)
-        }
-        Stop::TooDeep { position } => {
-            (code::BAD_JSON, format!("at byte {position} brackets are nested without end; what follows is not read"))
-        }
-        Stop::Unreadable { error, position } => {
-            let code = if error.kind() == io::ErrorKind::UnexpectedEof { code::CUT_OFF } else { code::UNREADABLE };
-            (code, format!("the file cannot be read after byte {position}: {error}"))
-        }
+    let code = match &stop {
+        Stop::CutOff { .. } => code::CUT_OFF,
+        Stop::Unexpected { .. } | Stop::TooDeep { .. } => code::BAD_JSON,
+        Stop::Unreadable { error, .. } if error.kind() == io::ErrorKind::UnexpectedEof => code::CUT_OFF,
+        Stop::Unreadable { .. } => code::UNREADABLE,
+    };
+    let detail = match stop {
+        Stop::CutOff { number: Some(number), .. } => format!("{stop}, in {unit} {number}, which is not imported"),
+        Stop::CutOff { .. } => stop.to_string(),
+        stop => format!("{stop}; what follows is not read"),
     };
     items.give_up(place.member.clone(), code, detail);
 }

@@ -6,7 +6,10 @@
 //! its beginning; an element that is no JSON does not hide those after it, as far as brackets and quotes allow.
 //! Never: looks into an element; whoever reads it judges it.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::{
+    fmt,
+    io::{self, BufRead, BufReader, Read},
+};
 
 /// How much is kept of an element that is too large, in bytes: enough to recognize it by.
 const KEPT: usize = 8 * 1024;
@@ -48,6 +51,22 @@ pub(super) enum Stop {
     TooDeep { position: u64 },
     /// It cannot be read.
     Unreadable { error: io::Error, position: u64 },
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CutOff { position, .. } => write!(formatter, "it is cut off at byte {position}"),
+            Self::Unexpected { byte, position } => {
+                let character = char::from(*byte).escape_default();
+                write!(formatter, "\"{character}\" at byte {position} does not belong there")
+            }
+            Self::TooDeep { position } => write!(formatter, "at byte {position} brackets are nested without end"),
+            Self::Unreadable { error, position } => {
+                write!(formatter, "it cannot be read after byte {position}: {error}")
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,7 +231,8 @@ impl Elements {
                 }
                 return Err(Stop::CutOff { position, number: None });
             }
-            let (used, is_end) = scan.run(buffer).map_err(|offset| Stop::TooDeep { position: position + offset as u64 })?;
+            let (used, is_end) =
+                scan.run(buffer).map_err(|offset| Stop::TooDeep { position: position + offset as u64 })?;
             if kept.len() + used <= limit && length == kept.len() as u64 {
                 kept.extend_from_slice(&buffer[..used]);
             } else if length == kept.len() as u64 {

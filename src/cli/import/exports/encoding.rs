@@ -134,10 +134,10 @@ mod tests {
     #[test]
     fn utf_16_is_turned_with_and_without_its_mark() {
         // Long enough that a character of two units lies on the border of two blocks.
-        let text = format!("[{}\"é\"]", "😀".repeat(BLOCK / 4 + 3));
+        let text = format!("[\"{}é\"]", "😀".repeat(BLOCK / 4 + 3));
         let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
         for bytes in [little(&text), [&[0xff, 0xfe], &little(&text)[..]].concat(), [&[0xfe, 0xff], &big[..]].concat()] {
-            assert_eq!(read(&bytes).expect("it is UTF-16"), text.as_bytes());
+            assert!(read(&bytes).expect("it is UTF-16") == text.as_bytes());
         }
         assert_eq!(read(&[0, b'[', 0, b']']).expect("it is UTF-16"), b"[]");
     }

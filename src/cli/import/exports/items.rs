@@ -203,6 +203,16 @@ impl Items {
     }
 }
 
+/// Why something is no JSON, or not of the shape that was expected. The parser counts from the beginning of the piece that
+/// it was given, so that is said.
+pub(super) fn cause(error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    match told.rsplit_once(" at line ") {
+        Some((what, place)) => format!("{what} (at line {place} of it)"),
+        None => told,
+    }
+}
+
 /// The first half of a digest as a number.
 fn half(digest: &str) -> u64 {
     u64::from_str_radix(&digest[..16], 16).unwrap_or_default()
@@ -221,14 +231,7 @@ mod tests {
     }
 
     fn draft(id: &str, text: &str) -> Draft {
-        Draft {
-            id: id.into(),
-            thread: "t".into(),
-            author: None,
-            role: Role::User,
-            sent_at: None,
-            text: text.into(),
-        }
+        Draft { id: id.into(), thread: "t".into(), author: None, role: Role::User, sent_at: None, text: text.into() }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
     documents::{Cut, Reader},
     elements::Element,
     format::Format,
-    items::{Draft, Items, Place, code},
+    items::{Draft, Items, Place, cause, code},
     message::{Role, digest, with_attachments},
     times,
 };
@@ -125,7 +125,7 @@ impl Reader for Mapped {
     fn piece(&mut self, place: &Place, piece: Element, items: &mut Items) {
         let value: Value = match serde_json::from_slice(&piece.bytes) {
             Ok(value) => value,
-            Err(error) => return items.reject(place, code::BAD_JSON, error.to_string(), None, &piece.bytes),
+            Err(error) => return items.reject(place, code::BAD_JSON, cause(&error), None, &piece.bytes),
         };
         if piece.number.is_none() {
             // Only what may name the conversation or its time is kept.

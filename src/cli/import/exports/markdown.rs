@@ -65,7 +65,10 @@ impl Reader for Markdown {
             let id = digest([thread.as_bytes(), &(index as u64).to_le_bytes(), text.as_bytes()]);
             let author = name.or_else(|| author.filter(|_| role == super::message::Role::User).map(str::to_owned));
             let sent_at = began.clone();
-            items.message(place, Draft { id: format!("markdown:{id}"), thread: thread.clone(), author, role, sent_at, text });
+            items.message(
+                place,
+                Draft { id: format!("markdown:{id}"), thread: thread.clone(), author, role, sent_at, text },
+            );
         }
     }
 }

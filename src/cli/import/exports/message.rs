@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_long_text_goes_on_in_further_messages_and_nothing_is_lost() {
-        let text = format!("{}\n{}", "ä".repeat(TEXT_LIMIT / 2 - 20), "b".repeat(TEXT_LIMIT));
+        let text = format!("{}\n{}", "ä".repeat(TEXT_LIMIT / 2 - 20), "b".repeat(TEXT_LIMIT + 1));
         let parts = message(&text).parts();
         let ids: Vec<&str> = parts.iter().map(|part| part.id.as_str()).collect();
         assert_eq!(ids, ["i", "i#2", "i#3"]);

@@ -214,4 +214,6 @@ fn reader(format: Format, container: &Container, options: &Options, items: &mut 
 }
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ use super::{
     documents::{Cut, Reader},
     elements::Element,
     format::Format,
-    items::{Draft, Items, Place, code},
+    items::{Draft, Items, Place, cause, code},
     message::{Attachment, Role, with_attachments},
     times,
 };
@@ -187,7 +187,7 @@ impl Reader for Slack {
         }
         match serde_json::from_slice::<Message>(&piece.bytes) {
             Ok(message) => self.tell(place, &message, items),
-            Err(error) => items.reject(place, code::BAD_JSON, error.to_string(), None, &piece.bytes),
+            Err(error) => items.reject(place, code::BAD_JSON, cause(&error), None, &piece.bytes),
         }
     }
 }

@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_none() {
-        for value in [json!(null), json!(-1), json!(1e300), json!("soon"), json!("2024-13-01"), json!("ä".repeat(9)), json!("")]
+        for value in
+            [json!(null), json!(-1), json!(1e300), json!("soon"), json!("2024-13-01"), json!("ä".repeat(9)), json!("")]
         {
             assert_eq!(from_value(&value), None, "{value}");
         }

@@ -94,7 +94,8 @@ fn a_bomb_is_refused_before_anything_is_read() {
 
 #[test]
 fn members_that_lie_over_each_other_are_refused() {
-    let content: Vec<u8> = (0..3000_u32).flat_map(|number| blake3::hash(&number.to_le_bytes()).as_bytes()[..1].to_vec()).collect();
+    let content: Vec<u8> =
+        (0..3000_u32).flat_map(|number| blake3::hash(&number.to_le_bytes()).as_bytes()[..1].to_vec()).collect();
     let mut whole = packed(&[("a.json", &content), ("b.json", b"[]")]);
     let first = whole.windows(4).position(|window| window == b"PK\x01\x02").expect("there is a directory");
     let second = first + 46 + "a.json".len();

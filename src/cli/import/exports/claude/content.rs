@@ -70,7 +70,11 @@ impl Message {
     pub(super) fn id(&self, number: usize) -> String {
         match self.uuid() {
             Some(uuid) => uuid.to_owned(),
-            None => digest([&(number as u64).to_le_bytes()[..], self.text().as_bytes(), self.content.to_string().as_bytes()]),
+            None => digest([
+                &(number as u64).to_le_bytes()[..],
+                self.text().as_bytes(),
+                self.content.to_string().as_bytes(),
+            ]),
         }
     }
 
@@ -164,7 +168,9 @@ fn returned(block: &Value) -> Passage {
     let failed = if block["is_error"].as_bool() == Some(true) { "[failed]\n" } else { "" };
     let text = match &block["content"] {
         Value::String(text) => text.clone(),
-        Value::Array(blocks) => blocks.iter().map(text_of).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n"),
+        Value::Array(blocks) => {
+            blocks.iter().map(text_of).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
+        }
         _ => String::new(),
     };
     Passage::Returned { tool, text: if text.trim().is_empty() { text } else { format!("{failed}{text}") } }
@@ -181,7 +187,11 @@ fn text_of(block: &Value) -> String {
             let kind = block["type"].as_str().map(str::to_owned);
             with_attachments(&self::text(block), &[Attachment { name: name.to_owned(), kind, size: None }])
         }
-        Some("knowledge") => [name("title"), name("url"), name("text")].into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n"),
+        Some("knowledge") => [name("title"), name("url"), name("text")]
+            .into_iter()
+            .filter(|line| !line.is_empty())
+            .collect::<Vec<_>>()
+            .join("\n"),
         _ => self::text(block),
     }
 }

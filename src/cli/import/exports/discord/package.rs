@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     super::{
-        items::{Draft, Items, Place, code},
+        items::{Draft, Items, Place, cause, code},
         message::{Attachment, Role, file_name, with_attachments},
         tables, times,
     },
@@ -54,7 +54,7 @@ impl Package {
         } else {
             match serde_json::from_slice::<Message>(bytes) {
                 Ok(message) => message,
-                Err(error) => return items.reject(place, code::BAD_JSON, error.to_string(), None, bytes),
+                Err(error) => return items.reject(place, code::BAD_JSON, cause(&error), None, bytes),
             }
         };
         give(place, channel, message, bytes, items);

@@ -62,7 +62,8 @@ fn call_of(name: &Value, arguments: &Value) -> String {
 }
 
 fn pointed(part: &Value, kind: &str) -> Attachment {
-    let addresses = [&part["image_url"]["url"], &part["image_url"], &part["url"], &part["source"]["url"], &part["file_name"]];
+    let addresses =
+        [&part["image_url"]["url"], &part["image_url"], &part["url"], &part["source"]["url"], &part["file_name"]];
     let address = addresses.into_iter().find_map(Value::as_str).unwrap_or_default();
     let is_name = !address.starts_with("data:") && address.len() <= ADDRESS_LIMIT;
     let name = if is_name { file_name(address).to_owned() } else { String::new() };
@@ -75,7 +76,14 @@ fn file(file: &Value) -> Attachment {
     }
     let first = |values: &[&Value]| values.iter().find_map(|value| value.as_str()).map(str::to_owned);
     let inner = &file["file"];
-    let name = first(&[&file["file_name"], &file["filename"], &file["name"], &inner["filename"], &inner["file_id"], &file["id"]]);
+    let name = first(&[
+        &file["file_name"],
+        &file["filename"],
+        &file["name"],
+        &inner["filename"],
+        &inner["file_id"],
+        &file["id"],
+    ]);
     let kind = first(&[&file["mime_type"], &file["mimetype"], &file["content_type"], &file["file_type"]]);
     let size = file["size"].as_u64().or(file["file_size"].as_u64());
     Attachment { name: name.unwrap_or_default(), kind, size }
@@ -115,7 +123,9 @@ mod tests {
             json!({"content": null, "tool_calls": [{"function": {"name": "look", "arguments": "{\"a\":1}"}}]}),
             "[uses look: {\"a\":1}]",
         );
-        check(json!({"content": "x", "attachments": ["docs/b.txt", {"name": "c.txt", "size": 5}]}),
-            "x\n[attachment: b.txt]\n[attachment: c.txt (5 B)]");
+        check(
+            json!({"content": "x", "attachments": ["docs/b.txt", {"name": "c.txt", "size": 5}]}),
+            "x\n[attachment: b.txt]\n[attachment: c.txt (5 B)]",
+        );
     }
 }

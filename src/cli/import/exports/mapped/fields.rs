@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_goes_before_what_is_usual() {
-        let mapping: Mapping = ["text=body.plain", "id=key"].map(|pair| pair.parse().expect("it is a pair")).into_iter().collect();
+        let mapping: Mapping =
+            ["text=body.plain", "id=key"].map(|pair| pair.parse().expect("it is a pair")).into_iter().collect();
         let message = json!({"content": "usual", "body": {"plain": "asked"}, "key": 7});
         assert_eq!(mapping.find(&message, Field::Text), Some(&json!("asked")));
         assert_eq!(mapping.id(&message, Field::Id).as_deref(), Some("7"));

@@ -45,7 +45,8 @@ pub(super) fn speaker(label: &str, author: Option<&str>) -> Option<Speaker> {
     }
     let lower = label.to_lowercase();
     let first = lower.split([' ', '-', '.', ':']).next().unwrap_or_default();
-    let is_version = |rest: &str| rest.is_empty() || (rest.len() < 24 && rest.contains(|one: char| one.is_ascii_digit()));
+    let is_version =
+        |rest: &str| rest.is_empty() || (rest.len() < 24 && rest.contains(|one: char| one.is_ascii_digit()));
     let role = if USERS.contains(&lower.as_str()) || author.is_some_and(|author| author.to_lowercase() == lower) {
         Role::User
     } else if ASSISTANTS.contains(&first) && is_version(&lower[first.len()..]) {

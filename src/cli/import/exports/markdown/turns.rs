@@ -42,7 +42,9 @@ impl Transcript {
             let marker = fence_of(line);
             match (&fence, marker) {
                 (None, Some(marker)) => fence = Some(marker.to_owned()),
-                (Some(open), Some(marker)) if marker.starts_with(open.as_str()) && line.trim() == marker => fence = None,
+                (Some(open), Some(marker)) if marker.starts_with(open.as_str()) && line.trim() == marker => {
+                    fence = None
+                }
                 (None, None) => {
                     if let Some((Speaker { role, name }, rest)) = turn_of(line, author.as_deref()) {
                         transcript.turns.push(Turn { role, name, text: rest.to_owned() });

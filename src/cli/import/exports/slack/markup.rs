@@ -38,7 +38,11 @@ fn reference(inner: &str, names: &Names) -> String {
     if let Some(special) = target.strip_prefix('!') {
         // Groups, dates and the like carry what they show behind a bar.
         let shown = label.unwrap_or_else(|| special.split('^').next().unwrap_or(special));
-        return if shown.starts_with('@') || special.starts_with("date") { shown.to_owned() } else { format!("@{shown}") };
+        return if shown.starts_with('@') || special.starts_with("date") {
+            shown.to_owned()
+        } else {
+            format!("@{shown}")
+        };
     }
     match label {
         Some(label) if label != target => format!("{label} ({target})"),

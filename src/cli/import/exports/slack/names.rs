@@ -8,7 +8,7 @@ use crate::cli::import::exports::{
     container::Container,
     elements::Elements,
     encoding,
-    items::{Items, Place, code},
+    items::{Items, Place, cause, code},
 };
 
 /// The files that have the people of a workspace; the second one of an organization with several workspaces.
@@ -70,7 +70,7 @@ impl Names {
                 Ok(Some(entry)) => entry,
                 Ok(None) => return,
                 Err(stop) => {
-                    let detail = format!("not all names can be read, so ids stand for some: {stop:?}");
+                    let detail = format!("ids stand for the names that follow: {stop}");
                     return items.reject(&place, code::BAD_JSON, detail, None, &[]);
                 }
             };
@@ -78,7 +78,7 @@ impl Names {
             match serde_json::from_slice::<Value>(&entry.bytes) {
                 Ok(entry) if is_people => self.add_person(&entry),
                 Ok(entry) => self.add_channel(&entry),
-                Err(error) => items.reject(&place, code::BAD_JSON, error.to_string(), None, &entry.bytes),
+                Err(error) => items.reject(&place, code::BAD_JSON, cause(&error), None, &entry.bytes),
             }
         }
     }
