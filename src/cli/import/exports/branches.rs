@@ -1,7 +1,7 @@
 //! Branches: a conversation whose questions were edited and whose answers were made anew, as threads.
 //!
-//! The current branch, from the root to the leaf that the product showed last, is the conversation's thread. Every other
-//! message belongs to exactly one branch, which is named after the message at which it leaves what is known:
+//! The current branch, from the root to the leaf that the product showed last, is the conversation's thread. Every
+//! other message belongs to exactly one branch, which is named after the message at which it leaves what is known:
 //!
 //! ```text
 //!     a - b - c - d      current: the thread itself
@@ -12,8 +12,9 @@
 //! Off the current branch the eldest child goes on and younger ones leave, because an answer made anew later is always
 //! younger: so a branch keeps its name when the conversation grows.
 //!
-//! Promises: every message is placed once, whatever the pointers say: loops, several roots and unknown parents included;
-//! a message comes after its parent, except in a loop. Never: recurses, so a thread may be as long as it likes.
+//! Promises: every message is placed once, whatever the pointers say: loops, several roots and unknown parents
+//! included; a message comes after its parent, except in a loop. Never: recurses, so a thread may be as long as it
+//! likes.
 
 /// A message and its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

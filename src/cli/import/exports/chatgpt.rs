@@ -1,12 +1,12 @@
 //! ChatGPT: the export that a user of ChatGPT downloads, in the shapes seen from 2023 to April 2026.
 //!
-//! `conversations.json` is an array of conversations; since early 2026 large exports have `conversations-000.json` and so
-//! on instead. A conversation's messages are a tree: `mapping` has its nodes, `current_node` the leaf of the current
+//! `conversations.json` is an array of conversations; since early 2026 large exports have `conversations-000.json` and
+//! so on instead. A conversation's messages are a tree: `mapping` has its nodes, `current_node` the leaf of the current
 //! branch. One conversation alone, as browser extensions save it, is read too.
 //!
 //! The thread is `chatgpt:<conversation>`, that of another branch `chatgpt:<conversation>/branch-<node>` (see
-//! `branches`), and a message's id `chatgpt:<conversation>:<node>`, because products that copy a conversation keep the ids
-//! of its nodes.
+//! `branches`), and a message's id `chatgpt:<conversation>:<node>`, because products that copy a conversation keep the
+//! ids of its nodes.
 //! Left out, and counted: what the product hides, custom instructions, and passages of thinking.
 
 mod content;
@@ -89,7 +89,7 @@ struct Author {
 
 impl Reader for ChatGpt {
     fn unit(&self) -> &'static str {
-        Format::ChatGpt.unit()
+        Format::ChatGpt.piece()
     }
 
     fn cut(&self, _: &str, _: &[u8]) -> Cut {

@@ -1,14 +1,15 @@
 //! Claude: the export that a user of Claude downloads, in the shapes seen from 2024 to June 2026.
 //!
-//! `conversations.json` is an array of conversations with `chat_messages`. In the older shape a message has only a `text`;
-//! in the newer one `content` has its blocks, and `text` repeats them with remarks on what could not be shown. Newer
-//! exports have `parent_message_uuid`, so edited questions leave branches; there is no field for the current one, so it
-//! is that of the last message, unless `current_leaf_message_uuid` (saved by browser extensions) says otherwise.
+//! `conversations.json` is an array of conversations with `chat_messages`. In the older shape a message has only a
+//! `text`; in the newer one `content` has its blocks, and `text` repeats them with remarks on what could not be shown.
+//! Newer exports have `parent_message_uuid`, so edited questions leave branches; there is no field for the current one,
+//! so it is that of the last message, unless `current_leaf_message_uuid` (saved by browser extensions) says otherwise.
 //!
 //! The thread is `claude:<conversation>`, that of another branch `claude:<conversation>/branch-<message>`, and a
 //! message's id `claude:<conversation>:<message>`. What a tool returned within an answer is a message of the tool, with
 //! `.2`, `.3` and so on behind the id.
-//! Left out, and counted: passages of thinking. The text of pasted documents is in the export, and stands below its name.
+//! Left out, and counted: passages of thinking. The text of pasted documents is in the export, and stands below its
+//! name.
 
 mod content;
 
@@ -52,7 +53,7 @@ struct Conversation<'a> {
 
 impl Reader for Claude {
     fn unit(&self) -> &'static str {
-        Format::Claude.unit()
+        Format::Claude.piece()
     }
 
     fn cut(&self, _: &str, _: &[u8]) -> Cut {

@@ -69,6 +69,10 @@ impl Container {
     /// When it cannot be read, or is a zip file that is damaged or a bomb.
     pub(super) fn open(path: &Path) -> Result<Self, Refusal> {
         let metadata = fs::metadata(path).map_err(|error| Refusal::unreadable(path, &error))?;
+        if is_stream(path) {
+            let what = format!("{} is a pipe, and an export is read more than once", path.display());
+            return Err(Refusal::new(what, "write it into a file first"));
+        }
         let (members, place) = if metadata.is_dir() {
             (folder(path)?, Place::Folder(path.to_owned()))
         } else if is_zip(path).map_err(|error| Refusal::unreadable(path, &error))? {
@@ -129,6 +133,11 @@ impl Read for Counting {
         self.read.set(self.read.get() + length as u64);
         Ok(length)
     }
+}
+
+/// Whether there is something at a path that can be read only once, such as a pipe.
+pub(super) fn is_stream(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
 fn is_zip(path: &Path) -> io::Result<bool> {

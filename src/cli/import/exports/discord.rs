@@ -1,5 +1,5 @@
-//! Discord: what DiscordChatExporter writes as JSON (shape of 2.40 to 2.46), and the data package that Discord sends its
-//! users (shapes of 2019 to 2025).
+//! Discord: what DiscordChatExporter writes as JSON (shape of 2.40 to 2.46), and the data package that Discord sends
+//! its users (shapes of 2019 to 2025).
 //!
 //! The exporter writes an object with `guild`, `channel` and `messages`. The package has a folder for each channel with
 //! `messages.json` or, until 2024, `messages.csv`; it holds only what the user wrote.
@@ -105,7 +105,7 @@ impl Discord {
 
 impl Reader for Discord {
     fn unit(&self) -> &'static str {
-        Format::Discord.unit()
+        Format::Discord.piece()
     }
 
     fn cut(&self, member: &str, beginning: &[u8]) -> Cut {

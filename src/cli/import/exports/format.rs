@@ -39,8 +39,16 @@ impl Format {
         }
     }
 
+    /// What is counted while it is imported.
+    pub(in crate::cli::import) const fn unit(self) -> &'static str {
+        match self {
+            Self::Lines => "line",
+            _ => "message",
+        }
+    }
+
     /// What one piece of a document is called in what is told about it.
-    pub(super) const fn unit(self) -> &'static str {
+    pub(super) const fn piece(self) -> &'static str {
         match self {
             Self::ChatGpt | Self::Claude | Self::Json => "conversation",
             Self::Slack | Self::Discord | Self::Lines => "message",

@@ -203,8 +203,8 @@ impl Items {
     }
 }
 
-/// Why something is no JSON, or not of the shape that was expected. The parser counts from the beginning of the piece that
-/// it was given, so that is said.
+/// Why something is no JSON, or not of the shape that was expected. The parser counts from the beginning of the piece
+/// that it was given, so that is said.
 pub(super) fn cause(error: &serde_json::Error) -> String {
     let told = error.to_string();
     match told.rsplit_once(" at line ") {

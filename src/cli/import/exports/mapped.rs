@@ -21,7 +21,7 @@ use super::{
     times,
 };
 use fields::Field;
-pub(in crate::cli::import) use fields::Mapping;
+pub(in crate::cli::import) use fields::{Mapping, Pair};
 
 /// Reads messages by a mapping.
 pub(super) struct Mapped {
@@ -107,7 +107,7 @@ impl Mapped {
 
 impl Reader for Mapped {
     fn unit(&self) -> &'static str {
-        Format::Json.unit()
+        Format::Json.piece()
     }
 
     fn cut(&self, _: &str, beginning: &[u8]) -> Cut {

@@ -1,12 +1,12 @@
 //! Markdown: transcripts of conversations, as people and other tools write them.
 //!
-//! A turn begins with a line that names who speaks: a heading (`## User`) or bold text with a colon (`**Assistant:** …`).
-//! It counts only where the name is known: `speakers` lists the names, and the name given with `--author` is one more. So
-//! headings within an answer stay part of it; so does everything in a fenced block of code. Fields between two lines of
-//! `---` at the top may give the conversation's `id`, `date` and `author`.
+//! A turn begins with a line that names who speaks: a heading (`## User`) or bold text with a colon (`**Assistant:**
+//! …`). It counts only where the name is known: `speakers` lists the names, and the name given with `--author` is one
+//! more. So headings within an answer stay part of it; so does everything in a fenced block of code. Fields between two
+//! lines of `---` at the top may give the conversation's `id`, `date` and `author`.
 //!
-//! One file is one thread: `markdown:<id>`, or `markdown:<path>` without an id. Transcripts have no ids for messages, so
-//! each has a hash of its thread, its number and its text: appending to a transcript keeps them.
+//! One file is one thread: `markdown:<id>`, or `markdown:<path>` without an id. Transcripts have no ids for messages,
+//! so each has a hash of its thread, its number and its text: appending to a transcript keeps them.
 
 mod speakers;
 mod turns;
@@ -37,7 +37,7 @@ impl Markdown {
 
 impl Reader for Markdown {
     fn unit(&self) -> &'static str {
-        Format::Markdown.unit()
+        Format::Markdown.piece()
     }
 
     fn cut(&self, _: &str, _: &[u8]) -> Cut {

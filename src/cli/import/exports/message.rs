@@ -6,8 +6,8 @@
 
 use serde::Serialize;
 
-/// The longest text of one message, in bytes; a longer one goes on in a further message. The server takes 1 MiB, and its
-/// limit for a line holds also where every second byte has to be escaped.
+/// The longest text of one message, in bytes; a longer one goes on in a further message. The server takes 1 MiB, and
+/// its limit for a line holds also where every second byte has to be escaped.
 pub(super) const TEXT_LIMIT: usize = 512 * 1024;
 /// The longest id or name, in bytes. The server's own limit is 512; the number of a part has to fit behind an id.
 const NAME_LIMIT: usize = 480;

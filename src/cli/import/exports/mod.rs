@@ -1,13 +1,13 @@
 //! Exports: what other chat products give their users, as messages in the import's own form.
 //!
 //! An export is opened (`container`, `archive`), its format is recognized by what its files hold (`detection`), its
-//! documents are cut into conversations, days or messages (`documents`, `elements`), and a format's reader turns each of
-//! these into messages (`chatgpt`, `claude`, `slack`, `discord`, `markdown`, `mapped`). What comes out is pulled, one item
-//! at a time.
+//! documents are cut into conversations, days or messages (`documents`, `elements`), and a format's reader turns each
+//! of these into messages (`chatgpt`, `claude`, `slack`, `discord`, `markdown`, `mapped`). What comes out is pulled,
+//! one item at a time.
 //!
-//! Promises: of an export there is at most one conversation in memory, whatever its size; a conversation that is malformed
-//! is told and the others come out; a message comes out whole or not at all; the same export yields the same messages
-//! with the same ids every time.
+//! Promises: of an export there is at most one conversation in memory, whatever its size; a conversation that is
+//! malformed is told and the others come out; a message comes out whole or not at all; the same export yields the same
+//! messages with the same ids every time.
 //! Never: speaks to the server, asks the clock, or writes a file.
 
 mod archive;
@@ -36,8 +36,8 @@ use documents::{Documents, Reader};
 pub(in crate::cli::import) use format::Format;
 use items::Items;
 pub(in crate::cli::import) use items::{Finding, Item};
-pub(in crate::cli::import) use mapped::Mapping;
-pub(in crate::cli::import) use message::Message;
+pub(in crate::cli::import) use mapped::{Mapping, Pair};
+use message::Message;
 
 /// How many findings may stand before the first message of an export that is opened.
 const LOOKED_AT: usize = 100;
@@ -57,7 +57,14 @@ pub(in crate::cli::import) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { format: None, space: "main".to_owned(), author: None, mapping: Mapping::default() }
+        Self { format: None, space: Self::space(), author: None, mapping: Mapping::default() }
+    }
+}
+
+impl Options {
+    /// The space that is filled unless another one is named: that of messages which name none.
+    pub(in crate::cli::import) fn space() -> String {
+        "main".to_owned()
     }
 }
 
@@ -100,6 +107,9 @@ pub(in crate::cli::import) enum Opened {
 /// When it cannot be read, is damaged from the start, or nothing in it is recognized.
 pub(in crate::cli::import) fn open(path: &Path, options: &Options) -> Result<Opened, Refusal> {
     if options.format == Some(Format::Lines) {
+        return Ok(Opened::Lines);
+    }
+    if container::is_stream(path) && options.format.is_none() {
         return Ok(Opened::Lines);
     }
     let container = Container::open(path)?;

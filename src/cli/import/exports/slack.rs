@@ -1,7 +1,7 @@
 //! Slack: the export of a workspace, as its owner downloads it, in the shapes seen from 2017 to 2026.
 //!
-//! There is a folder for each channel and in it a file for each day, an array of messages. `users.json` has the names of
-//! people, and `channels.json`, `groups.json`, `dms.json` and `mpims.json` have the ids of channels.
+//! There is a folder for each channel and in it a file for each day, an array of messages. `users.json` has the names
+//! of people, and `channels.json`, `groups.json`, `dms.json` and `mpims.json` have the ids of channels.
 //!
 //! The thread is `slack:<channel id>`; replies have their own, `slack:<channel id>/<time of the first message>`, while
 //! the first message stays in the channel, where it stood before anybody replied. A message's id is
@@ -169,7 +169,7 @@ impl Slack {
 
 impl Reader for Slack {
     fn unit(&self) -> &'static str {
-        Format::Slack.unit()
+        Format::Slack.piece()
     }
 
     fn cut(&self, _: &str, _: &[u8]) -> Cut {

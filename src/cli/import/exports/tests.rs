@@ -16,9 +16,12 @@ use super::{
 };
 
 fn conversation(number: usize, text: &str) -> String {
-    let message = |id: &str, sender: &str| json!({"uuid": id, "text": text, "sender": sender, "created_at": "2024-05-01T10:00:00Z"});
-    json!({"uuid": format!("c{number}"), "name": "n", "chat_messages": [message("1", "human"), message("2", "assistant")]})
-        .to_string()
+    let message = |id: &str, sender: &str| {
+        let created_at = "2024-05-01T10:00:00Z";
+        json!({"uuid": id, "text": text, "sender": sender, "created_at": created_at})
+    };
+    let messages = [message("1", "human"), message("2", "assistant")];
+    json!({"uuid": format!("c{number}"), "name": "n", "chat_messages": messages}).to_string()
 }
 
 fn export(count: usize) -> String {
@@ -154,17 +157,27 @@ fn samples() -> Vec<(&'static str, Format, String)> {
             "conversations.json",
             Format::ChatGpt,
             r#"[{"title":"t","id":"x","current_node":"b","mapping":{"a":{"message":null,"parent":null,"children":["b"]},
-                "b":{"message":{"author":{"role":"user"},"create_time":1.5,"content":{"content_type":"text","parts":["hi"]}},
-                "parent":"a","children":[]}}}]"#
+                "b":{"message":{"author":{"role":"user"},"create_time":1.5,
+                "content":{"content_type":"text","parts":["hi"]}},"parent":"a","children":[]}}}]"#
                 .to_owned(),
         ),
-        ("2024-01-01.json", Format::Slack, r#"[{"type":"message","user":"U1","text":"<@U1|a>","ts":"1.000001"}]"#.to_owned()),
+        (
+            "2024-01-01.json",
+            Format::Slack,
+            r#"[{"type":"message","user":"U1","text":"<@U1|a>","ts":"1.000001"}]"#.to_owned(),
+        ),
         (
             "general.json",
             Format::Discord,
-            r#"{"guild":{"id":"1"},"channel":{"id":"2"},"messages":[{"id":"3","type":"Default","content":"hi"}]}"#.to_owned(),
+            r#"{"guild":{"id":"1"},"channel":{"id":"2"},
+                "messages":[{"id":"3","type":"Default","content":"hi"}]}"#
+                .to_owned(),
         ),
-        ("c1/messages.csv", Format::Discord, "ID,Timestamp,Contents,Attachments\n1,2024-01-01 10:00:00,\"a\",\n".to_owned()),
+        (
+            "c1/messages.csv",
+            Format::Discord,
+            "ID,Timestamp,Contents,Attachments\n1,2024-01-01 10:00:00,\"a\",\n".to_owned(),
+        ),
         ("a.md", Format::Markdown, markdown),
         ("a.json", Format::Json, r#"{"messages":[{"role":"user","content":[{"type":"text","text":"a"}]}]}"#.to_owned()),
     ]

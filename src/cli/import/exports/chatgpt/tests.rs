@@ -139,9 +139,8 @@ fn a_malformed_conversation_or_message_is_told_and_the_others_are_read() {
 fn an_id_that_comes_twice_is_told() {
     // JSON allows a name twice, so this is written by hand.
     let node = |text: &str| {
-        format!(
-            r#""n": {{"message": {{"author": {{"role": "user"}}, "content": {{"content_type": "text", "parts": ["{text}"]}}}}}}"#
-        )
+        let content = format!(r#"{{"content_type": "text", "parts": ["{text}"]}}"#);
+        format!(r#""n": {{"message": {{"author": {{"role": "user"}}, "content": {content}}}}}"#)
     };
     let document = format!(r#"[{{"title": "t", "id": "x", "mapping": {{{}, {}}}}}]"#, node("one"), node("two"));
     let outcome = Given::file("conversations.json", document).read();

@@ -268,14 +268,15 @@ mod tests {
         let message = json!({
             "text": "See",
             "attachments": [
-                {"file_name": "notes.txt", "file_size": 900, "file_type": "text/plain", "extracted_content": "one\ntwo"},
+                {"file_name": "a.txt", "file_size": 900, "file_type": "text/plain", "extracted_content": "one\ntwo"},
                 {"file_name": "", "extracted_content": "pasted words"},
             ],
             "files": [{"file_name": "plan.png"}],
-            "files_v2": [{"file_name": "plan.png", "file_kind": "image"}, {"file_name": "b.pdf", "file_kind": "document"}],
+            "files_v2": [{"file_name": "plan.png", "file_kind": "image"}, {"file_name": "b.pdf", "file_kind": "pdf"}],
         });
-        let expected = "See\n[attachment: notes.txt (text/plain, 900 B)]\none\ntwo\n[attachment: pasted text]\npasted words\n\
-                        [attachment: plan.png]\n[attachment: b.pdf (document)]";
+        let expected = "See\n[attachment: a.txt (text/plain, 900 B)]\none\ntwo\n\
+                        [attachment: pasted text]\npasted words\n\
+                        [attachment: plan.png]\n[attachment: b.pdf (pdf)]";
         check(message, &[said(expected)], 0);
         check(json!({"files": [{"file_name": "plan.png"}]}), &[said("[attachment: plan.png]")], 0);
     }

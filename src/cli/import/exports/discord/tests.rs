@@ -28,7 +28,8 @@ fn exported() -> String {
         "description": "grow", "images": [], "fields": [{"name": "height", "value": "tall", "isInline": true}]}]);
     serde_json::to_string_pretty(&json!({
         "guild": {"id": "1", "name": "Wood", "iconUrl": "x"},
-        "channel": {"id": "2", "type": "GuildTextChat", "categoryId": "3", "category": "Text", "name": "general", "topic": null},
+        "channel": {"id": "2", "type": "GuildTextChat", "categoryId": "3", "category": "Text", "name": "general",
+            "topic": null},
         "dateRange": {"after": null, "before": null},
         "exportedAt": "2024-02-01T00:00:00+00:00",
         "messages": messages,

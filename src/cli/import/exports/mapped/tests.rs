@@ -17,7 +17,8 @@ fn the_shapes_of_many_tools_are_read() {
         &["json:chat.json | user | a", "json:chat.json | assistant | b"],
     );
     check(
-        r#"{"id": 7, "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "a", "name": "Ada"}]}"#,
+        r#"{"id": 7, "messages": [{"role": "system", "content": "s"},
+            {"role": "user", "content": "a", "name": "Ada"}]}"#,
         &["json:7 | system | s", "json:7 | Ada | a"],
     );
     check(
@@ -26,7 +27,8 @@ fn the_shapes_of_many_tools_are_read() {
         &["json:c1 | user | a", "json:c1 | assistant | b", "json:chat.json#2 | user | c"],
     );
     check(
-        "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}\n{\"messages\":[{\"role\":\"user\",\"content\":\"b\"}]}\n",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}\n\
+         {\"messages\":[{\"role\":\"user\",\"content\":\"b\"}]}\n",
         &["json:chat.json#1 | user | a", "json:chat.json#2 | user | b"],
     );
     check(
@@ -39,7 +41,8 @@ fn the_shapes_of_many_tools_are_read() {
 fn equal_texts_stay_two_messages_and_own_ids_are_kept() {
     let outcome = Given::file(
         "chat.json",
-        r#"[{"role": "user", "content": "yes"}, {"role": "user", "content": "yes"}, {"role": "user", "content": "x", "id": "m"}]"#,
+        r#"[{"role": "user", "content": "yes"}, {"role": "user", "content": "yes"},
+            {"role": "user", "content": "x", "id": "m"}]"#,
     )
     .read();
     let ids = outcome.ids();
@@ -63,7 +66,8 @@ fn a_mapping_that_is_given_goes_first() {
 
 #[test]
 fn messages_that_cannot_be_mapped_are_told() {
-    let document = r#"{"messages": [{"role": "owl", "content": "hoo"}, {"content": "who?"}, 7, {"role": "user", "content": "x"}]}"#;
+    let document = r#"{"messages": [{"role": "owl", "content": "hoo"}, {"content": "who?"}, 7,
+        {"role": "user", "content": "x"}]}"#;
     let outcome = Given::file("chat.json", document).read();
     assert_eq!(outcome.lines(), ["json:chat.json | user | x"]);
     let findings = outcome.findings().join("\n");

@@ -2,7 +2,8 @@
 
 use crate::cli::import::exports::{Format, Options, message::Role, testing::Given};
 
-const TRANSCRIPT: &str = "---\nid: t-1\ndate: 2024-01-02\n---\n# Trees\n\n## User\n\nHow tall?\n\n## ChatGPT\n\nTall.\n\n\
+const TRANSCRIPT: &str = "---\nid: t-1\ndate: 2024-01-02\n---\n# Trees\n\n## User\n\nHow tall?\n\n\
+                          ## ChatGPT\n\nTall.\n\n\
                           ### Why\n\nLight.\n";
 
 #[test]

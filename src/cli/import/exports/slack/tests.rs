@@ -12,10 +12,11 @@ const DAY: &str = r#"[
         "thread_ts": "1704067200.000100", "reply_count": 1},
     {"type": "message", "user": "U2", "text": "A &lt;reply&gt;", "ts": "1704067260.000200",
         "thread_ts": "1704067200.000100", "parent_user_id": "U1", "edited": {"user": "U2", "ts": "1704067270.000000"}},
-    {"type": "message", "subtype": "bot_message", "bot_id": "B1", "username": "builds", "text": "", "ts": "1704067300.000300",
-        "attachments": [{"fallback": "Build 7 passed", "title": "Build 7", "text": "passed"}]},
+    {"type": "message", "subtype": "bot_message", "bot_id": "B1", "username": "builds", "text": "",
+        "ts": "1704067300.000300", "attachments": [{"fallback": "Passed", "title": "Build 7", "text": "passed"}]},
     {"type": "message", "subtype": "channel_join", "user": "U2", "text": "<@U2> has joined", "ts": "1704067301.000000"},
-    {"type": "message", "subtype": "channel_topic", "user": "U1", "text": "<@U1> set the topic: trees", "ts": "1704067302.000000"},
+    {"type": "message", "subtype": "channel_topic", "user": "U1", "text": "<@U1> set the topic: trees",
+        "ts": "1704067302.000000"},
     {"type": "message", "user": "U3", "user_profile": {"display_name": "Cleo"}, "text": "", "ts": "1704067303.000000",
         "files": [{"id": "F1", "name": "plan.pdf", "mimetype": "application/pdf", "size": 12000},
                   {"id": "F2", "mode": "tombstone"}]}]"#;
@@ -35,7 +36,8 @@ fn a_channel_is_a_thread_and_its_replies_are_one_of_their_own() {
                 "slack:C1/1704067200.000100 | Ben Example | A <reply>",
                 "slack:C1 | builds | Build 7\npassed",
                 "slack:C1 | Ada | @Ada set the topic: trees",
-                "slack:C1 | Cleo | [attachment: plan.pdf (application/pdf, 12 kB)]\n[attachment: a file that was deleted]",
+                "slack:C1 | Cleo | [attachment: plan.pdf (application/pdf, 12 kB)]\n\
+                 [attachment: a file that was deleted]",
             ]
         );
         assert_eq!(outcome.ids()[0], "slack:C1:1704067200.000100");
