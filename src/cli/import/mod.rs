@@ -1,8 +1,8 @@
 //! Import: a file of messages, or the export of another chat product, sent to the log.
 //!
-//! Promises: the file is never held whole; messages go to the log in the order of the file; a bad line or conversation is
-//! told with its place and stops nothing; importing again, also after an interruption, adds nothing twice; what is broken
-//! from the start is refused before anything is sent.
+//! Promises: the file is never held whole; messages go to the log in the order of the file; a bad line or conversation
+//! is told with its place and stops nothing; importing again, also after an interruption, adds nothing twice; what is
+//! broken from the start is refused before anything is sent.
 
 mod batch;
 mod exports;
@@ -344,8 +344,8 @@ impl Source {
     }
 }
 
-/// Refuses what is one JSON array, as the exports of chat products are, where it is read as lines: from standard input, or
-/// because that was asked for. Passes over a byte order mark.
+/// Refuses what is one JSON array, as the exports of chat products are, where it is read as lines: from standard input,
+/// or because that was asked for. Passes over a byte order mark.
 fn refuse_array(file: &Path, source: &mut impl BufRead) -> Result<(), Failure> {
     let beginning = source.fill_buf().map_err(|error| Failure::file("read", file, &error))?;
     let marked = beginning.starts_with(BYTE_ORDER_MARK);

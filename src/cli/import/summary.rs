@@ -39,8 +39,8 @@ impl fmt::Display for Summary {
         let indexed = if *indexed { ", all indexed" } else { "" };
         write!(
             formatter,
-            "{lines} {counted}: {accepted} accepted, {duplicates} duplicates, {rejected} rejected{indexed}; {seconds:.2} s, \
-             {rate:.0} messages/s"
+            "{lines} {counted}: {accepted} accepted, {duplicates} duplicates, {rejected} rejected{indexed}; \
+             {seconds:.2} s, {rate:.0} messages/s"
         )?;
         match report {
             Some(path) => write!(formatter, "\nwhat was rejected is kept in {}", path.display()),

@@ -37,7 +37,6 @@ pub(in crate::cli::import) use format::Format;
 use items::Items;
 pub(in crate::cli::import) use items::{Finding, Item};
 pub(in crate::cli::import) use mapped::{Mapping, Pair};
-use message::Message;
 
 /// How many findings may stand before the first message of an export that is opened.
 const LOOKED_AT: usize = 100;

@@ -4,7 +4,7 @@ use std::{fs, io::Write, path::PathBuf};
 
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
-use super::{Export, Finding, Format, Item, Message, Opened, Options, Refusal, open};
+use super::{Export, Finding, Format, Item, Opened, Options, Refusal, message::Message, open};
 
 /// What came out of an export.
 #[derive(Debug, Default)]

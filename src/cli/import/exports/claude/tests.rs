@@ -41,7 +41,10 @@ fn export(conversations: &[Value]) -> String {
 
 #[test]
 fn the_older_shape_is_one_thread_in_the_order_of_the_file() {
-    let older = |uuid: &str, sender: &str, text: &str| json!({"uuid": uuid, "text": text, "sender": sender, "created_at": null, "attachments": [], "files": []});
+    let older = |uuid: &str, sender: &str, text: &str| {
+        let none: [Value; 0] = [];
+        json!({"uuid": uuid, "text": text, "sender": sender, "created_at": null, "attachments": none, "files": none})
+    };
     let given = conversation("c", &[older("1", "human", "How tall?"), older("2", "assistant", "Quite tall.")]);
     let options = Options { author: Some("Ada".into()), space: "home".into(), ..Options::default() };
     let outcome = Given::file("conversations.json", export(&[given])).read_with(&options);
