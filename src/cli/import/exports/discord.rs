@@ -1,4 +1,4 @@
-//! Discord: what DiscordChatExporter writes as JSON (shape of 2.40 to 2.46), and the data package that Discord sends
+//! Discord: what DiscordChatExporter writes as JSON (as its own writer does), and the data package that Discord sends
 //! its users (shapes of 2019 to 2025).
 //!
 //! The exporter writes an object with `guild`, `channel` and `messages`. The package has a folder for each channel with
