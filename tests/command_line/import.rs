@@ -18,7 +18,7 @@ fn line(number: usize) -> String {
     format!("{{\"id\":\"D{number}\",\"thread\":\"t\",\"author\":\"Ada\",\"text\":\"message {number}\"}}\n")
 }
 
-fn taking_server() -> (Server, Arc<Mutex<Memory>>) {
+pub(super) fn taking_server() -> (Server, Arc<Mutex<Memory>>) {
     let memory = Arc::new(Mutex::new(Memory::default()));
     let log = memory.clone();
     let server = Server::start(move |request| {
@@ -215,13 +215,13 @@ fn standard_input_is_imported_too() {
 }
 
 #[test]
-fn what_is_no_file_of_json_lines_is_refused_before_anything_is_sent() {
+fn what_cannot_be_imported_is_refused_before_anything_is_sent() {
     let directory = directory();
     let export = file(&directory, "conversations.json", "\n[{\"title\": \"a chat\"}]");
     let folder = directory.path().to_str().expect("it is text");
     for (path, expected) in [
-        (export.as_str(), "is a JSON array, as ChatGPT and Claude export conversations; this is not read yet"),
-        (folder, "is a directory"),
+        (export.as_str(), "is a JSON array, and no export that is recognized"),
+        (folder, "nothing is recognized among the 1 files of"),
         ("no/such/file.jsonl", "cannot open no/such/file.jsonl"),
     ] {
         let output = run(NOWHERE, ["import", path]);

@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod evaluate;
+mod exports;
 mod import;
 mod outcomes;
 mod reading;

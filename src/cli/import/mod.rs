@@ -1,9 +1,11 @@
-//! Import: a file of messages, sent to the log.
+//! Import: a file of messages, or the export of another chat product, sent to the log.
 //!
-//! Promises: the file is never held whole; lines go to the log in the order of the file; a bad line is told with its
-//! number in the file and stops nothing; importing again, also after an interruption, adds nothing twice.
+//! Promises: the file is never held whole; messages go to the log in the order of the file; a bad line or conversation
+//! is told with its place and stops nothing; importing again, also after an interruption, adds nothing twice; what is
+//! broken from the start is refused before anything is sent.
 
 mod batch;
+mod exports;
 mod identity;
 mod indexed;
 mod lines;
@@ -21,14 +23,18 @@ use std::{
 };
 
 use batch::Batch;
-use lines::Lines;
+use exports::{Export, Format, Item, Opened, Options};
+use lines::{LINE_LIMIT, Lines};
+use meshlog_connectors::problem::Code;
 use preparation::{Preparation, Prepared};
+use rejection::Rejection;
 use report::{Report, ReportPlace};
 use sender::Sender;
 pub(super) use summary::Summary;
 
 use super::{
     Client, Context, EXIT_CODES, Failure, Outcome,
+    output::one_line,
     progress::{Progress, Unit},
 };
 
@@ -44,9 +50,16 @@ const READ_BUFFER: usize = 256 * 1024;
 #[command(after_help = format!("\
 Examples:
   meshlog import examples/conversations.jsonl --wait
+  meshlog import chatgpt-export.zip --space ada --author Ada
+  meshlog import slack-export/ --format slack
+  meshlog import log.json --format json --map text=body.plain --map role=kind
   zcat archive.jsonl.gz | meshlog import - --report rejected.jsonl
 
-Each line is one message:
+An export is read as it was downloaded, as a zip file, or unpacked as a folder: of ChatGPT, Claude,
+Slack, DiscordChatExporter or Discord, transcripts in Markdown, and messages in plain JSON. Its
+format is recognized by what it holds. docs/import.md says what becomes of what.
+
+In a file of JSON lines each line is one message:
   {{\"id\": \"D1:3\", \"space\": \"ada\", \"thread\": \"conv-1\", \"author\": \"Ada\", \"role\": \"user\",
    \"sent_at\": \"2025-05-08T13:56:00Z\", \"text\": \"...\"}}
 thread, author and text are required. The space is \"main\" and the role \"user\" where none is
@@ -55,9 +68,25 @@ that importing again adds nothing.
 
 {EXIT_CODES}"))]
 pub(super) struct ImportArguments {
-    /// The file of JSON lines, or - for standard input
+    /// The export, or the file of JSON lines: a file, a zip file or a folder; - for JSON lines on standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
+
+    /// What it is: jsonl, chatgpt, claude, slack, discord, markdown or json [default: what is recognized]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+
+    /// The space that an export fills [default: main]; JSON lines name their own
+    #[arg(long, value_name = "SPACE")]
+    space: Option<String>,
+
+    /// The name of the person whose export it is, where the export does not say it [default: user]
+    #[arg(long, value_name = "NAME")]
+    author: Option<String>,
+
+    /// Where plain JSON has a field: messages, conversation, thread, id, role, author, sent_at or text; may be repeated
+    #[arg(long, value_name = "FIELD=PATH")]
+    map: Vec<exports::Pair>,
 
     /// Wait until everything is found by recall
     #[arg(long)]
@@ -76,9 +105,18 @@ pub(super) struct ImportArguments {
 pub(super) fn run(context: &mut Context, arguments: ImportArguments) -> Result<Outcome, Failure> {
     let client = context.client()?;
     let json = context.output.is_json();
-    let ImportArguments { file, wait, report, data } = arguments;
+    let ImportArguments { file, format, space, author, map, wait, report, data } = arguments;
+    let is_asked = space.is_some() || author.is_some() || !map.is_empty();
+    let options =
+        Options { format, space: space.unwrap_or_else(Options::space), author, mapping: map.into_iter().collect() };
+    let input = Input::open(&file, &options)?;
+    if is_asked && matches!(input, Input::Lines(_)) {
+        let what =
+            format!("{} is a file of JSON lines, and --space, --author and --map are for exports", file.display());
+        return Err(Failure::local(what, "leave them out, or name the format of the export with --format"));
+    }
     let place = report.map_or_else(|| ReportPlace::below(&data, &file), ReportPlace::At);
-    let summary = import(&client, json, &file, place, wait)?;
+    let summary = import(&client, json, &file, input, place, wait)?;
     if json {
         context.output.document(&summary)?;
     } else {
@@ -89,24 +127,35 @@ pub(super) fn run(context: &mut Context, arguments: ImportArguments) -> Result<O
 
 /// Imports a file for a command that needs its messages: waits until recall finds them.
 pub(super) fn import_and_wait(client: &Client, json: bool, file: &Path, data: &Path) -> Result<Summary, Failure> {
-    import(client, json, file, ReportPlace::below(data, file), true)
+    let input = Input::open(file, &Options::default())?;
+    import(client, json, file, input, ReportPlace::below(data, file), true)
 }
 
-fn import(client: &Client, json: bool, file: &Path, place: ReportPlace, wait: bool) -> Result<Summary, Failure> {
-    let Source { mut reader, size } = Source::open(file)?;
-    refuse_array(file, &mut reader)?;
+fn import(
+    client: &Client,
+    json: bool,
+    file: &Path,
+    input: Input,
+    place: ReportPlace,
+    wait: bool,
+) -> Result<Summary, Failure> {
     // A server that is not there is told at once; only one that goes away later is waited for.
     client.status_and_text("/livez")?;
     let started = Instant::now();
-    let progress = Progress::new(json, size, Unit::Bytes);
+    let (format, size) = (input.format(), input.size());
     let mut run = Run {
         preparation: Preparation::default(),
         sender: Sender::new(client),
-        report: Report::new(place, json),
-        summary: Summary::default(),
-        progress,
+        report: Report::new(place, format.unit(), json),
+        summary: Summary { format: format.name(), ..Summary::default() },
+        progress: Progress::new(json, size, Unit::Bytes),
+        unit: format.unit(),
+        json,
     };
-    let outcome = run.send_all(file, reader);
+    let outcome = match input {
+        Input::Lines(source) => run.send_lines(file, source.reader),
+        Input::Export(export) => run.send_export(*export),
+    };
     let Run { sender, report, mut summary, progress, .. } = run;
     drop(progress);
     // Also of an import that broke off: what it rejected is worth reading.
@@ -120,6 +169,51 @@ fn import(client: &Client, json: bool, file: &Path, place: ReportPlace, wait: bo
     Ok(summary)
 }
 
+/// What is imported, opened and recognized.
+enum Input {
+    /// JSON lines, one message a line.
+    Lines(Source),
+    /// The export of another product.
+    Export(Box<Export>),
+}
+
+impl Input {
+    fn open(file: &Path, options: &Options) -> Result<Self, Failure> {
+        if file == Path::new(STANDARD_INPUT) {
+            if let Some(format) = options.format.filter(|format| *format != Format::Lines) {
+                let what = format!("standard input is read once, and an export of the format {format} more than once");
+                return Err(Failure::local(what, "write it into a file, and name that"));
+            }
+            return Self::lines(file);
+        }
+        match exports::open(file, options).map_err(|refusal| Failure::local(refusal.what, refusal.help))? {
+            Opened::Lines => Self::lines(file),
+            Opened::Export(export) => Ok(Self::Export(export)),
+        }
+    }
+
+    fn lines(file: &Path) -> Result<Self, Failure> {
+        let mut source = Source::open(file)?;
+        refuse_array(file, &mut source.reader)?;
+        Ok(Self::Lines(source))
+    }
+
+    fn format(&self) -> Format {
+        match self {
+            Self::Lines(_) => Format::Lines,
+            Self::Export(export) => export.format(),
+        }
+    }
+
+    /// Its size in bytes, where that is known.
+    fn size(&self) -> Option<u64> {
+        match self {
+            Self::Lines(source) => source.size,
+            Self::Export(export) => Some(export.total_bytes()),
+        }
+    }
+}
+
 /// One import under way.
 struct Run<'a> {
     preparation: Preparation,
@@ -127,10 +221,13 @@ struct Run<'a> {
     report: Report,
     summary: Summary,
     progress: Progress,
+    /// What is counted: lines, or the messages of an export.
+    unit: &'static str,
+    json: bool,
 }
 
 impl Run<'_> {
-    fn send_all(&mut self, file: &Path, source: impl BufRead) -> Result<(), Failure> {
+    fn send_lines(&mut self, file: &Path, source: impl BufRead) -> Result<(), Failure> {
         let mut lines = Lines::new(source);
         let mut batch = Batch::default();
         while let Some(line) = lines.next().map_err(|error| Failure::file("read", file, &error))? {
@@ -138,16 +235,52 @@ impl Run<'_> {
             match self.preparation.prepare(&line) {
                 Prepared::Blank => {}
                 Prepared::Rejected(rejection) => self.summary.rejected += self.report.add(rejection, &self.progress),
-                Prepared::Message(message) => {
-                    if !batch.has_room_for(&message) {
-                        self.send(&mut batch)?;
-                    }
-                    batch.add(line.number, message);
-                }
+                Prepared::Message(message) => self.add(&mut batch, line.number, message)?,
             }
             self.show(lines.bytes_read());
         }
         self.send(&mut batch)
+    }
+
+    fn send_export(&mut self, mut export: Export) -> Result<(), Failure> {
+        let mut batch = Batch::default();
+        while let Some(item) = export.next() {
+            match item {
+                Item::Message(message) => {
+                    self.summary.lines += 1;
+                    let line = serde_json::to_vec(&message).expect("a message is JSON");
+                    if line.len() > LINE_LIMIT {
+                        let detail = format!("as a line it is longer than {LINE_LIMIT} bytes");
+                        let rejection = Rejection::new(self.summary.lines, Code::LineTooLong.name(), detail, &line);
+                        self.summary.rejected += self.report.add(rejection.of(message.id), &self.progress);
+                        continue;
+                    }
+                    self.add(&mut batch, self.summary.lines, line)?;
+                }
+                Item::Rejected(finding) => {
+                    self.summary.lines += 1;
+                    let rejection = Rejection::found(self.summary.lines, finding);
+                    self.summary.rejected += self.report.add(rejection, &self.progress);
+                }
+                Item::Note(note) => {
+                    if !self.json {
+                        self.progress.note(&one_line(&format!("note: {note}")));
+                    }
+                    self.summary.notes.push(note);
+                }
+            }
+            self.show(export.bytes_read());
+        }
+        self.send(&mut batch)
+    }
+
+    /// Adds a message to the batch, and sends the batch before if that is full.
+    fn add(&mut self, batch: &mut Batch, number: u64, message: Vec<u8>) -> Result<(), Failure> {
+        if !batch.has_room_for(&message) {
+            self.send(batch)?;
+        }
+        batch.add(number, message);
+        Ok(())
     }
 
     fn send(&mut self, batch: &mut Batch) -> Result<(), Failure> {
@@ -170,11 +303,12 @@ impl Run<'_> {
     }
 
     /// The import ends before the end of the file. Says how far it came and that going on is safe.
-    fn interrupted(&self, line: u64, failure: Failure) -> Failure {
+    fn interrupted(&self, number: u64, failure: Failure) -> Failure {
         let Summary { accepted, duplicates, rejected, .. } = self.summary;
         let what = format!(
-            "{failure}; the import stopped before line {line} (accepted {accepted}, duplicates {duplicates}, rejected \
-             {rejected})"
+            "{failure}; the import stopped before {} {number} (accepted {accepted}, duplicates {duplicates}, rejected \
+             {rejected})",
+            self.unit
         );
         let help = "run the same command again: it goes on, and what is in the log already is not added twice";
         match failure {
@@ -187,7 +321,7 @@ impl Run<'_> {
     }
 }
 
-/// What is imported.
+/// A file of lines.
 struct Source {
     reader: BufReader<Box<dyn Read>>,
     /// Its size in bytes, where that is known.
@@ -210,17 +344,18 @@ impl Source {
     }
 }
 
-/// Refuses what is one JSON array, as the exports of chat products are; and passes over a byte order mark.
+/// Refuses what is one JSON array, as the exports of chat products are, where it is read as lines: from standard input,
+/// or because that was asked for. Passes over a byte order mark.
 fn refuse_array(file: &Path, source: &mut impl BufRead) -> Result<(), Failure> {
     let beginning = source.fill_buf().map_err(|error| Failure::file("read", file, &error))?;
     let marked = beginning.starts_with(BYTE_ORDER_MARK);
     let content = if marked { &beginning[BYTE_ORDER_MARK.len()..] } else { beginning };
     if content.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
         let what = format!(
-            "{} is a JSON array, as ChatGPT and Claude export conversations; this is not read yet",
+            "{} is a JSON array, as ChatGPT and Claude export conversations, and not a file of JSON lines",
             file.display()
         );
-        let help = "turn it into JSON lines, one message a line; \"meshlog import --help\" shows the form";
+        let help = "name the export's own file, zip file or folder, without --format jsonl";
         return Err(Failure::local(what, help));
     }
     if marked {
@@ -245,7 +380,7 @@ mod tests {
         for text in ["[", "\n  [{}]", "\u{feff}[]"] {
             let mut source = text.as_bytes();
             let failure = refuse_array(Path::new("conversations.json"), &mut source).expect_err(text);
-            assert!(failure.to_string().contains("not read yet"), "{failure}");
+            assert!(failure.to_string().contains("not a file of JSON lines"), "{failure}");
         }
     }
 }

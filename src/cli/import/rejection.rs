@@ -1,15 +1,20 @@
-//! Rejections: lines that did not become messages, and why.
+//! Rejections: lines, and what else of an import, that did not become messages, and why.
 
 use serde::{Deserialize, Serialize};
+
+use super::exports::Finding;
 
 /// How much of a rejected line is kept, in characters.
 const TEXT_LIMIT: usize = 2000;
 
-/// One line that did not become a message, as it stands in the report.
+/// One line, or one thing of an export, that did not become a message, as it stands in the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Rejection {
-    /// The line's number in the file, from 1.
+    /// The line's number in the file, from 1; of an export, which message of those that it has.
     pub(super) line: u64,
+    /// Where in an export it is: the file, and the conversation or message in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) place: Option<String>,
     /// The stable name of the problem.
     pub(super) code: String,
     /// What was wrong.
@@ -24,7 +29,18 @@ pub(super) struct Rejection {
 impl Rejection {
     /// A line that is refused on this side.
     pub(super) fn new(line: u64, code: &str, detail: impl Into<String>, bytes: &[u8]) -> Self {
-        Self { line, code: code.to_owned(), detail: detail.into(), source_id: None, text: kept(bytes) }
+        Self { line, place: None, code: code.to_owned(), detail: detail.into(), source_id: None, text: kept(bytes) }
+    }
+
+    /// What was found in an export.
+    pub(super) fn found(line: u64, finding: Finding) -> Self {
+        let Finding { code, place, detail, id, text, .. } = finding;
+        Self { line, place: Some(place), code: code.to_owned(), detail, source_id: id, text: kept(text.as_bytes()) }
+    }
+
+    /// The same, of a message with this id.
+    pub(super) fn of(self, source_id: String) -> Self {
+        Self { source_id: Some(source_id), ..self }
     }
 }
 

@@ -52,6 +52,8 @@ impl ReportPlace {
 /// The report of one import.
 pub(super) struct Report {
     place: ReportPlace,
+    /// What is counted: lines, or the messages of an export.
+    unit: &'static str,
     json: bool,
     /// How many rejections there are.
     count: u64,
@@ -68,18 +70,18 @@ enum Destination {
 
 impl Report {
     /// A report without content, which is no file yet.
-    pub(super) fn new(place: ReportPlace, json: bool) -> Self {
-        Self { place, json, count: 0, file: Destination::Unopened }
+    pub(super) fn new(place: ReportPlace, unit: &'static str, json: bool) -> Self {
+        Self { place, unit, json, count: 0, file: Destination::Unopened }
     }
 
     /// Keeps a rejection and tells it, if it is one of the first. Answers how many lines it stands for: one.
     pub(super) fn add(&mut self, rejection: Rejection, progress: &Progress) -> u64 {
         self.count += 1;
         if self.count <= TOLD && !self.json {
-            progress.note(&told(&rejection));
+            progress.note(&told(&rejection, self.unit));
         }
         if let Err((path, error)) = self.keep(&rejection) {
-            progress.note(&format!("warning: rejected lines are not kept: cannot write {}: {error}", path.display()));
+            progress.note(&format!("warning: what is rejected is not kept: cannot write {}: {error}", path.display()));
             self.file = Destination::Given;
         }
         1
@@ -120,10 +122,11 @@ fn create(path: &Path) -> io::Result<File> {
     File::create(path)
 }
 
-fn told(rejection: &Rejection) -> String {
+fn told(rejection: &Rejection, unit: &str) -> String {
+    let place = rejection.place.clone().unwrap_or_else(|| format!("{unit} {}", rejection.line));
     let source_id = rejection.source_id.as_deref().map(|id| format!(" (id {id})")).unwrap_or_default();
     let detail = shortened(&rejection.detail, DETAIL_TOLD);
-    one_line(&format!("line {}{source_id}: {detail} ({})", rejection.line, rejection.code))
+    one_line(&format!("{place}{source_id}: {detail} ({})", rejection.code))
 }
 
 #[cfg(test)]
@@ -147,14 +150,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_rejected_is_told_with_its_place() {
+        let mut told_of = rejection(7);
+        assert_eq!(told(&told_of, "line"), "line 7: expected value (bad_json)");
+        told_of.source_id = Some("x".to_owned());
+        assert_eq!(told(&told_of, "message"), "message 7 (id x): expected value (bad_json)");
+        told_of.place = Some("a.json, conversation 2".to_owned());
+        assert_eq!(told(&told_of, "message"), "a.json, conversation 2 (id x): expected value (bad_json)");
+    }
+
+    #[test]
     fn there_is_a_report_only_if_there_is_something_to_report() {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let place = directory.path().join("new/report.jsonl");
-        let report = Report::new(ReportPlace::At(place.clone()), true);
+        let report = Report::new(ReportPlace::At(place.clone()), "line", true);
         assert_eq!(report.finish().expect("nothing is to be written"), None);
         assert!(!place.exists());
 
-        let mut report = Report::new(ReportPlace::At(place.clone()), true);
+        let mut report = Report::new(ReportPlace::At(place.clone()), "line", true);
         let progress = Progress::new(true, None, Unit::Bytes);
         for line in [3, 8] {
             report.add(rejection(line), &progress);
@@ -171,7 +184,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let blocked = directory.path().join("file");
         fs::write(&blocked, "").expect("a file can be written");
-        let mut report = Report::new(ReportPlace::At(blocked.join("report.jsonl")), true);
+        let mut report = Report::new(ReportPlace::At(blocked.join("report.jsonl")), "line", true);
         let progress = Progress::new(true, None, Unit::Bytes);
         assert_eq!(report.add(rejection(1), &progress) + report.add(rejection(2), &progress), 2);
         assert_eq!(report.finish().expect("the import goes on"), None);

@@ -120,7 +120,14 @@ fn sent(batch: &Batch, answer: MessagesAccepted, taken_before: u64) -> Sent {
 fn rejection(batch: &Batch, error: LineError) -> Rejection {
     let index = usize::try_from(error.line).ok().and_then(|line| line.checked_sub(1));
     let (line, bytes) = index.and_then(|index| batch.line(index)).unwrap_or((batch.first_line(), b""));
-    Rejection { line, code: error.code, detail: error.detail, source_id: error.source_id, text: kept(bytes) }
+    Rejection {
+        line,
+        place: None,
+        code: error.code,
+        detail: error.detail,
+        source_id: error.source_id,
+        text: kept(bytes),
+    }
 }
 
 fn taken(failure: &Failure) -> u64 {
