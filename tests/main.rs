@@ -14,6 +14,7 @@ mod docs_name_only_paths_that_exist;
 mod events_can_be_followed;
 mod imported_messages_are_recallable;
 mod killed_at_any_moment_nothing_is_lost_or_doubled;
+mod messages_tell_the_times_they_speak_of;
 mod openai_sdks_work_unmodified;
 mod other_clients_read_our_topics;
 mod other_clients_write_events;

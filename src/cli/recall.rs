@@ -1,6 +1,6 @@
 //! Recall: asking memory, and showing what it answers.
 
-use meshlog_connectors::api::{RecallRequest, RecallResponse, RecallResult, Timestamp};
+use meshlog_connectors::api::{RecallRequest, RecallResponse, RecallResult, SpokenTime, Timestamp};
 
 use super::{
     Context, EXIT_CODES, Failure, Outcome, Output,
@@ -101,6 +101,11 @@ fn show_result(output: &mut Output, rank: usize, result: &RecallResult) -> Resul
     let snippet: String = pieces(result).into_iter().map(|piece| piece.shown(output)).collect();
     let snippet = snippet.split_whitespace().collect::<Vec<_>>().join(" ");
     output.line(format!("    {snippet}"))?;
+    if !message.times.is_empty() {
+        let times: Vec<_> = message.times.iter().map(told).collect();
+        let line = output.faint(&format!("    {}", times.join("; ")));
+        output.line(line)?;
+    }
     let position = &message.position;
     let mut line = format!("    {}/{}/{}", position.topic, position.partition, position.offset);
     if let Some(source_id) = &message.source_id {
@@ -113,6 +118,16 @@ fn show_result(output: &mut Output, rank: usize, result: &RecallResult) -> Resul
         output.line(format!("    signals: {}", signals.join(", ")))?;
     }
     output.line("")
+}
+
+/// A time that a message speaks of: its words, and the days that they mean.
+fn told(time: &SpokenTime) -> String {
+    let day = |time: Timestamp| time.to_string().split('T').next().unwrap_or_default().to_owned();
+    let last = Timestamp::from_micros(time.end.micros().saturating_sub(1));
+    let (first, last) = (day(time.start), day(last));
+    let bound = if time.bound == "within" { String::new() } else { format!("{} ", one_line(&time.bound)) };
+    let days = if first == last { first } else { format!("{first} to {last}") };
+    format!("\"{}\" is {bound}{days}", one_line(&time.text))
 }
 
 /// A stretch of a snippet that is a match throughout, or not at all.

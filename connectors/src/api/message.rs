@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{DEFAULT_SPACE, PositionView, Timestamp, WaitLevel, default_space};
+use super::{DEFAULT_SPACE, PositionView, SpokenTime, Timestamp, WaitLevel, default_space};
 
 /// What an author is to a thread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -152,6 +152,9 @@ pub struct Message {
     pub sent_at: Timestamp,
     /// What was said.
     pub text: String,
+    /// The times that it speaks of ("last Friday"), in the order of the text; left out where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub times: Vec<SpokenTime>,
     /// Where the message stands in the log.
     pub position: PositionView,
 }

@@ -254,6 +254,7 @@ impl Fake {
             role: message.role.name().to_owned(),
             sent_at: message.sent_at.unwrap_or(Timestamp::from_micros(NOON)),
             text: message.text,
+            times: Vec::new(),
             position: position.into(),
         });
         self.appended.send_replace(state.messages.len());

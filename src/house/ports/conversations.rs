@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use meshlog_connectors::{
-    api::{Message, Page, Thread, Timestamp},
+    api::{Message, Page, SpokenTime, Thread, Timestamp},
     ports::{Answer, Conversations, PageRequest},
     problem::Problem,
 };
 use meshlog_pipeline::partition_of;
 use meshlog_processors::{
-    PageLimit,
+    Micros, PageLimit,
+    knowledge::times::{Anchor, times_in},
     threads::{MessageRow, ThreadRow, ThreadStore},
 };
 use meshlog_schemas::{EventId, PartitionId, Topic, thread_key};
+use time::UtcOffset;
 
 use super::{bad_cursor, blocking, from_cursor, problems, stores, to_cursor};
 use crate::house::rooms::Rooms;
@@ -99,6 +101,7 @@ fn thread(row: ThreadRow) -> Thread {
 
 pub(super) fn message(row: MessageRow, text: String) -> Message {
     Message {
+        times: spoken_times(&text, row.facets.sent_at),
         message_id: row.message_id.to_string(),
         source_id: row.source_id,
         space: row.facets.space,
@@ -109,4 +112,18 @@ pub(super) fn message(row: MessageRow, text: String) -> Message {
         text,
         position: row.position.into(),
     }
+}
+
+/// The times that a text speaks of. They are kept nowhere, since they follow from the text and when it was said. Days are those of
+/// UTC: the log does not have the sender's zone.
+fn spoken_times(text: &str, said_at: Micros) -> Vec<SpokenTime> {
+    let mentions = times_in(text, &Anchor::new(said_at, UtcOffset::UTC));
+    let spoken = mentions.into_iter().map(|mention| SpokenTime {
+        text: text[mention.text].to_owned(),
+        start: Timestamp::from_micros(mention.start),
+        end: Timestamp::from_micros(mention.end),
+        grain: mention.grain.name().to_owned(),
+        bound: mention.bound.name().to_owned(),
+    });
+    spoken.collect()
 }

@@ -47,7 +47,6 @@ mod token;
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
 use time::{UtcOffset, Weekday};
 
 use crate::Micros;
@@ -55,7 +54,7 @@ use crate::Micros;
 pub use named::NamedDate;
 
 /// A time expression in a text, and the period it stands for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeMention {
     /// Where it stands in the text, in bytes, on character boundaries.
     pub text: Range<usize>,
@@ -72,8 +71,7 @@ pub struct TimeMention {
 /// How exactly a time was told: the unit that its words name, from fine to coarse.
 ///
 /// A period can be longer ("from 3 to 7 May" tells days) or shorter ("early May" tells a third of a month).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Grain {
     /// "at 10:30".
     Minute,
@@ -101,9 +99,28 @@ pub enum Grain {
     Century,
 }
 
+impl Grain {
+    /// The name in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Grain::Minute => "minute",
+            Grain::Hour => "hour",
+            Grain::DayPart => "daypart",
+            Grain::Day => "day",
+            Grain::Weekend => "weekend",
+            Grain::Week => "week",
+            Grain::Month => "month",
+            Grain::Quarter => "quarter",
+            Grain::Season => "season",
+            Grain::Year => "year",
+            Grain::Decade => "decade",
+            Grain::Century => "century",
+        }
+    }
+}
+
 /// How what is said relates to a mention's period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Bound {
     /// It is at or in the period.
     Within,
@@ -117,9 +134,21 @@ pub enum Bound {
     After,
 }
 
+impl Bound {
+    /// The name in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Bound::Within => "within",
+            Bound::Since => "since",
+            Bound::Until => "until",
+            Bound::Before => "before",
+            Bound::After => "after",
+        }
+    }
+}
+
 /// Which number of 05/07/2023 is the month, where both could be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DateOrder {
     /// 7 May, as in the United States.
     #[default]

@@ -3,7 +3,7 @@
 use time::{Date, OffsetDateTime, PrimitiveDateTime, UtcOffset, macros::format_description};
 
 use super::{
-    super::{Anchor, times_in},
+    super::{Anchor, TimeMention, times_in},
     anchor,
 };
 use crate::Micros;
@@ -45,8 +45,8 @@ fn micros(written: &str, offset: UtcOffset) -> Micros {
 }
 
 fn resolved(row: &Row<'_>) -> Vec<(Micros, Micros, String)> {
-    let grain = |grain| serde_json::to_string(&grain).unwrap().trim_matches('"').to_owned();
-    times_in(row.text, &row.anchor).iter().map(|found| (found.start, found.end, grain(found.grain))).collect()
+    let period = |found: &TimeMention| (found.start, found.end, found.grain.name().to_owned());
+    times_in(row.text, &row.anchor).iter().map(period).collect()
 }
 
 fn shown(periods: &[(Micros, Micros, String)], offset: UtcOffset) -> String {
