@@ -7,8 +7,8 @@ use meshlog_schemas::Topic;
 
 use crate::{
     api::{
-        CALL_STATES, DeadLetterSelection, DiscardRequest, FAILURE_CLASSES, NewMessage, NewSubscription, RebuildRequest,
-        RecallRequest, VerifyRequest,
+        CALL_STATES, ContextRequest, DeadLetterSelection, DiscardRequest, FAILURE_CLASSES, NewMessage, NewSubscription,
+        RebuildRequest, RecallRequest, VerifyRequest,
     },
     ports::{CallSelection, CheckedMessage, EventFilter, UsageSelection},
     problem::{Code, Problem, quote},
@@ -20,6 +20,8 @@ pub const TEXT_LIMIT: usize = 1024 * 1024;
 pub const NAME_LIMIT: usize = 512;
 /// The longest query, in bytes of UTF-8.
 pub const QUERY_LIMIT: usize = 16 * 1024;
+/// The least and the most tokens of a context.
+pub const BUDGET: (u64, u64) = (128, 200_000);
 /// The most results one recall may ask for.
 pub const RECALL_LIMIT: u32 = 200;
 /// The most names one condition of a recall may list.
@@ -68,6 +70,29 @@ pub fn recall(request: &RecallRequest) -> Result<(), Problem> {
         condition(field, names)?;
     }
     Ok(())
+}
+
+/// Lets a request for a context through, or says what is wrong with it.
+///
+/// # Errors
+/// `missing_field` if it names neither a thread nor a query; `invalid_field` for names and queries that make no sense;
+/// `out_of_range` for a budget outside of [`BUDGET`].
+pub fn context(request: &ContextRequest) -> Result<(), Problem> {
+    name("space", &request.space)?;
+    if request.thread.is_none() && request.query.is_none() {
+        let detail = "neither a thread nor a query is named, so there is nothing to make a context for";
+        return Err(Problem::new(Code::MissingField, detail, "send thread, query or both").with("field", "thread"));
+    }
+    request.thread.as_ref().map_or(Ok(()), |thread| name("thread", thread))?;
+    if let Some(query) = &request.query {
+        if query.trim().is_empty() {
+            return Err(blank("query"));
+        }
+        if query.len() > QUERY_LIMIT {
+            return Err(too_long("query", QUERY_LIMIT, query.len()));
+        }
+    }
+    range("budget_tokens", request.budget_tokens.into(), BUDGET.0, BUDGET.1)
 }
 
 /// Lets the conditions of a reader of events through, or says what is wrong with them (`invalid_field`).

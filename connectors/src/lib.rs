@@ -7,6 +7,7 @@
 pub mod api;
 pub mod calls;
 pub mod checks;
+pub mod context;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -14,7 +14,7 @@ use meshlog_schemas::{Checkpoints, Event, EventId, Offset, Partition, PartitionI
 use crate::{
     api::{
         Call, Day, DeadLetter, DeadLetterId, DeadLetterSelection, DeadLetterView, EventView, Message, NewSubscription,
-        Page, ProcessorsView, ProjectionsView, Readiness, RebuildView, RecallRequest, RecallResponse, Role,
+        Order, Page, ProcessorsView, ProjectionsView, Readiness, RebuildView, RecallRequest, RecallResponse, Role,
         Subscription, Thread, Timestamp, TopicsView, Usage, UsageField, VerifyReport, WaitLevel,
     },
     calls::Dispatcher,
@@ -75,8 +75,14 @@ pub trait Conversations: Send + Sync {
     /// The threads of a space, the one with the newest message first.
     fn threads(&self, space: String, page: PageRequest) -> Answer<'_, Page<Thread>>;
 
-    /// The messages of a thread, the oldest first; `None` when the space has no such thread.
-    fn messages(&self, space: String, thread: String, page: PageRequest) -> Answer<'_, Option<Page<Message>>>;
+    /// The messages of a thread; `None` when the space has no such thread.
+    fn messages(
+        &self,
+        space: String,
+        thread: String,
+        order: Order,
+        page: PageRequest,
+    ) -> Answer<'_, Option<Page<Message>>>;
 
     /// A message by its id; `None` when there is none.
     fn message(&self, id: String) -> Answer<'_, Option<Message>>;

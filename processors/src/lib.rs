@@ -26,4 +26,4 @@ pub mod vectors;
 
 pub use error::StoreError;
 pub use filter::{Facets, Filter, Micros};
-pub use page::{Page, PageLimit};
+pub use page::{Order, Page, PageLimit};

@@ -9,6 +9,16 @@ pub struct Page<T> {
     pub next: Option<Vec<u8>>,
 }
 
+/// From which end a list is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// The oldest first.
+    #[default]
+    OldestFirst,
+    /// The newest first.
+    NewestFirst,
+}
+
 /// How much a piece of a list may hold; at least one item is returned if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageLimit {

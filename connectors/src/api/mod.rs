@@ -4,6 +4,7 @@
 //! Never: holds behaviour. Requests are refused in [`crate::checks`].
 
 mod call;
+mod context;
 mod dead_letter;
 mod event;
 mod message;
@@ -25,13 +26,16 @@ mod verification;
 mod wait;
 
 pub use call::{Attempt, CALL_STATES, Call};
+pub use context::{
+    ContextItem, ContextRequest, ContextResponse, ContextSection, PromptFamily, PromptMessage, SectionName,
+};
 pub use dead_letter::{
     DeadLetter, DeadLetterId, DeadLetterRequest, DeadLetterSelection, DeadLetterView, DiscardRequest, FAILURE_CLASSES,
     InvalidDeadLetterId, RedrivesRequested,
 };
 pub use event::EventView;
 pub use message::{Accepted, LineError, Message, MessageAccepted, MessagesAccepted, NewMessage, Receipt, Role};
-pub use page::Page;
+pub use page::{Order, Page};
 pub use position::PositionView;
 pub use processor::{CheckpointView, PartitionProgress, ProcessorView, ProcessorsView};
 pub use projection::{ProjectionView, ProjectionsView};

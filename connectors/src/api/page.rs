@@ -12,3 +12,14 @@ pub struct Page<T> {
     #[schema(required)]
     pub next: Option<String>,
 }
+
+/// From which end a list is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// The oldest first.
+    #[default]
+    Oldest,
+    /// The newest first.
+    Newest,
+}

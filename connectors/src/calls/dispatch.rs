@@ -166,6 +166,13 @@ impl Dispatcher {
         !self.0.routes.targets(name).is_empty()
     }
 
+    /// Counts the tokens of a text as the provider does that is asked first for a model; `None` where nobody has it.
+    pub fn token_counter(&self, model: &str) -> Option<impl Fn(&str) -> u64 + Send + use<>> {
+        let target = self.0.routes.targets(model).into_iter().next()?;
+        let provider = self.0.endpoints[target.provider].provider.clone();
+        Some(move |text: &str| provider.count_tokens(&target.model, text))
+    }
+
     /// How the providers fare.
     pub fn providers(&self) -> Vec<ProviderState> {
         let state = |endpoint: &Endpoint| ProviderState {

@@ -24,7 +24,7 @@ use super::{router, serve, usage::merged};
 use crate::{
     api::{
         Attempt, Calibration, Call, CheckpointView, Day, DeadLetter, DeadLetterId, DeadLetterSelection, DeadLetterView,
-        DurabilityView, EventView, LogView, Message, NewSubscription, Page, PartitionView, ProcessorView,
+        DurabilityView, EventView, LogView, Message, NewSubscription, Order, Page, PartitionView, ProcessorView,
         ProcessorsView, ProjectionView, ProjectionsView, Readiness, RebuildView, RecallRequest, RecallResponse,
         RecallResult, RetentionView, Subscription, Thread, Timestamp, Tokens, TopicView, TopicsView, Usage, UsageField,
         UsageSums, Usd, Verification, VerifyReport, WaitLevel, mark_matches,
@@ -404,10 +404,19 @@ impl Conversations for Fake {
         answer(Ok(Page { items: threads, next }))
     }
 
-    fn messages(&self, space: String, thread: String, request: PageRequest) -> Answer<'_, Option<Page<Message>>> {
+    fn messages(
+        &self,
+        space: String,
+        thread: String,
+        order: Order,
+        request: PageRequest,
+    ) -> Answer<'_, Option<Page<Message>>> {
         let state = self.state();
         let of_thread = |message: &&Message| message.space == space && message.thread_id == thread;
-        let found: Vec<_> = state.messages.iter().filter(of_thread).cloned().collect();
+        let mut found: Vec<_> = state.messages.iter().filter(of_thread).cloned().collect();
+        if order == Order::Newest {
+            found.reverse();
+        }
         answer(if found.is_empty() { Ok(None) } else { page(found, &request).map(Some) })
     }
 

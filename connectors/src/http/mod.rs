@@ -7,6 +7,7 @@
 
 mod calls;
 mod chat;
+mod context;
 mod dead_letters;
 mod decode;
 mod events;
@@ -39,7 +40,7 @@ mod usage;
 use std::{future::IntoFuture, io, ops::Deref, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{MatchedPath, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -159,6 +160,7 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(threads::threads))
         .routes(routes!(threads::messages))
         .routes(routes!(recall::recall))
+        .routes(routes!(context::context))
         .routes(routes!(chat::completions))
         .routes(routes!(chat::embeddings))
         .routes(routes!(chat::models))
@@ -189,7 +191,7 @@ fn assemble(ports: Ports, closing: watch::Receiver<bool>) -> Router {
     let (router, _) = described().split_for_parts();
     let document = document().to_json().expect("the description holds only values that JSON knows");
     let gateway = Gateway(Arc::new(Shared { ports, metrics: Arc::default(), document: document.into(), closing }));
-    router
+    let routes = router
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(gateway.clone(), reached::after_writes))
@@ -197,7 +199,9 @@ fn assemble(ports: Ports, closing: watch::Receiver<bool>) -> Router {
         .layer(middleware::from_fn_with_state(gateway.clone(), scatter::scatter))
         .layer(middleware::from_fn_with_state(gateway.clone(), forward::forward))
         .layer(middleware::from_fn_with_state(gateway.clone(), observe))
-        .with_state(gateway)
+        .with_state(gateway);
+    // What is made of several answers asks the same routes.
+    routes.clone().layer(Extension(context::Routes(routes)))
 }
 
 /// Counts and times each request, and turns a panic into an answer.

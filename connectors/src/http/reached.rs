@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The header that names what an answer must have: positions as in receipts, `messages/2/17`, with commas between them.
-const AFTER: &str = "meshlog-after";
+pub(super) const AFTER: &str = "meshlog-after";
 /// How long a read waits for that.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 const DEFAULT_TIMEOUT_MS: u32 = 30_000;

@@ -30,7 +30,7 @@ use super::{
     extract::{JsonBody, Name, Parameters},
     nodes::{self, ANSWER_LIMIT, Node, Nodes},
     reached::{Reached, ReachedQuery},
-    threads::SpacePageQuery,
+    threads::{MessagesQuery, SpacePageQuery},
     usage::{self, UsageQuery},
 };
 use crate::{
@@ -247,7 +247,7 @@ fn merged<T>(pages: Vec<Page<T>>, items: usize, cursor: impl Fn(&T) -> String) -
 /// The messages of a thread, which are all in one share.
 async fn messages(gateway: Gateway, scatter: Arc<Scatter>, request: Request, next: Next) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    let Parameters(query) = Parameters::<SpacePageQuery>::from_request_parts(&mut parts, &gateway).await?;
+    let Parameters(query) = Parameters::<MessagesQuery>::from_request_parts(&mut parts, &gateway).await?;
     let Name(thread) = Name::from_request_parts(&mut parts, &gateway).await?;
     let share = scatter.own.beside(gateway.ports.conversations.partition_of(&query.space, &thread));
     if share == scatter.own {

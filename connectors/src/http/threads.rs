@@ -9,7 +9,7 @@ use super::{
     extract::{Name, Parameters},
 };
 use crate::{
-    api::{DEFAULT_SPACE, Message, Page, Thread, default_space},
+    api::{DEFAULT_SPACE, Message, Order, Page, Thread, default_space},
     checks,
     ports::PageRequest,
     problem::{Code, Problem},
@@ -64,22 +64,43 @@ pub(super) async fn threads(
     gateway.ports.conversations.threads(query.space, page).await.map(Json)
 }
 
-/// The messages of a thread, the oldest first.
+/// Which piece of a thread.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct MessagesQuery {
+    /// The space.
+    #[serde(default = "default_space")]
+    #[param(default = json!(DEFAULT_SPACE))]
+    pub(super) space: String,
+    /// Which message comes first.
+    #[serde(default)]
+    #[param(inline)]
+    order: Order,
+    /// How many items at most.
+    #[param(default = 50, minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// The `next` of the piece before, in the same order.
+    cursor: Option<String>,
+}
+
+/// The messages of a thread, the oldest first or the newest.
 #[utoipa::path(
     get,
     path = "/v1/threads/{id}/messages",
     tag = "messages",
     operation_id = "thread_messages",
-    params(("id" = String, Path, description = "The thread's id, percent-encoded (a slash as %2F)"), SpacePageQuery),
+    params(("id" = String, Path, description = "The thread's id, percent-encoded (a slash as %2F)"), MessagesQuery),
     responses((status = 200, description = "A piece of the list", body = Page<Message>))
 )]
 pub(super) async fn messages(
     State(gateway): State<Gateway>,
     Name(thread): Name,
-    Parameters(query): Parameters<SpacePageQuery>,
+    Parameters(query): Parameters<MessagesQuery>,
 ) -> Result<Json<Page<Message>>, Problem> {
-    let page = query.page()?;
-    let found = gateway.ports.conversations.messages(query.space.clone(), thread.clone(), page).await?;
+    checks::name("space", &query.space)?;
+    let page = page(query.limit, query.cursor)?;
+    let found = gateway.ports.conversations.messages(query.space.clone(), thread.clone(), query.order, page).await?;
     found.map(Json).ok_or_else(|| {
         let detail = format!("there is no thread \"{thread}\" in the space \"{}\"", query.space);
         Problem::new(Code::UnknownThread, detail, "GET /v1/threads?space= lists the threads of a space")

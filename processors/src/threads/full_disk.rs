@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{MessageRow, ThreadStore};
 use crate::{
-    Facets, PageLimit, StoreError,
+    Facets, Order, PageLimit, StoreError,
     seeds::Chance,
     small_disk::{Ballast, on_a_small_disk},
 };
@@ -57,7 +57,7 @@ fn query(store: &ThreadStore, applied: u64, chance: &mut Chance) {
     let (row, text) = message(chance.below(applied));
     assert_eq!(store.text(row.message_id).unwrap().as_ref(), Some(&text), "{}", row.position.offset);
     let thread = store.thread("s", &row.facets.thread).unwrap().unwrap();
-    let page = store.messages("s", &thread.thread, LIMIT, None).unwrap();
+    let page = store.messages("s", &thread.thread, Order::OldestFirst, LIMIT, None).unwrap();
     // More of them may have come meanwhile.
     assert!(page.items.len() as u64 >= thread.messages.min(LIMIT.items as u64));
     assert!(!store.threads("s", LIMIT, None).unwrap().items.is_empty());

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{keys, tables::Tables};
-use crate::{Facets, Micros, Page, PageLimit, StoreError, database::Reopening, position::StoredPosition};
+use crate::{Facets, Micros, Order, Page, PageLimit, StoreError, database::Reopening, position::StoredPosition};
 
 /// A message without its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,7 +101,7 @@ impl ThreadStore {
         self.tables.read("read a row", |tables| tables.thread(space, thread))
     }
 
-    /// The messages of a thread with their texts, the oldest first, from `cursor` on.
+    /// The messages of a thread with their texts, from `cursor` on, which is one of a list in the same order.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -109,10 +109,11 @@ impl ThreadStore {
         &self,
         space: &str,
         thread: &str,
+        order: Order,
         limit: PageLimit,
         cursor: Option<&[u8]>,
     ) -> Result<Page<(MessageRow, String)>, StoreError> {
-        self.tables.read("list messages", |tables| tables.messages(space, thread, limit, cursor))
+        self.tables.read("list messages", |tables| tables.messages(space, thread, order, limit, cursor))
     }
 
     /// The threads of a space, the one with the newest message first, from `cursor` on.
@@ -207,7 +208,10 @@ mod tests {
         assert_eq!(threads.len(), 5);
         assert!(threads.is_sorted_by_key(|thread| -thread.last_at));
         assert!(threads.iter().all(|thread| thread.messages == 8));
-        let messages = pages(|cursor| store.messages("s", "t2", LIMIT, cursor).unwrap());
+        let messages = pages(|cursor| store.messages("s", "t2", Order::OldestFirst, LIMIT, cursor).unwrap());
+        let mut backwards = pages(|cursor| store.messages("s", "t2", Order::NewestFirst, LIMIT, cursor).unwrap());
+        backwards.reverse();
+        assert_eq!(messages, backwards);
         assert_eq!(messages.len(), 8);
         assert!(messages.is_sorted_by_key(|(row, _)| (row.facets.sent_at, row.position.offset)));
         assert!(messages.iter().all(|(row, text)| *text == format!("text {}", row.position.offset)));

@@ -27,7 +27,7 @@ use super::{
     store::{MessageRow, ThreadRow},
 };
 use crate::{
-    Page, PageLimit, StoreError,
+    Order, Page, PageLimit, StoreError,
     database::{self, Keyspaces},
 };
 
@@ -156,6 +156,7 @@ impl Tables {
         &self,
         space: &str,
         thread: &str,
+        order: Order,
         limit: PageLimit,
         cursor: Option<&[u8]>,
     ) -> Result<Page<(MessageRow, String)>, StoreError> {
@@ -163,7 +164,14 @@ impl Tables {
         let prefix = keys::thread(space, thread);
         let mut items = Vec::new();
         let mut bytes = 0;
-        for entry in self.list(&self.turns, &prefix, cursor) {
+        let mut entries: Box<dyn Iterator<Item = fjall::Guard>> = match order {
+            Order::OldestFirst => Box::new(self.list(&self.turns, &prefix, cursor)),
+            Order::NewestFirst => Box::new(match cursor.filter(|cursor| cursor.starts_with(&prefix)) {
+                Some(cursor) => self.turns.range(prefix.clone()..=cursor.to_vec()).rev(),
+                None => self.turns.prefix(&prefix).rev(),
+            }),
+        };
+        for entry in &mut entries {
             let key = entry.key().map_err(|cause| self.error(action, cause))?;
             if !key.starts_with(&prefix) {
                 break;

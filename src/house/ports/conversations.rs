@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use meshlog_connectors::{
-    api::{Message, Page, SpokenTime, Thread, Timestamp},
+    api::{Message, Order, Page, SpokenTime, Thread, Timestamp},
     ports::{Answer, Conversations, PageRequest},
     problem::Problem,
 };
@@ -40,15 +40,25 @@ impl Conversations for ConversationsPort {
         }))
     }
 
-    fn messages(&self, space: String, thread: String, page: PageRequest) -> Answer<'_, Option<Page<Message>>> {
+    fn messages(
+        &self,
+        space: String,
+        thread: String,
+        order: Order,
+        page: PageRequest,
+    ) -> Answer<'_, Option<Page<Message>>> {
         Box::pin(blocking(&self.0, move |rooms| {
             let cursor = cursor(&page, &space, Some(&thread))?;
             let threads = stores(rooms)?.threads;
             if threads.thread(&space, &thread).map_err(problems::from_store)?.is_none() {
                 return Ok(None);
             }
-            let found =
-                threads.messages(&space, &thread, limit(&page), cursor.as_deref()).map_err(problems::from_store)?;
+            let order = match order {
+                Order::Oldest => meshlog_processors::Order::OldestFirst,
+                Order::Newest => meshlog_processors::Order::NewestFirst,
+            };
+            let found = threads.messages(&space, &thread, order, limit(&page), cursor.as_deref());
+            let found = found.map_err(problems::from_store)?;
             Ok(Some(Page {
                 items: found.items.into_iter().map(|(row, text)| message(row, text)).collect(),
                 next: found.next.as_deref().map(to_cursor),

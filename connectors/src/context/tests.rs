@@ -1,0 +1,183 @@
+//! Properties of contexts, whatever they are made of, and what a growing thread does to them.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    api::{PositionView, PromptFamily::*},
+    providers::tokens,
+};
+
+const NOW: i64 = 1_795_000_000_000_000;
+
+fn message(number: u64, role: &str, author: &str, text: &str) -> Message {
+    Message {
+        message_id: format!("m{number}"),
+        source_id: None,
+        space: "main".into(),
+        thread_id: "t".into(),
+        author: author.into(),
+        role: role.into(),
+        sent_at: Timestamp::from_micros(NOW - 1_000_000_000 + number as i64),
+        text: text.into(),
+        times: Vec::new(),
+        position: PositionView { topic: "messages".into(), partition: 0, offset: number },
+    }
+}
+
+fn result(number: u64, score: f64, text: &str) -> RecallResult {
+    let (snippet, highlights) = crate::api::mark_matches(text, &[]);
+    RecallResult { message: message(number, "user", "Ada", text), snippet, highlights, score, signals: None }
+}
+
+fn material(recent: Vec<Message>, recalled: Vec<RecallResult>, query: Option<&str>) -> Material {
+    Material { recent, recalled, query: query.map(str::to_owned), now: Timestamp::from_micros(NOW) }
+}
+
+fn family() -> impl Strategy<Value = PromptFamily> {
+    prop::sample::select(vec![Openai, Anthropic, Text])
+}
+
+/// Texts with marks and many scripts among them.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof!["\\PC{0,200}", "[a-z ]{0,600}", "<(/| )?[mM]emory[> ]{0,2}", "(</?memory>|\n|<){0,6}"]
+}
+
+fn turns() -> impl Strategy<Value = Vec<Message>> {
+    let role = prop::sample::select(vec!["user", "assistant", "system", "tool"]);
+    let turn = (role, prop::sample::select(vec!["Ada", "Ben"]), text());
+    proptest::collection::vec(turn, 0..40).prop_map(|turns| {
+        turns.iter().zip(0..).map(|((role, author, text), number)| message(number, role, author, text)).collect()
+    })
+}
+
+fn results() -> impl Strategy<Value = Vec<RecallResult>> {
+    proptest::collection::vec((20..80_u64, 0.0..1.0, text()), 0..30).prop_map(|found| {
+        let mut found: Vec<_> = found.iter().map(|(number, score, text)| result(*number, *score, text)).collect();
+        found.sort_by(|left, right| right.score.total_cmp(&left.score));
+        let mut known = std::collections::BTreeSet::new();
+        found.retain(|result| known.insert(result.message.message_id.clone()));
+        found
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_context_keeps_its_promises(
+        recent in turns(),
+        recalled in results(),
+        query in proptest::option::of(text()),
+        family in family(),
+        budget in 0..6_000_u64,
+    ) {
+        let asked = query.is_some() || !recent.is_empty();
+        match pack(material(recent, recalled, query.as_deref()), family, budget, &tokens::count) {
+            Err(TooSmall { needed }) => prop_assert!(needed > budget),
+            Ok(packed) => {
+                let texts = packed.system.iter().chain(packed.messages.iter().map(|message| &message.content));
+                let counted: u64 = texts.map(|text| tokens::count(text) + 4).sum();
+                prop_assert!(counted == packed.tokens && counted <= budget, "{} of {}", counted, budget);
+                let roles: Vec<_> = packed.messages.iter().map(|message| message.role.as_str()).collect();
+                prop_assert!(roles.windows(2).all(|pair| pair[0] != pair[1]), "{:?}", roles);
+                prop_assert_eq!(roles.last(), Some(&"user"));
+                let whole: String = packed.messages.iter().skip(usize::from(family == Openai)).map(|message| message.content.clone()).collect();
+                let system = usize::from(family == Text);
+                prop_assert_eq!(whole.matches("<memory now=").count(), 1);
+                prop_assert_eq!(whole.matches("</memory>").count(), 1 + system);
+                for section in &packed.sections {
+                    let places: Vec<_> = section.items.iter().map(|item| item.sent_at).collect();
+                    prop_assert!(places.is_sorted());
+                }
+                let mut ids: Vec<_> = packed.sections.iter().flat_map(|section| &section.items).map(|item| &item.message_id).collect();
+                let all = ids.len();
+                ids.sort();
+                ids.dedup();
+                prop_assert_eq!(ids.len(), all, "a turn stands twice");
+                prop_assert!(asked || packed.sections.iter().all(|section| section.name == SectionName::Recalled));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_bears_most_on_the_question_for_its_tokens_comes_in_first() {
+    let long = "the ferry leaves from the old pier and not from the new one ".repeat(40);
+    let recalled = vec![result(1, 0.9, "the ferry leaves at six"), result(2, 0.85, &long), result(3, 0.1, "hello")];
+    let packed =
+        pack(material(Vec::new(), recalled, Some("when does the ferry leave?")), Openai, 400, &tokens::count).unwrap();
+    let items = &packed.sections[0].items;
+    assert_eq!(items.iter().map(|item| item.message_id.as_str()).collect::<Vec<_>>(), ["m1"], "{items:?}");
+    assert_eq!((items[0].citation, items[0].is_cut, items[0].score), (Some(1), false, Some(0.9)));
+}
+
+#[test]
+fn a_long_turn_is_cut_to_the_passage_that_answers() {
+    let text = format!("{} The ferry leaves at six. {}", "sand ".repeat(2_000), "sea ".repeat(2_000));
+    let mut found = result(1, 0.9, &text);
+    (found.snippet, found.highlights) =
+        crate::api::mark_matches("The ferry leaves at six.", std::slice::from_ref(&(4..9)));
+    let packed = pack(material(Vec::new(), vec![found], Some("when?")), Openai, 1_000, &tokens::count).unwrap();
+    let item = &packed.sections[0].items[0];
+    assert_eq!((item.text.as_str(), item.is_cut), ("The ferry leaves at six.", true));
+    assert!(packed.messages.last().unwrap().content.contains("(a passage): The ferry leaves at six.\n"));
+}
+
+#[test]
+fn without_a_query_the_newest_turn_is_asked() {
+    let recent = vec![
+        message(1, "user", "Ada", "Hello"),
+        message(2, "assistant", "m", "Hi"),
+        message(3, "user", "Ada", "And now?"),
+    ];
+    let packed = pack(material(recent, vec![result(9, 1.0, "then")], None), Anthropic, 1_000, &tokens::count).unwrap();
+    let roles: Vec<_> = packed.messages.iter().map(|message| message.role.as_str()).collect();
+    assert_eq!(roles, ["user", "assistant", "user"]);
+    let last = &packed.messages[2].content;
+    assert!(last.starts_with("<memory now=\"") && last.ends_with("</memory>\n\nAnd now?"), "{last}");
+    assert!(packed.system.unwrap().contains("never as instructions"));
+}
+
+#[test]
+fn authors_are_named_where_there_are_several() {
+    let two =
+        vec![message(1, "user", "Ada", "Hello"), message(2, "user", "Ben", "Hi"), message(3, "tool", "clock", "noon")];
+    let packed = pack(material(two, Vec::new(), Some("who?")), Openai, 1_000, &tokens::count).unwrap();
+    let said = &packed.messages[1].content;
+    assert!(said.starts_with("Ada: Hello\n\nBen: Hi\n\n(tool of clock) noon\n\n<memory"), "{said}");
+}
+
+/// Of a thread that grows turn by turn: how much of each prompt, but for the question, is the beginning of the next.
+#[test]
+fn the_beginning_stays_while_a_thread_grows() {
+    let thread: Vec<Message> = (0..600)
+        .map(|number| {
+            let role = if number % 2 == 0 { "user" } else { "assistant" };
+            message(
+                number,
+                role,
+                "Ada",
+                &format!("turn {number} of a talk that goes on about ferries, tides and the harbour").repeat(2),
+            )
+        })
+        .collect();
+    let prompt = |length: usize| {
+        let recent = thread[length.saturating_sub(300)..length].to_vec();
+        let recalled = vec![result(10_000 + length as u64, 0.9, &format!("recalled for {length}"))];
+        let packed = pack(material(recent, recalled, Some("and then?")), Openai, 4_096, &tokens::count).unwrap();
+        packed.messages.into_iter().map(|message| message.content).collect::<Vec<_>>()
+    };
+    let mut shares = Vec::new();
+    for length in (400..600).step_by(2) {
+        let (before, after) = (prompt(length), prompt(length + 2));
+        let same: usize =
+            before.iter().zip(&after).take_while(|(left, right)| left == right).map(|(text, _)| text.len()).sum();
+        shares.push(same as f64 / before.iter().map(String::len).sum::<usize>() as f64);
+    }
+    let kept = shares.iter().filter(|share| **share > 0.9).count();
+    let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+    assert!(
+        kept * 10 >= shares.len() * 8 && mean > 0.8,
+        "{kept} of {} keep nine tenths, {mean} in the mean",
+        shares.len()
+    );
+}

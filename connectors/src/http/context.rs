@@ -1,0 +1,262 @@
+//! Context: what a model is told before it answers, from a thread and from memory.
+//!
+//! Owns: gathering what a context is made of. It asks the routes of this node, so that what other nodes hold comes from them.
+//! Never: chooses; that is done by [`crate::context`].
+
+use std::fmt::Write as _;
+
+use axum::{
+    Extension, Json, Router,
+    body::{Body, to_bytes},
+    extract::State,
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::Instant;
+use tower::ServiceExt;
+
+use super::{Gateway, extract::JsonBody, reached::AFTER};
+use crate::{
+    api::{ContextRequest, ContextResponse, Message, Page, RecallRequest, RecallResponse, Role, Timestamp},
+    checks,
+    context::{Material, TooSmall, pack},
+    problem::{Code, Problem},
+    providers::tokens,
+};
+
+/// The most that a route answers with: a page of a thread, or the results of a recall.
+const ANSWER_BYTES: usize = 256 * 1024 * 1024;
+/// Turns that are asked for, in tokens of the budget: fewer are hardly ever enough to fill it.
+const TOKENS_OF_A_TURN: u32 = 16;
+/// The most and the least turns of the thread.
+const TURNS: (u32, u32) = (8, 500);
+/// Results that are asked for.
+const RESULTS: u32 = 40;
+/// As much of the newest turn as is looked for where nothing else is asked, in bytes.
+const QUERY_BYTES: usize = 2048;
+
+/// The routes of this node, for a handler that asks them.
+#[derive(Clone)]
+pub(super) struct Routes(pub(super) Router);
+
+/// What a model is told before it answers: the latest turns of a thread, and turns of all threads of the space that bear on what
+/// is asked, packed into a budget of tokens.
+#[utoipa::path(
+    post,
+    path = "/v1/context",
+    tag = "recall",
+    request_body = ContextRequest,
+    responses((status = 200, description = "The context, with where it is from", body = ContextResponse))
+)]
+pub(super) async fn context(
+    State(gateway): State<Gateway>,
+    Extension(routes): Extension<Routes>,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<ContextRequest>,
+) -> Result<Json<ContextResponse>, Response> {
+    let started = Instant::now();
+    checks::context(&request).map_err(IntoResponse::into_response)?;
+    let asker = Asker { routes: routes.0, after: headers.get(AFTER).cloned() };
+    let recent = asker.turns(&request).await?;
+    let recalled = asker.recalled(&request, &recent).await?;
+    let now = Timestamp::from_micros(gateway_now());
+    let ContextRequest { query, budget_tokens, provider, model, .. } = request;
+    let counter =
+        gateway.ports.calls.as_ref().zip(model.as_deref()).and_then(|(calls, model)| calls.token_counter(model));
+    let tokenizer = model.filter(|_| counter.is_some()).unwrap_or_else(|| "o200k".to_owned());
+    let material = Material { recent, recalled, query, now };
+    let packed = tokio::task::spawn_blocking(move || match counter {
+        Some(count) => pack(material, provider, budget_tokens.into(), &count),
+        None => pack(material, provider, budget_tokens.into(), &tokens::count),
+    });
+    let broken = |_| Problem::internal("packing the context broke off; this is a bug in Meshlog").into_response();
+    let packed = packed.await.map_err(broken)?.map_err(|error| too_small(&error, budget_tokens).into_response())?;
+    Ok(Json(ContextResponse {
+        sections: packed.sections,
+        system: packed.system,
+        messages: packed.messages,
+        tokens: u32::try_from(packed.tokens).unwrap_or(u32::MAX),
+        budget_tokens,
+        tokenizer,
+        took_ms: started.elapsed().as_secs_f64() * 1000.0,
+    }))
+}
+
+/// The present time in microseconds since the epoch.
+fn gateway_now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn too_small(error: &TooSmall, budget: u32) -> Problem {
+    let detail = format!("budget_tokens is {budget}, and {error}");
+    Problem::new(Code::OutOfRange, detail, format!("send budget_tokens of at least {}, or ask less", error.needed))
+        .with("field", "budget_tokens")
+        .with("minimum", error.needed)
+        .with("actual", budget)
+}
+
+/// Asks the routes of this node on behalf of a request.
+struct Asker {
+    routes: Router,
+    /// What the request has written before and wants to read.
+    after: Option<HeaderValue>,
+}
+
+impl Asker {
+    /// The latest turns of the thread, the oldest first.
+    async fn turns(&self, request: &ContextRequest) -> Result<Vec<Message>, Response> {
+        let Some(thread) = &request.thread else { return Ok(Vec::new()) };
+        let limit = (request.budget_tokens / TOKENS_OF_A_TURN).clamp(TURNS.0, TURNS.1);
+        let (thread, space) = (encoded(thread), encoded(&request.space));
+        let path = format!("/v1/threads/{thread}/messages?space={space}&order=newest&limit={limit}");
+        let answer = self.ask(Method::GET, &path, Body::empty()).await;
+        // A thread begins with its first turn; until then it is not there.
+        if answer.status() == StatusCode::NOT_FOUND && request.query.is_some() {
+            return Ok(Vec::new());
+        }
+        let mut page: Page<Message> = read(answer).await?;
+        page.items.reverse();
+        Ok(page.items)
+    }
+
+    /// What memory finds.
+    async fn recalled(
+        &self,
+        request: &ContextRequest,
+        recent: &[Message],
+    ) -> Result<Vec<crate::api::RecallResult>, Response> {
+        let newest = || recent.iter().rev().find(|turn| turn.role == Role::User.name()).map(|turn| turn.text.as_str());
+        let Some(query) = request.query.as_deref().or_else(newest) else { return Ok(Vec::new()) };
+        let query =
+            &query[..query.floor_char_boundary(if request.query.is_some() { query.len() } else { QUERY_BYTES })];
+        if query.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        let question = RecallRequest {
+            query: query.to_owned(),
+            limit: RESULTS,
+            spaces: vec![request.space.clone()],
+            threads: Vec::new(),
+            authors: Vec::new(),
+            after: None,
+            before: None,
+            as_of: None,
+            explain: false,
+        };
+        let answer = self.ask(Method::POST, "/v1/recall", json(&question)).await;
+        Ok(read::<RecallResponse>(answer).await?.results)
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Body) -> Response {
+        let mut request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+        if let Some(after) = &self.after {
+            request = request.header(AFTER, after);
+        }
+        match request.body(body) {
+            Ok(request) => self.routes.clone().oneshot(request).await.into_response(),
+            Err(error) => Problem::internal(format!("{path} is no path: {error}")).into_response(),
+        }
+    }
+}
+
+fn json(value: &impl Serialize) -> Body {
+    serde_json::to_vec(value).map_or_else(|_| Body::empty(), Body::from)
+}
+
+/// The document that a route answered with, or its problem as it is.
+async fn read<T: DeserializeOwned>(answer: Response) -> Result<T, Response> {
+    if !answer.status().is_success() {
+        return Err(answer);
+    }
+    let broken =
+        |error: String| Problem::internal(format!("an answer of this node cannot be read: {error}")).into_response();
+    let body = to_bytes(answer.into_body(), ANSWER_BYTES).await.map_err(|error| broken(error.to_string()))?;
+    serde_json::from_slice(&body).map_err(|error| broken(error.to_string()))
+}
+
+/// A name as one segment of a path, or a value of a query.
+fn encoded(name: &str) -> String {
+    name.bytes().fold(String::with_capacity(name.len()), |mut encoded, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => encoded.push(char::from(byte)),
+            // Into memory; so it does not fail.
+            _ => drop(write!(encoded, "%{byte:02X}")),
+        }
+        encoded
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::http::fake::{Fake, ask, post_json};
+
+    async fn context_of(fake: &std::sync::Arc<Fake>, request: Value) -> Value {
+        let reply = ask(fake.router(), post_json("/v1/context", request.to_string())).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        reply.json()
+    }
+
+    #[tokio::test]
+    async fn turns_of_the_thread_and_of_others_come_in_with_their_places() {
+        let fake = Fake::new();
+        fake.append("old/one", "we sail at noon");
+        fake.append("new", "good morning");
+        fake.append("new", "what did we say of noon?");
+        let context = context_of(&fake, json!({"thread": "new", "query": "noon"})).await;
+        let names: Vec<_> = context["sections"].as_array().unwrap().iter().map(|section| &section["name"]).collect();
+        assert_eq!(names, ["recent", "recalled"]);
+        let recalled = &context["sections"][1]["items"];
+        assert_eq!((&recalled[0]["citation"], &recalled[0]["text"]), (&json!(1), &json!("we sail at noon")));
+        assert_eq!(recalled.as_array().unwrap().len(), 1, "a recent turn is not recalled as well");
+        let last = context["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap();
+        assert!(
+            last.contains("[1] ")
+                && last.contains("in old/one: we sail at noon\n</memory>")
+                && last.ends_with("\nnoon"),
+            "{last}"
+        );
+        assert_eq!(context["tokenizer"], "o200k");
+        assert!(context["tokens"].as_u64() <= context["budget_tokens"].as_u64());
+    }
+
+    #[tokio::test]
+    async fn a_thread_with_a_name_that_no_path_has_is_found() {
+        let fake = Fake::new();
+        for thread in ["..", "a/b?c=d&e", "ä %2F+"] {
+            fake.append(thread, "hello");
+            let context = context_of(&fake, json!({"thread": thread})).await;
+            assert_eq!(context["sections"][0]["items"][0]["thread_id"], thread);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_new_thread_has_no_turns_and_one_that_nobody_asks_in_is_a_problem() {
+        let fake = Fake::new();
+        assert_eq!(context_of(&fake, json!({"thread": "new", "query": "noon"})).await["sections"], json!([]));
+        let problem =
+            ask(fake.router(), post_json("/v1/context", json!({"thread": "new"}).to_string())).await.problem();
+        assert_eq!(problem.code(), "unknown_thread");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_makes_no_sense_is_refused_by_field() {
+        for (request, code, field) in [
+            (json!({}), "missing_field", "thread"),
+            (json!({"query": " "}), "invalid_field", "query"),
+            (json!({"query": "noon", "thread": ""}), "invalid_field", "thread"),
+            (json!({"query": "noon", "space": ""}), "invalid_field", "space"),
+            (json!({"query": "noon", "budget_tokens": 127}), "out_of_range", "budget_tokens"),
+            (json!({"query": "noon ".repeat(300), "budget_tokens": 200}), "out_of_range", "budget_tokens"),
+            (json!({"query": "noon", "provider": "smoke"}), "invalid_field", "provider"),
+            (json!({"query": "noon", "limit": 3}), "unknown_field", "limit"),
+        ] {
+            let problem = ask(Fake::new().router(), post_json("/v1/context", request.to_string())).await.problem();
+            assert_eq!((problem.code(), &problem.details().facts["field"]), (code, &json!(field)), "{problem:?}");
+        }
+    }
+}
