@@ -53,7 +53,8 @@ pub(super) trait Reader {
     /// The next piece of the document. It is whole, and text.
     fn piece(&mut self, place: &Place, piece: Element, items: &mut Items);
 
-    /// The document ends, whole or not.
+    /// The document ends, and is whole: what it is as a whole can be told now. It is never called for one that is cut
+    /// off, of which only the pieces that were whole come out.
     fn end(&mut self, _place: &Place, _items: &mut Items) {}
 }
 
@@ -105,10 +106,7 @@ impl Documents {
                 self.current = Some(current);
             }
             Ok(None) => reader.end(&current.place, items),
-            Err(stop) => {
-                reader.end(&current.place, items);
-                tell(&current.place, reader.unit(), stop, items);
-            }
+            Err(stop) => tell(&current.place, reader.unit(), stop, items),
         }
         true
     }
