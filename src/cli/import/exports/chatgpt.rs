@@ -138,8 +138,8 @@ fn read(place: &Place, bytes: &[u8], items: &mut Items) {
 }
 
 fn conversation_id(id: &Value, conversation_id: &Value) -> Option<String> {
-    let id = conversation_id.as_str().or(id.as_str())?.trim();
-    (!id.is_empty()).then(|| id.to_owned())
+    let mut ids = [conversation_id, id].into_iter().filter_map(Value::as_str).map(str::trim);
+    ids.find(|id| !id.is_empty()).map(str::to_owned)
 }
 
 /// The nodes of a conversation by number, in the order of the file.
