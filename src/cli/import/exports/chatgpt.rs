@@ -19,7 +19,7 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     branches,
-    documents::{Cut, Fields, Reader},
+    documents::{Cut, Fields, Reader, is_too_long},
     elements::Element,
     format::Format,
     items::{Draft, Items, Place, cause, code},
@@ -133,6 +133,9 @@ fn read(place: &Place, bytes: &[u8], items: &mut Items) {
     };
     let id = conversation_id(&conversation.id, &conversation.conversation_id)
         .unwrap_or_else(|| digest([first.0.as_bytes()]));
+    if is_too_long(place, conversation.mapping.0.len(), Some(&id), items) {
+        return;
+    }
     let tree = Tree::of(place, &id, &conversation, items);
     tree.tell(place, &id, times::from_value(&conversation.create_time), items);
 }

@@ -21,8 +21,8 @@ use super::{
 
 /// The largest conversation, or transcript, in bytes. Reading it takes several times as much memory.
 pub(super) const PIECE_LIMIT: usize = 64 * 1024 * 1024;
-/// The largest record of a table, in bytes.
-const RECORD_LIMIT: usize = 4 * 1024 * 1024;
+/// The most messages of one conversation. Millions of empty ones fit into its bytes, and each takes hundreds of bytes.
+pub(super) const MESSAGES_LIMIT: usize = 500_000;
 /// How much of a document is looked at to see how it is to be cut, in bytes.
 const BEGINNING: u64 = 64 * 1024;
 
@@ -130,7 +130,7 @@ impl Documents {
         let pieces = match cut {
             Cut::Json(into) => Pieces::Json(Elements::new(source, &into, PIECE_LIMIT)),
             Cut::Values => Pieces::Json(Elements::values(source, PIECE_LIMIT)),
-            Cut::Table => Pieces::Table(Records::new(source, RECORD_LIMIT)),
+            Cut::Table => Pieces::Table(Records::new(source, PIECE_LIMIT)),
             Cut::Whole => Pieces::Whole(Some(source)),
         };
         reader.begin(&member);
@@ -150,8 +150,7 @@ impl Pieces {
     fn peak(&self) -> usize {
         match self {
             Self::Json(elements) => elements.peak(),
-            Self::Table(_) => RECORD_LIMIT,
-            Self::Whole(_) => PIECE_LIMIT,
+            Self::Table(_) | Self::Whole(_) => PIECE_LIMIT,
         }
     }
 }
@@ -177,6 +176,15 @@ fn give(place: &Place, piece: Element, reader: &mut dyn Reader, items: &mut Item
     } else {
         reader.piece(place, piece, items);
     }
+}
+
+/// Whether a conversation has more messages than are read; that is told, and it is to be passed over.
+pub(super) fn is_too_long(place: &Place, count: usize, id: Option<&str>, items: &mut Items) -> bool {
+    if count > MESSAGES_LIMIT {
+        let detail = format!("it has {count} messages; what has more than {MESSAGES_LIMIT} is not read");
+        items.reject(place, code::TOO_LARGE, detail, id, &[]);
+    }
+    count > MESSAGES_LIMIT
 }
 
 /// Tells why a document is not read further.

@@ -13,7 +13,7 @@ mod fields;
 use serde_json::Value;
 
 use super::{
-    documents::{Cut, Reader},
+    documents::{Cut, Reader, is_too_long},
     elements::Element,
     format::Format,
     items::{Draft, Items, Place, cause, code},
@@ -51,6 +51,9 @@ impl Mapped {
 
     fn conversation(&self, place: &Place, conversation: &Value, messages: &[Value], items: &mut Items) {
         let name = self.mapping.id(conversation, Field::Conversation);
+        if is_too_long(place, messages.len(), name.as_deref(), items) {
+            return;
+        }
         let name = name.unwrap_or_else(|| format!("{}#{}", place.member, place.number));
         let sent_at = self.mapping.find(conversation, Field::SentAt).and_then(times::from_value);
         let thread = Thread { name, sent_at };
@@ -117,6 +120,9 @@ impl Mapped {
         let value = Value::Object([(key.to_owned(), value)].into_iter().collect());
         if let (true, Some(Value::Array(messages))) = (has_messages, self.mapping.find(&value, Field::Messages)) {
             self.is_empty = false;
+            if is_too_long(place, messages.len(), None, items) {
+                return;
+            }
             for message in messages {
                 self.loose(place, message, items);
             }
