@@ -118,7 +118,8 @@ fn list(zip: &mut ZipArchive<BufReader<File>>, path: &Path, length: u64) -> Resu
         if entry.is_dir() {
             continue;
         }
-        let name = entry.name().map(|name| name.into_owned()).unwrap_or_else(|_| format!("file {}", number + 1));
+        // Some tools on Windows write `\` between the segments of a path.
+        let name = entry.name().map(|name| name.replace('\\', "/")).unwrap_or_else(|_| format!("file {}", number + 1));
         let member = Member { name, size: entry.size() };
         if TEXTS.contains(&member.extension().as_str()) {
             unpacked = unpacked.saturating_add(member.size);

@@ -50,6 +50,17 @@ fn members_come_in_order_and_whole() {
 }
 
 #[test]
+fn folders_are_seen_whatever_stands_between_them() {
+    let bytes = packed(&[("general\\2024-01-01.json", b"[]"), ("../up/a.json", b"[]"), ("/b.json", b"[]")]);
+    let (_directory, opened) = open(&bytes);
+    let container = opened.expect("it is a zip file");
+    let folders: Vec<&str> = container.members().iter().map(|member| member.folder()).collect();
+    // Nothing is written, so a path that leads out of the folder is a name like any other.
+    assert_eq!(folders, ["../up", "", "general"]);
+    assert_eq!(content(&container, 2).expect("it can be read"), b"[]");
+}
+
+#[test]
 fn a_zip_file_that_is_cut_off_is_refused_wherever_it_ends() {
     let whole = packed(&[("a.json", b"[1,2,3]"), ("b.json", b"[4]")]);
     for length in 4..whole.len() {
