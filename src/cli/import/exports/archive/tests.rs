@@ -70,6 +70,21 @@ fn a_zip_file_that_is_cut_off_is_refused_wherever_it_ends() {
 }
 
 #[test]
+fn a_zip_file_that_ends_with_one_within_it_is_cut_off_too() {
+    // The directory of the inner one was taken for that of the whole.
+    let inner = packed(&[("a.json", b"[]")]);
+    let mut writer = ZipWriter::new(io::Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    writer.start_file("inner.zip", stored).expect("memory takes it");
+    writer.write_all(&inner).expect("memory takes it");
+    let whole = writer.finish().expect("memory takes it").into_inner();
+    assert!(open(&whole).1.is_ok());
+    let start = whole.windows(inner.len()).position(|window| window == inner).expect("it is stored as it is");
+    let told = refused(&whole[..start + inner.len()]);
+    assert!(told.contains("is cut off"), "{told}");
+}
+
+#[test]
 fn a_member_that_is_damaged_is_told_when_it_is_read() {
     let whole = packed(&[("a.json", &b"[1,2,3,4,5,6,7]".repeat(50))]);
     let start = 30 + "a.json".len();
