@@ -51,16 +51,26 @@ pub(super) fn choose(path: &Path, container: &Container, asked: Option<Format>) 
             return Ok(chosen(format, found, &[], members));
         }
     }
+    let mut unreadable = Vec::new();
     let looked_at: Vec<(usize, Option<Format>)> = (0..members.len())
         .filter(|index| matches!(members[*index].extension().as_str(), "json" | "jsonl" | "md" | "markdown" | "txt"))
         .take(FILES_LOOKED_AT)
-        .map(|index| (index, look(container, index)))
+        .map(|index| match beginning(container, index) {
+            Ok(beginning) => (index, recognize(&beginning)),
+            Err(_) => {
+                unreadable.push(index);
+                (index, None)
+            }
+        })
         .collect();
     let recognized = Format::ALL.into_iter().filter(|format| asked.is_none_or(|asked| asked == *format));
     for format in recognized.filter(|format| *format != Format::Lines) {
-        let found: Vec<usize> =
+        let mut found: Vec<usize> =
             looked_at.iter().filter(|(_, found)| *found == Some(format)).map(|(index, _)| *index).collect();
         if !found.is_empty() {
+            // They are read with the others, which tells what is wrong with them.
+            found.extend(&unreadable);
+            found.sort_unstable();
             return Ok(chosen(format, found, &looked_at, members));
         }
     }
@@ -156,8 +166,11 @@ fn look(container: &Container, index: usize) -> Option<Format> {
 
 fn beginning(container: &Container, index: usize) -> io::Result<Vec<u8>> {
     let mut beginning = Vec::new();
-    encoding::as_utf8(container.look(index)?)?.take(LOOKED_AT).read_to_end(&mut beginning)?;
-    Ok(beginning)
+    match encoding::as_utf8(container.look(index)?)?.take(LOOKED_AT).read_to_end(&mut beginning) {
+        // What is damaged further on is recognized all the same, so that it is read, and told.
+        Err(error) if beginning.is_empty() => Err(error),
+        _ => Ok(beginning),
+    }
 }
 
 fn first(beginning: &[u8]) -> Option<u8> {

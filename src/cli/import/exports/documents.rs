@@ -121,7 +121,7 @@ impl Documents {
         let (beginning, source) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                items.give_up(member, code::UNREADABLE, error.to_string());
+                items.give_up(member, unread(&error), error.to_string());
                 return None;
             }
         };
@@ -192,8 +192,7 @@ fn tell(place: &Place, unit: &str, stop: Stop, items: &mut Items) {
     let code = match &stop {
         Stop::CutOff { .. } => code::CUT_OFF,
         Stop::Unexpected { .. } | Stop::TooDeep { .. } => code::BAD_JSON,
-        Stop::Unreadable { error, .. } if error.kind() == io::ErrorKind::UnexpectedEof => code::CUT_OFF,
-        Stop::Unreadable { .. } => code::UNREADABLE,
+        Stop::Unreadable { error, .. } => unread(error),
     };
     let detail = match stop {
         Stop::CutOff { number: Some(number), .. } => format!("{stop}, in {unit} {number}, which is not imported"),
@@ -201,6 +200,11 @@ fn tell(place: &Place, unit: &str, stop: Stop, items: &mut Items) {
         stop => format!("{stop}; what follows is not read"),
     };
     items.give_up(place.member.clone(), code, detail);
+}
+
+/// The name of the problem of a file that cannot be read.
+fn unread(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::UnexpectedEof { code::CUT_OFF } else { code::UNREADABLE }
 }
 
 /// The fields of a document that is one conversation itself, put together again.

@@ -74,6 +74,30 @@ fn files_of_another_format_are_told_as_what_they_are() {
 }
 
 #[test]
+fn a_small_file_that_is_damaged_is_told_and_the_others_are_read() {
+    // It was passed over as no conversations, because it could not be looked at to its end.
+    let text = export(1);
+    let given = Given::zip(&[("a.json", &text), ("b.json", &text)]);
+    let whole = fs::read(given.path()).expect("it is there");
+    let record = whole.windows(4).rposition(|window| window == b"PK\x01\x02").expect("there is a directory");
+    // The size that the directory says, and the checksum.
+    for (place, code) in [(record + 24, "cut_off"), (record + 16, "unreadable")] {
+        let mut damaged = whole.clone();
+        damaged[place] = damaged[place].wrapping_add(1);
+        let outcome = Given::file("export.zip", &damaged).read();
+        assert_eq!((outcome.messages.len(), outcome.notes.len()), (2, 0), "{outcome:?}");
+        assert_eq!(outcome.rejected.len(), 1);
+        assert_eq!((outcome.rejected[0].code, outcome.rejected[0].place.as_str()), (code, "b.json"), "{outcome:?}");
+    }
+    // The beginning of what is compressed: nothing of it can be read.
+    let mut damaged = whole.clone();
+    let start = whole.windows(6).position(|window| window == b"b.json").expect("it is named") + 6;
+    damaged[start] = 0xff;
+    let outcome = Given::file("export.zip", &damaged).read();
+    assert_eq!((outcome.messages.len(), outcome.rejected.len()), (2, 1), "{outcome:?}");
+}
+
+#[test]
 fn json_lines_are_left_to_the_import_itself() {
     for text in ["", "oops\n", "{\"thread\":\"t\",\"author\":\"a\",\"text\":\"x\"}\n", "{\"colour\":1}\n"] {
         let opened = Given::file("chats.jsonl", text).open(&Options::default());
