@@ -80,6 +80,12 @@ pub(super) fn choose(path: &Path, container: &Container, asked: Option<Format>) 
             return Ok(chosen(format, found, &looked_at, members));
         }
     }
+    if let Some((index, error)) =
+        unreadable.iter().find_map(|index| Some((*index, beginning(container, *index).err()?)))
+    {
+        let what = format!("nothing can be read of {}; {}: {error}", path.display(), members[index].name);
+        return Err(Refusal::new(what, "download the export again, or unpack it and name the folder"));
+    }
     Err(unrecognized(path, members, asked))
 }
 

@@ -98,6 +98,19 @@ fn a_small_file_that_is_damaged_is_told_and_the_others_are_read() {
 }
 
 #[test]
+fn an_export_that_is_encrypted_says_so() {
+    // It was said that nothing is recognized.
+    let given = Given::zip(&[("conversations.json", &export(1))]);
+    let mut bytes = fs::read(given.path()).expect("it is there");
+    let record = bytes.windows(4).rposition(|window| window == b"PK\x01\x02").expect("there is a directory");
+    for flags in [6, record + 8] {
+        bytes[flags] |= 1;
+    }
+    let refusal = Given::file("export.zip", &bytes).refused();
+    assert!(refusal.what.contains("conversations.json: it is encrypted"), "{refusal:?}");
+}
+
+#[test]
 fn json_lines_are_left_to_the_import_itself() {
     for text in ["", "oops\n", "{\"thread\":\"t\",\"author\":\"a\",\"text\":\"x\"}\n", "{\"colour\":1}\n"] {
         let opened = Given::file("chats.jsonl", text).open(&Options::default());
