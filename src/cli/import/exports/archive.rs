@@ -118,7 +118,8 @@ fn list(zip: &mut ZipArchive<BufReader<File>>, path: &Path, length: u64) -> Resu
         if entry.is_dir() {
             continue;
         }
-        let name = entry.name().map(|name| name.into_owned()).unwrap_or_else(|_| format!("file {}", number + 1));
+        // Some tools on Windows write `\` between the segments of a path.
+        let name = entry.name().map(|name| name.replace('\\', "/")).unwrap_or_else(|_| format!("file {}", number + 1));
         let member = Member { name, size: entry.size() };
         if TEXTS.contains(&member.extension().as_str()) {
             unpacked = unpacked.saturating_add(member.size);
@@ -165,12 +166,15 @@ fn directory_length(file: &mut File) -> io::Result<Option<u64>> {
     file.take(tail_length).read_to_end(&mut tail)?;
     let Some(end) = tail.windows(END_MARK.len()).rposition(|window| window == END_MARK) else { return Ok(None) };
     let Some(short) = number(&tail, end + 12, 4) else { return Ok(None) };
-    if short != u64::from(u32::MAX) {
-        return Ok(Some(short));
-    }
-    // The length stands in a record of its own, and where that is, in the locator before the end.
     let locator =
         end.checked_sub(LARGE_LOCATOR_LENGTH as usize).filter(|start| tail[*start..].starts_with(LARGE_LOCATOR_MARK));
+    if short != u64::from(u32::MAX) {
+        // The directory reaches up to the end. If it does not, this is the end of a zip file within one that is cut off.
+        let place = number(&tail, end + 16, 4).unwrap_or_default();
+        let is_own = locator.is_some() || place + short >= length - tail_length + end as u64;
+        return Ok(is_own.then_some(short));
+    }
+    // The length stands in a record of its own, and where that is, in the locator.
     let Some(place) = locator.and_then(|start| number(&tail, start + 8, 8)) else { return Ok(None) };
     let mut record = Vec::new();
     file.seek(SeekFrom::Start(place.min(length)))?;

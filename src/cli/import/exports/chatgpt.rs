@@ -19,7 +19,7 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     branches,
-    documents::{Cut, Fields, Reader},
+    documents::{Cut, Fields, Reader, is_too_long},
     elements::Element,
     format::Format,
     items::{Draft, Items, Place, cause, code},
@@ -133,13 +133,16 @@ fn read(place: &Place, bytes: &[u8], items: &mut Items) {
     };
     let id = conversation_id(&conversation.id, &conversation.conversation_id)
         .unwrap_or_else(|| digest([first.0.as_bytes()]));
+    if is_too_long(place, conversation.mapping.0.len(), Some(&id), items) {
+        return;
+    }
     let tree = Tree::of(place, &id, &conversation, items);
     tree.tell(place, &id, times::from_value(&conversation.create_time), items);
 }
 
 fn conversation_id(id: &Value, conversation_id: &Value) -> Option<String> {
-    let id = conversation_id.as_str().or(id.as_str())?.trim();
-    (!id.is_empty()).then(|| id.to_owned())
+    let mut ids = [conversation_id, id].into_iter().filter_map(Value::as_str).map(str::trim);
+    ids.find(|id| !id.is_empty()).map(str::to_owned)
 }
 
 /// The nodes of a conversation by number, in the order of the file.

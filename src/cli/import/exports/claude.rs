@@ -20,7 +20,7 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     branches,
-    documents::{Cut, Fields, Reader},
+    documents::{Cut, Fields, Reader, is_too_long},
     elements::Element,
     format::Format,
     items::{Draft, Items, Place, cause, code},
@@ -97,6 +97,9 @@ fn read(place: &Place, bytes: &[u8], items: &mut Items) {
         Some(id) if !id.trim().is_empty() => id.to_owned(),
         _ => digest([first.get().as_bytes()]),
     };
+    if is_too_long(place, conversation.chat_messages.len(), Some(&id), items) {
+        return;
+    }
     let mut messages = Vec::new();
     for (index, raw) in conversation.chat_messages.iter().enumerate() {
         match serde_json::from_str::<Message>(raw.get()) {

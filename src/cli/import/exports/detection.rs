@@ -48,21 +48,43 @@ pub(super) fn choose(path: &Path, container: &Container, asked: Option<Format>) 
         let found: Vec<usize> = (0..members.len()).filter(|index| pattern(&members[*index])).collect();
         let is_recognized = || found.iter().take(8).any(|index| look(container, *index) == Some(format));
         if !found.is_empty() && (asked == Some(format) || (asked.is_none() && is_recognized())) {
-            return Ok(chosen(format, found, members));
+            return Ok(chosen(format, found, &[], members));
         }
     }
+    let mut unreadable = Vec::new();
     let looked_at: Vec<(usize, Option<Format>)> = (0..members.len())
         .filter(|index| matches!(members[*index].extension().as_str(), "json" | "jsonl" | "md" | "markdown" | "txt"))
         .take(FILES_LOOKED_AT)
-        .map(|index| (index, look(container, index)))
+        .map(|index| match beginning(container, index) {
+            Ok(beginning) => (index, recognize(&beginning)),
+            Err(_) => {
+                unreadable.push(index);
+                (index, None)
+            }
+        })
         .collect();
     let recognized = Format::ALL.into_iter().filter(|format| asked.is_none_or(|asked| asked == *format));
     for format in recognized.filter(|format| *format != Format::Lines) {
-        let found: Vec<usize> =
+        let mut found: Vec<usize> =
             looked_at.iter().filter(|(_, found)| *found == Some(format)).map(|(index, _)| *index).collect();
         if !found.is_empty() {
-            return Ok(chosen(format, found, members));
+            // They are read with the others, which tells what is wrong with them.
+            found.extend(&unreadable);
+            found.sort_unstable();
+            return Ok(chosen(format, found, &looked_at, members));
         }
+    }
+    if let Some(format) = asked {
+        let found: Vec<usize> = (0..members.len()).filter(|index| may_be(format, &members[*index])).collect();
+        if !found.is_empty() {
+            return Ok(chosen(format, found, &looked_at, members));
+        }
+    }
+    if let Some((index, error)) =
+        unreadable.iter().find_map(|index| Some((*index, beginning(container, *index).err()?)))
+    {
+        let what = format!("nothing can be read of {}; {}: {error}", path.display(), members[index].name);
+        return Err(Refusal::new(what, "download the export again, or unpack it and name the folder"));
     }
     Err(unrecognized(path, members, asked))
 }
@@ -89,15 +111,38 @@ fn choose_file(path: &Path, container: &Container, asked: Option<Format>) -> Res
     Ok(Chosen { format, members: vec![0], notes: Vec::new() })
 }
 
-fn chosen(format: Format, found: Vec<usize>, members: &[Member]) -> Chosen {
-    let is_found: BTreeSet<usize> = found.iter().copied().collect();
+/// Whether a file that is not recognized is read as this format if that was asked for: fields and speakers that only
+/// `--map` and `--author` name are not seen from outside.
+fn may_be(format: Format, member: &Member) -> bool {
+    let extensions: &[&str] = match format {
+        Format::Json => &["json", "jsonl"],
+        Format::Markdown => &["md", "markdown"],
+        _ => &[],
+    };
+    extensions.contains(&member.extension().as_str())
+}
+
+/// What is read of an export, and notes on everything else in it. `looked_at` has the formats of its files.
+fn chosen(format: Format, found: Vec<usize>, looked_at: &[(usize, Option<Format>)], members: &[Member]) -> Chosen {
+    let mut is_told: BTreeSet<usize> = found.iter().copied().collect();
+    let mut notes = Vec::new();
+    for other in Format::ALL.into_iter().filter(|other| *other != format) {
+        let of_other = looked_at.iter().filter(|(_, found_as)| *found_as == Some(other)).map(|(index, _)| *index);
+        let of_other: Vec<usize> = of_other.filter(|index| !is_told.contains(index)).collect();
+        if !of_other.is_empty() {
+            let count = of_other.len();
+            notes.push(format!(
+                "{count} files of the format {other}, passed over; import them alone, or with --format {other}"
+            ));
+        }
+        is_told.extend(of_other);
+    }
     let others: Vec<&Member> =
-        members.iter().enumerate().filter(|(index, _)| !is_found.contains(index)).map(|(_, member)| member).collect();
+        members.iter().enumerate().filter(|(index, _)| !is_told.contains(index)).map(|(_, member)| member).collect();
     let (texts, files): (Vec<&Member>, Vec<&Member>) =
         others.into_iter().filter(|member| !(slack::is_known(member) && format == Format::Slack)).partition(|member| {
             matches!(member.extension().as_str(), "json" | "jsonl" | "html" | "csv" | "md" | "txt" | "zip")
         });
-    let mut notes = Vec::new();
     if !texts.is_empty() {
         let names: Vec<&str> = texts.iter().take(NAMED).map(|member| member.name.as_str()).collect();
         let more = texts.len().saturating_sub(NAMED);
@@ -127,8 +172,11 @@ fn look(container: &Container, index: usize) -> Option<Format> {
 
 fn beginning(container: &Container, index: usize) -> io::Result<Vec<u8>> {
     let mut beginning = Vec::new();
-    encoding::as_utf8(container.look(index)?)?.take(LOOKED_AT).read_to_end(&mut beginning)?;
-    Ok(beginning)
+    match encoding::as_utf8(container.look(index)?)?.take(LOOKED_AT).read_to_end(&mut beginning) {
+        // What is damaged further on is recognized all the same, so that it is read, and told.
+        Err(error) if beginning.is_empty() => Err(error),
+        _ => Ok(beginning),
+    }
 }
 
 fn first(beginning: &[u8]) -> Option<u8> {

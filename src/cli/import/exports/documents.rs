@@ -21,8 +21,8 @@ use super::{
 
 /// The largest conversation, or transcript, in bytes. Reading it takes several times as much memory.
 pub(super) const PIECE_LIMIT: usize = 64 * 1024 * 1024;
-/// The largest record of a table, in bytes.
-const RECORD_LIMIT: usize = 4 * 1024 * 1024;
+/// The most messages of one conversation. Millions of empty ones fit into its bytes, and each takes hundreds of bytes.
+pub(super) const MESSAGES_LIMIT: usize = 500_000;
 /// How much of a document is looked at to see how it is to be cut, in bytes.
 const BEGINNING: u64 = 64 * 1024;
 
@@ -53,7 +53,8 @@ pub(super) trait Reader {
     /// The next piece of the document. It is whole, and text.
     fn piece(&mut self, place: &Place, piece: Element, items: &mut Items);
 
-    /// The document ends, whole or not.
+    /// The document ends, and is whole: what it is as a whole can be told now. It is never called for one that is cut
+    /// off, of which only the pieces that were whole come out.
     fn end(&mut self, _place: &Place, _items: &mut Items) {}
 }
 
@@ -105,10 +106,7 @@ impl Documents {
                 self.current = Some(current);
             }
             Ok(None) => reader.end(&current.place, items),
-            Err(stop) => {
-                reader.end(&current.place, items);
-                tell(&current.place, reader.unit(), stop, items);
-            }
+            Err(stop) => tell(&current.place, reader.unit(), stop, items),
         }
         true
     }
@@ -123,7 +121,7 @@ impl Documents {
         let (beginning, source) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                items.give_up(member, code::UNREADABLE, error.to_string());
+                items.give_up(member, unread(&error), error.to_string());
                 return None;
             }
         };
@@ -132,7 +130,7 @@ impl Documents {
         let pieces = match cut {
             Cut::Json(into) => Pieces::Json(Elements::new(source, &into, PIECE_LIMIT)),
             Cut::Values => Pieces::Json(Elements::values(source, PIECE_LIMIT)),
-            Cut::Table => Pieces::Table(Records::new(source, RECORD_LIMIT)),
+            Cut::Table => Pieces::Table(Records::new(source, PIECE_LIMIT)),
             Cut::Whole => Pieces::Whole(Some(source)),
         };
         reader.begin(&member);
@@ -152,8 +150,7 @@ impl Pieces {
     fn peak(&self) -> usize {
         match self {
             Self::Json(elements) => elements.peak(),
-            Self::Table(_) => RECORD_LIMIT,
-            Self::Whole(_) => PIECE_LIMIT,
+            Self::Table(_) | Self::Whole(_) => PIECE_LIMIT,
         }
     }
 }
@@ -181,13 +178,21 @@ fn give(place: &Place, piece: Element, reader: &mut dyn Reader, items: &mut Item
     }
 }
 
+/// Whether a conversation has more messages than are read; that is told, and it is to be passed over.
+pub(super) fn is_too_long(place: &Place, count: usize, id: Option<&str>, items: &mut Items) -> bool {
+    if count > MESSAGES_LIMIT {
+        let detail = format!("it has {count} messages; what has more than {MESSAGES_LIMIT} is not read");
+        items.reject(place, code::TOO_LARGE, detail, id, &[]);
+    }
+    count > MESSAGES_LIMIT
+}
+
 /// Tells why a document is not read further.
 fn tell(place: &Place, unit: &str, stop: Stop, items: &mut Items) {
     let code = match &stop {
         Stop::CutOff { .. } => code::CUT_OFF,
         Stop::Unexpected { .. } | Stop::TooDeep { .. } => code::BAD_JSON,
-        Stop::Unreadable { error, .. } if error.kind() == io::ErrorKind::UnexpectedEof => code::CUT_OFF,
-        Stop::Unreadable { .. } => code::UNREADABLE,
+        Stop::Unreadable { error, .. } => unread(error),
     };
     let detail = match stop {
         Stop::CutOff { number: Some(number), .. } => format!("{stop}, in {unit} {number}, which is not imported"),
@@ -195,6 +200,11 @@ fn tell(place: &Place, unit: &str, stop: Stop, items: &mut Items) {
         stop => format!("{stop}; what follows is not read"),
     };
     items.give_up(place.member.clone(), code, detail);
+}
+
+/// The name of the problem of a file that cannot be read.
+fn unread(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::UnexpectedEof { code::CUT_OFF } else { code::UNREADABLE }
 }
 
 /// The fields of a document that is one conversation itself, put together again.

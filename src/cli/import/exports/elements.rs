@@ -74,7 +74,10 @@ enum State {
     Start,
     Array(Option<String>),
     Object,
-    After,
+    /// Behind the document; behind an object others may follow, as in a file of JSON lines.
+    After {
+        is_object: bool,
+    },
     /// Values one after the other, as in a file of JSON lines.
     Values,
     Done,
@@ -132,7 +135,7 @@ impl Elements {
         loop {
             let byte = self.skip_to_value()?;
             match (self.state.clone(), byte) {
-                (State::Done, _) | (State::Start | State::After | State::Values, None) => {
+                (State::Done, _) | (State::Start | State::After { .. } | State::Values, None) => {
                     self.state = State::Done;
                     return Ok(None);
                 }
@@ -141,10 +144,16 @@ impl Elements {
                 }
                 (State::Start, Some(b'[')) => self.enter(State::Array(None)),
                 (State::Start, Some(b'{')) => self.enter(State::Object),
-                (State::Array(None), Some(b']')) | (State::Object, Some(b'}')) => self.enter(State::After),
+                (State::Array(None), Some(b']')) => self.enter(State::After { is_object: false }),
+                (State::Object, Some(b'}')) => self.enter(State::After { is_object: true }),
                 (State::Array(Some(_)), Some(b']')) => self.enter(State::Object),
                 // A closing brace closes also an array that somebody forgot to close.
-                (State::Array(Some(_)), Some(b'}')) => self.enter(State::After),
+                (State::Array(Some(_)), Some(b'}')) => self.enter(State::After { is_object: true }),
+                (State::After { is_object: true }, Some(b'{')) => {
+                    // The object before was the first value.
+                    self.number = 1;
+                    self.state = State::Values;
+                }
                 (State::Array(key), Some(byte)) if byte != b'}' => {
                     self.number += 1;
                     return self.element(key, Some(self.number)).map(Some);

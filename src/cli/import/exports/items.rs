@@ -19,6 +19,8 @@ use super::{
 const REMEMBERED: usize = 1_000_000;
 /// How much of what was rejected is kept, in bytes.
 const KEPT: usize = 2000;
+/// How many findings of one conversation are told one by one. A conversation of 64 MiB may have 32 million of them.
+const FINDINGS_LIMIT: usize = 1000;
 
 /// One step of reading an export.
 #[derive(Debug, PartialEq, Eq)]
@@ -101,6 +103,8 @@ pub(super) struct Items {
     space: String,
     author: String,
     queue: VecDeque<Item>,
+    /// How many findings were added since the queue was empty.
+    findings: usize,
     seen: HashMap<u128, u64>,
     left_out: BTreeMap<String, u64>,
 }
@@ -112,6 +116,7 @@ impl Items {
             space: options.space.clone(),
             author: options.author.clone().unwrap_or_else(|| "user".to_owned()),
             queue: VecDeque::new(),
+            findings: 0,
             seen: HashMap::new(),
             left_out: BTreeMap::new(),
         }
@@ -119,7 +124,11 @@ impl Items {
 
     /// The next item.
     pub(super) fn take(&mut self) -> Option<Item> {
-        self.queue.pop_front()
+        let item = self.queue.pop_front();
+        if item.is_none() {
+            self.findings = 0;
+        }
+        item
     }
 
     /// A message was read. One without any text is counted and left out.
@@ -139,7 +148,8 @@ impl Items {
         self.queue.extend(message.parts().into_iter().map(Item::Message));
     }
 
-    /// Something could not be read; the rest goes on.
+    /// Something could not be read; the rest goes on. Beyond the limit for one conversation
+    /// findings are only counted.
     pub(super) fn reject(
         &mut self,
         place: &impl fmt::Display,
@@ -148,6 +158,10 @@ impl Items {
         id: Option<&str>,
         bytes: &[u8],
     ) {
+        self.findings += 1;
+        if self.findings > FINDINGS_LIMIT {
+            return self.leave_out(format!("findings beyond the first {FINDINGS_LIMIT} of a conversation"));
+        }
         let finding = Finding {
             code,
             place: place.to_string(),
@@ -247,6 +261,23 @@ mod tests {
         let Some(Item::Rejected(finding)) = items.take() else { panic!("the conflict is told") };
         assert_eq!((finding.code, finding.text.as_str(), finding.id.as_deref()), ("id_conflict", "two", Some("a")));
         assert_eq!(finding.place, "conversations.json, conversation 3");
+    }
+
+    #[test]
+    fn findings_without_end_are_told_in_part_and_counted() {
+        let mut items = items();
+        for _ in 0..2 {
+            for _ in 0..FINDINGS_LIMIT + 5 {
+                items.reject(&place(), code::BAD_JSON, "bad", None, b"1");
+            }
+            items.message(&place(), draft("a", "good"));
+            let taken: Vec<Item> = std::iter::from_fn(|| items.take()).collect();
+            assert_eq!(taken.len(), FINDINGS_LIMIT + 1, "the next conversation begins anew");
+            assert!(matches!(taken.last(), Some(Item::Message(_))), "what follows comes out");
+        }
+        items.finish();
+        let told = Item::Note("left out: 10 findings beyond the first 1000 of a conversation".into());
+        assert_eq!(items.take(), Some(told));
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod fields;
 use serde_json::Value;
 
 use super::{
-    documents::{Cut, Reader},
+    documents::{Cut, Reader, is_too_long},
     elements::Element,
     format::Format,
     items::{Draft, Items, Place, cause, code},
@@ -23,13 +23,18 @@ use super::{
 use fields::Field;
 pub(in crate::cli::import) use fields::{Mapping, Pair};
 
+/// The longest field that may name a conversation or its time, in bytes. They are held while its messages are read.
+const OUTER_LIMIT: usize = 64 * 1024;
+
 /// Reads messages by a mapping.
 pub(super) struct Mapped {
     mapping: Mapping,
-    /// The fields of a document that is one conversation itself, apart from its messages.
-    outer: serde_json::Map<String, Value>,
+    /// The fields of a document that is one conversation itself which may name it or its time.
+    outer: Value,
     /// How many messages of the document have been read that stand in no conversation of their own.
     count: u64,
+    /// Whether neither a message nor a conversation has been found in the document.
+    is_empty: bool,
 }
 
 /// The conversation that a message belongs to.
@@ -41,11 +46,14 @@ struct Thread {
 impl Mapped {
     /// Reads messages by this mapping.
     pub(super) fn new(mapping: Mapping) -> Self {
-        Self { mapping, outer: serde_json::Map::new(), count: 0 }
+        Self { mapping, outer: Value::Null, count: 0, is_empty: true }
     }
 
     fn conversation(&self, place: &Place, conversation: &Value, messages: &[Value], items: &mut Items) {
         let name = self.mapping.id(conversation, Field::Conversation);
+        if is_too_long(place, messages.len(), name.as_deref(), items) {
+            return;
+        }
         let name = name.unwrap_or_else(|| format!("{}#{}", place.member, place.number));
         let sent_at = self.mapping.find(conversation, Field::SentAt).and_then(times::from_value);
         let thread = Thread { name, sent_at };
@@ -94,11 +102,37 @@ impl Mapped {
         items.message(place, Draft { id, thread: thread_name, author, role, sent_at, text });
     }
 
+    /// A field of a document that is one conversation itself: it may have the messages within it, or name them.
+    fn field(&mut self, place: &Place, key: &str, bytes: &[u8], items: &mut Items) {
+        let has_messages = self.mapping.begins(Field::Messages, key);
+        let names = [Field::Conversation, Field::SentAt].iter().any(|field| self.mapping.begins(*field, key));
+        let is_kept = names && bytes.len() <= OUTER_LIMIT;
+        if !has_messages && !is_kept {
+            return;
+        }
+        let value: Value = match serde_json::from_slice(bytes) {
+            Ok(value) => value,
+            Err(error) => return items.reject(place, code::BAD_JSON, cause(&error), None, bytes),
+        };
+        if let (true, Value::Object(outer)) = (is_kept, &mut self.outer) {
+            outer.insert(key.to_owned(), value.clone());
+        }
+        let value = Value::Object([(key.to_owned(), value)].into_iter().collect());
+        if let (true, Some(Value::Array(messages))) = (has_messages, self.mapping.find(&value, Field::Messages)) {
+            self.is_empty = false;
+            if is_too_long(place, messages.len(), None, items) {
+                return;
+            }
+            for message in messages {
+                self.loose(place, message, items);
+            }
+        }
+    }
+
     /// A message that stands in the document itself, or in the list of an object that is one conversation.
     fn loose(&mut self, place: &Place, message: &Value, items: &mut Items) {
-        let outer = Value::Object(self.outer.clone());
-        let name = self.mapping.id(&outer, Field::Conversation).unwrap_or_else(|| place.member.clone());
-        let sent_at = self.mapping.find(&outer, Field::SentAt).and_then(times::from_value);
+        let name = self.mapping.id(&self.outer, Field::Conversation).unwrap_or_else(|| place.member.clone());
+        let sent_at = self.mapping.find(&self.outer, Field::SentAt).and_then(times::from_value);
         let index = self.count;
         self.count += 1;
         self.message(place, &Thread { name, sent_at }, index, message, items);
@@ -118,25 +152,29 @@ impl Reader for Mapped {
     }
 
     fn begin(&mut self, _: &str) {
-        self.outer = serde_json::Map::new();
+        self.outer = Value::Object(serde_json::Map::new());
         self.count = 0;
+        self.is_empty = true;
     }
 
     fn piece(&mut self, place: &Place, piece: Element, items: &mut Items) {
+        if let (None, Some(key)) = (piece.number, &piece.key) {
+            return self.field(place, key, &piece.bytes, items);
+        }
+        self.is_empty = false;
         let value: Value = match serde_json::from_slice(&piece.bytes) {
             Ok(value) => value,
             Err(error) => return items.reject(place, code::BAD_JSON, cause(&error), None, &piece.bytes),
         };
-        if piece.number.is_none() {
-            // Only what may name the conversation or its time is kept.
-            if let (Some(key), true) = (piece.key, value.is_string() || value.is_number()) {
-                self.outer.insert(key, value);
-            }
-            return;
-        }
         match self.mapping.find(&value, Field::Messages) {
             Some(Value::Array(messages)) => self.conversation(place, &value, messages, items),
             _ => self.loose(place, &value, items),
+        }
+    }
+
+    fn end(&mut self, _: &Place, items: &mut Items) {
+        if self.is_empty {
+            items.leave_out("files without messages where they are looked for (--map messages=PATH names the place)");
         }
     }
 }

@@ -9,6 +9,7 @@
 //! what Slack exports; where an export lists edits one by one, each is a message with `:edited-<time>` behind its id.
 //! Left out, and counted: who joined and left, and what was deleted.
 
+mod blocks;
 mod markup;
 mod names;
 
@@ -93,6 +94,9 @@ struct Message {
     file: Value,
     #[serde(default)]
     attachments: Value,
+    /// What bots write instead of a text, or with one that repeats it.
+    #[serde(default)]
+    blocks: Value,
     /// What a message about an edit is about.
     #[serde(default)]
     message: Option<Box<Message>>,
@@ -153,6 +157,9 @@ impl Slack {
 
     fn text(&self, message: &Message) -> String {
         let mut texts = vec![markup::plain(message.text.as_deref().unwrap_or_default(), &self.names)];
+        if texts[0].trim().is_empty() {
+            texts[0] = markup::plain(&blocks::text(&message.blocks), &self.names);
+        }
         for card in list(&message.attachments) {
             let card = card_text(card);
             // A link is shown with what it leads to, which often repeats the text.
@@ -196,7 +203,11 @@ impl Reader for Slack {
 fn card_text(card: &Value) -> String {
     let fields = ["pretext", "title", "text"].iter().filter_map(|field| card[*field].as_str());
     let fields: Vec<&str> = fields.filter(|text| !text.trim().is_empty()).collect();
-    if fields.is_empty() { card["fallback"].as_str().unwrap_or_default().to_owned() } else { fields.join("\n") }
+    if !fields.is_empty() {
+        return fields.join("\n");
+    }
+    let shown = blocks::text(&card["blocks"]);
+    if shown.is_empty() { card["fallback"].as_str().unwrap_or_default().to_owned() } else { shown }
 }
 
 fn file(file: &Value) -> Attachment {

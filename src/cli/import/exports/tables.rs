@@ -1,7 +1,7 @@
 //! Tables: a file of records with commas between their fields, as RFC 4180 describes them.
 //!
-//! Promises: of a table there is one record in memory; a quote that is never closed ends at the limit for a record, and
-//! is told.
+//! Promises: of a table there is one record in memory, and of one that is larger than the limit not more than that; a
+//! quote that is never closed takes what follows with it, and is told.
 
 use std::io::{self, BufRead, BufReader, Read};
 

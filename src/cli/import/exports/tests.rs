@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{
-    documents::PIECE_LIMIT,
+    documents::{MESSAGES_LIMIT, PIECE_LIMIT},
     testing::{Given, drain},
     *,
 };
@@ -43,6 +43,71 @@ fn what_is_not_recognized_is_refused_and_says_what_to_do() {
     // A zip file with a conversation's name within an export is passed over, and told.
     let outcome = Given::zip(&[("conversations.json", &export(1)), ("more.zip", "PK\x03\x04")]).read();
     assert_eq!((outcome.messages.len(), outcome.notes.len()), (2, 1));
+}
+
+#[test]
+fn what_is_asked_for_is_read_in_a_folder_too() {
+    // It was refused, because nobody whom everybody knows speaks in it, and no field has a usual name.
+    let files = [("a.md", "## Ada\n\nhello"), ("b.json", r#"[{"who": "Ada", "said": "hello"}]"#)];
+    let given = Given::folder(&files);
+    assert!(given.refused().what.contains("nothing is recognized"));
+    let mapping = ["author=who", "text=said"].map(|pair| pair.parse().expect("it is a pair"));
+    let options = Options { author: Some("Ada".into()), mapping: mapping.into_iter().collect(), ..Options::default() };
+    for (format, expected) in [(Format::Markdown, "markdown:a.md"), (Format::Json, "json:b.json")] {
+        let outcome = given.read_with(&Options { format: Some(format), ..options.clone() });
+        assert_eq!(outcome.lines(), [format!("{expected} | Ada | hello")]);
+    }
+}
+
+#[test]
+fn files_of_another_format_are_told_as_what_they_are() {
+    // They were told to be no conversations.
+    let chat = "## User\n\nhello\n\n## Assistant\n\nhi";
+    let files = [("conversations.json", export(1)), ("notes/chat.md", chat.to_owned()), ("user.json", "{}".to_owned())];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let expected = [
+        "1 files of the format markdown, passed over; import them alone, or with --format markdown",
+        "not conversations, passed over: user.json",
+    ];
+    assert_eq!(Given::folder(&files).read().notes, expected);
+    assert_eq!(Given::folder(&files).read_as(Format::Markdown).messages.len(), 2);
+}
+
+#[test]
+fn a_small_file_that_is_damaged_is_told_and_the_others_are_read() {
+    // It was passed over as no conversations, because it could not be looked at to its end.
+    let text = export(1);
+    let given = Given::zip(&[("a.json", &text), ("b.json", &text)]);
+    let whole = fs::read(given.path()).expect("it is there");
+    let record = whole.windows(4).rposition(|window| window == b"PK\x01\x02").expect("there is a directory");
+    // The size that the directory says, and the checksum.
+    for (place, code) in [(record + 24, "cut_off"), (record + 16, "unreadable")] {
+        let mut damaged = whole.clone();
+        damaged[place] = damaged[place].wrapping_add(1);
+        let outcome = Given::file("export.zip", &damaged).read();
+        assert_eq!((outcome.messages.len(), outcome.notes.len()), (2, 0), "{outcome:?}");
+        assert_eq!(outcome.rejected.len(), 1);
+        assert_eq!((outcome.rejected[0].code, outcome.rejected[0].place.as_str()), (code, "b.json"), "{outcome:?}");
+    }
+    // The beginning of what is compressed: nothing of it can be read.
+    let mut damaged = whole.clone();
+    let start = whole.windows(6).position(|window| window == b"b.json").expect("it is named") + 6;
+    damaged[start] = 0xff;
+    let outcome = Given::file("export.zip", &damaged).read();
+    assert_eq!((outcome.messages.len(), outcome.rejected.len()), (2, 1), "{outcome:?}");
+}
+
+#[test]
+fn an_export_that_is_encrypted_says_so() {
+    // It was said that nothing is recognized.
+    let given = Given::zip(&[("conversations.json", &export(1))]);
+    let mut bytes = fs::read(given.path()).expect("it is there");
+    let record = bytes.windows(4).rposition(|window| window == b"PK\x01\x02").expect("there is a directory");
+    for flags in [6, record + 8] {
+        bytes[flags] |= 1;
+    }
+    let refusal = Given::file("export.zip", &bytes).refused();
+    assert!(refusal.what.contains("conversations.json: it is encrypted"), "{refusal:?}");
 }
 
 #[test]
@@ -110,6 +175,23 @@ fn a_conversation_that_is_too_large_is_told_and_the_next_one_is_read() {
     assert_eq!(outcome.messages.len(), 2);
     assert!(outcome.findings()[0].contains("conversation 1: it is 69 MB long"), "{:?}", outcome.findings());
     fs::remove_file(path).expect("it is there");
+}
+
+#[test]
+fn a_conversation_with_messages_without_end_is_told_and_the_next_one_is_read() {
+    // Empty messages took a hundred times the memory of their bytes.
+    let many = |unit: &str| vec![unit; MESSAGES_LIMIT + 1].join(",");
+    let nodes = many(r#""a":{}"#);
+    for (document, expected) in [
+        (format!(r#"[{{"uuid":"big","chat_messages":[{}]}},{}]"#, many("{}"), conversation(2, "small")), 2),
+        (format!(r#"[{{"title":"t","mapping":{{{nodes}}},"id":"big"}},{{"title":"t","mapping":{{}}}}]"#), 0),
+        (format!(r#"[{{"id":"big","messages":[{}]}},{{"role":"user","content":"small"}}]"#, many("{}")), 1),
+    ] {
+        let outcome = Given::file("conversations.json", document).read();
+        assert_eq!((outcome.messages.len(), outcome.rejected.len()), (expected, 1));
+        assert_eq!((outcome.rejected[0].code, outcome.rejected[0].id.as_deref()), ("too_large", Some("big")));
+        assert!(outcome.rejected[0].detail.contains("500001 messages"), "{:?}", outcome.findings());
+    }
 }
 
 #[test]

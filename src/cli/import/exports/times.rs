@@ -42,22 +42,39 @@ pub(super) fn from_text(text: &str) -> Option<String> {
     let has_seconds = clock.split(['+', '-', 'Z', 'z']).next().is_some_and(|clock| clock.matches(':').count() == 2);
     let seconds = if has_seconds { "" } else { ":00" };
     let written = match clock.find(['+', '-', 'Z', 'z']) {
-        Some(offset) if has_offset => format!("{date}T{}{seconds}{}", &clock[..offset], &clock[offset..]),
+        Some(place) if has_offset => {
+            let (clock, offset) = clock.split_at(place);
+            format!("{date}T{clock}{seconds}{}", whole_offset(offset))
+        }
         _ => format!("{date}T{clock}{seconds}Z"),
     };
     OffsetDateTime::parse(&written, &Rfc3339).ok()?.format(&Rfc3339).ok()
 }
 
+/// An offset with hours and minutes: also of one that has only hours, or no colon.
+fn whole_offset(offset: &str) -> String {
+    match offset.len() {
+        3 => format!("{offset}:00"),
+        5 if offset.is_ascii() => format!("{}:{}", &offset[..3], &offset[3..]),
+        _ => offset.to_owned(),
+    }
+}
+
 /// A time in JSON: a text, seconds or milliseconds.
 pub(super) fn from_value(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => from_text(text).or_else(|| from_decimal(text)),
-        Value::Number(number) => {
-            let number = number.as_f64()?;
-            from_seconds(if number >= MILLISECONDS_FROM { number / 1000.0 } else { number })
+        Value::String(text) => {
+            let number = || text.trim().parse::<u64>().ok().and_then(|number| from_number(number as f64));
+            from_text(text).or_else(|| from_decimal(text)).or_else(number)
         }
+        Value::Number(number) => from_number(number.as_f64()?),
         _ => None,
     }
+}
+
+/// Seconds, or milliseconds where the number is too large for them.
+fn from_number(number: f64) -> Option<String> {
+    from_seconds(if number >= MILLISECONDS_FROM { number / 1000.0 } else { number })
 }
 
 fn from_microseconds(microseconds: i128) -> Option<String> {
@@ -75,11 +92,14 @@ mod tests {
         for (value, expected) in [
             (json!(1_704_067_200.25), "2024-01-01T00:00:00.25Z"),
             (json!(1_704_067_200_250_u64), "2024-01-01T00:00:00.25Z"),
+            (json!("1704067200250"), "2024-01-01T00:00:00.25Z"),
             (json!("1704067200.000216"), "2024-01-01T00:00:00.000216Z"),
             (json!("2024-01-01T00:00:00.123456Z"), "2024-01-01T00:00:00.123456Z"),
             (json!("2024-01-01T02:00:00.5+02:00"), "2024-01-01T02:00:00.5+02:00"),
             (json!("2024-01-01 10:20:30"), "2024-01-01T10:20:30Z"),
             (json!("2019-01-01 12:00:00.000000+00:00"), "2019-01-01T12:00:00Z"),
+            (json!("2024-01-01 10:20:30.5+00"), "2024-01-01T10:20:30.5Z"),
+            (json!("2024-01-01T10:20:30-0530"), "2024-01-01T10:20:30-05:30"),
             (json!("2024-01-01 10:20"), "2024-01-01T10:20:00Z"),
             (json!("2024-01-01T10:20+01:00"), "2024-01-01T10:20:00+01:00"),
             (json!("2024-01-01"), "2024-01-01T00:00:00Z"),

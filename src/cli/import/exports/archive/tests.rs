@@ -50,12 +50,38 @@ fn members_come_in_order_and_whole() {
 }
 
 #[test]
+fn folders_are_seen_whatever_stands_between_them() {
+    let bytes = packed(&[("general\\2024-01-01.json", b"[]"), ("../up/a.json", b"[]"), ("/b.json", b"[]")]);
+    let (_directory, opened) = open(&bytes);
+    let container = opened.expect("it is a zip file");
+    let folders: Vec<&str> = container.members().iter().map(|member| member.folder()).collect();
+    // Nothing is written, so a path that leads out of the folder is a name like any other.
+    assert_eq!(folders, ["../up", "", "general"]);
+    assert_eq!(content(&container, 2).expect("it can be read"), b"[]");
+}
+
+#[test]
 fn a_zip_file_that_is_cut_off_is_refused_wherever_it_ends() {
     let whole = packed(&[("a.json", b"[1,2,3]"), ("b.json", b"[4]")]);
     for length in 4..whole.len() {
         let told = refused(&whole[..length]);
         assert!(told.contains("cut off") || told.contains("not a whole zip file"), "{length}: {told}");
     }
+}
+
+#[test]
+fn a_zip_file_that_ends_with_one_within_it_is_cut_off_too() {
+    // The directory of the inner one was taken for that of the whole.
+    let inner = packed(&[("a.json", b"[]")]);
+    let mut writer = ZipWriter::new(io::Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    writer.start_file("inner.zip", stored).expect("memory takes it");
+    writer.write_all(&inner).expect("memory takes it");
+    let whole = writer.finish().expect("memory takes it").into_inner();
+    assert!(open(&whole).1.is_ok());
+    let start = whole.windows(inner.len()).position(|window| window == inner).expect("it is stored as it is");
+    let told = refused(&whole[..start + inner.len()]);
+    assert!(told.contains("is cut off"), "{told}");
 }
 
 #[test]

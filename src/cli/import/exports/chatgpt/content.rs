@@ -2,6 +2,8 @@
 //!
 //! Promises: of a kind that is not known everything that is text is kept; what was attached is named.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::cli::import::exports::message::{Attachment, file_name, with_attachments};
@@ -20,7 +22,7 @@ pub(super) fn said(content: &Value, metadata: &Value) -> Said {
     if metadata["is_visually_hidden_from_conversation"].as_bool() == Some(true) {
         return Said::LeftOut("messages that the product hides");
     }
-    let mut attachments = attached(metadata);
+    let (mut attachments, mut named) = attached(metadata);
     let text = match content["content_type"].as_str() {
         Some("thoughts" | "reasoning_recap") => return Said::LeftOut("passages of thinking"),
         Some("user_editable_context" | "model_editable_context") => {
@@ -31,13 +33,13 @@ pub(super) fn said(content: &Value, metadata: &Value) -> Said {
         Some("tether_quote" | "sonic_webpage") => lines(content, &["title", "url", "text"]),
         Some("tether_browsing_display") => lines(content, &["summary", "result"]),
         Some("system_error") => lines(content, &["name", "text"]),
-        _ => parts(content, &mut attachments),
+        _ => parts(content, &mut attachments, &mut named),
     };
     Said::Text(with_attachments(&text, &attachments))
 }
 
-/// Text, and pictures and sound between it.
-fn parts(content: &Value, attachments: &mut Vec<Attachment>) -> String {
+/// Text, and pictures and sound between it. `named` has the ids of those that are named already.
+fn parts(content: &Value, attachments: &mut Vec<Attachment>, named: &mut HashSet<String>) -> String {
     let Some(parts) = content["parts"].as_array() else {
         return lines(content, &["title", "url", "text", "result", "content"]);
     };
@@ -51,7 +53,10 @@ fn parts(content: &Value, attachments: &mut Vec<Attachment>) -> String {
         // Speech and video hold the pointers in a part of their own.
         for pointer in [part, &part["audio_asset_pointer"], &part["video_container_asset_pointer"]] {
             if let Some(address) = pointer["asset_pointer"].as_str() {
-                add(attachments, asset(pointer, address));
+                let asset = asset(pointer, address);
+                if named.insert(asset.name.clone()) {
+                    attachments.push(asset);
+                }
             }
         }
     }
@@ -69,24 +74,23 @@ fn asset(pointer: &Value, address: &str) -> Attachment {
     Attachment { name: file_name(address).to_owned(), kind, size: pointer["size_bytes"].as_u64() }
 }
 
-/// The files that the message's own list names. A picture there is the same as its pointer, whose id it has.
-fn attached(metadata: &Value) -> Vec<Attachment> {
+/// The files that the message's own list names, and their ids. A picture there is the same as its pointer, whose id it
+/// has.
+fn attached(metadata: &Value) -> (Vec<Attachment>, HashSet<String>) {
     let files = metadata["attachments"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut attachments = Vec::new();
+    let mut named = HashSet::new();
     for file in files {
         let kind = file["mime_type"].as_str().or(file["mimeType"].as_str());
         let name = file["name"].as_str().or(file["id"].as_str()).unwrap_or_default();
         let id = file["id"].as_str().unwrap_or_default();
+        if !id.is_empty() && !named.insert(id.to_owned()) {
+            continue;
+        }
         let name = if id.is_empty() || name == id { name.to_owned() } else { format!("{name}, {id}") };
-        add(&mut attachments, Attachment { name, kind: kind.map(str::to_owned), size: file["size"].as_u64() });
+        attachments.push(Attachment { name, kind: kind.map(str::to_owned), size: file["size"].as_u64() });
     }
-    attachments
-}
-
-fn add(attachments: &mut Vec<Attachment>, attachment: Attachment) {
-    if !attachments.iter().any(|known| known.name.ends_with(&attachment.name)) {
-        attachments.push(attachment);
-    }
+    (attachments, named)
 }
 
 fn code(content: &Value) -> String {
@@ -158,6 +162,14 @@ mod tests {
             "spoken words\nWhat is this?\n[attachment: tree.png, file_01 (image/png, 49 kB)]\n\
              [attachment: notes.pdf, file_03 (application/pdf)]\n[attachment: file_02 (audio)]",
         );
+    }
+
+    #[test]
+    fn a_name_that_ends_as_another_does_is_not_lost() {
+        // "a.csv" was taken for "data.csv", and a file without a name for any other.
+        let metadata = json!({"attachments": [{"name": "data.csv"}, {"name": "a.csv"}, {"mime_type": "text/csv"}]});
+        let expected = "[attachment: data.csv]\n[attachment: a.csv]\n[attachment: without a name (text/csv)]";
+        check(json!({"content_type": "text", "parts": []}), metadata, expected);
     }
 
     #[test]

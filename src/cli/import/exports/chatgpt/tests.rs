@@ -193,3 +193,19 @@ fn pointers_that_lead_nowhere_lose_nothing() {
     let empty = Given::file("c.json", export(&[conversation("e", "x", vec![]), branched("x")])).read();
     assert_eq!((empty.messages.len(), empty.rejected.len()), (5, 0));
 }
+
+#[test]
+fn a_conversation_alone_that_is_cut_off_is_not_imported_in_part() {
+    // Behind the nodes stood which branch is the current one, and the id: without them the messages came out in
+    // another thread, with other ids.
+    let nodes = r#"{"a":{"message":null,"parent":null,"children":["b","c"]},
+        "b":{"message":{"author":{"role":"user"},"content":{"parts":["old"]}},"parent":"a","children":[]},
+        "c":{"message":{"author":{"role":"user"},"content":{"parts":["new"]}},"parent":"a","children":[]}}"#;
+    let whole = format!(r#"{{"title":"t","mapping":{nodes},"current_node":"b","id":"x"}}"#);
+    let outcome = Given::file("conversation.json", &whole).read();
+    assert_eq!(outcome.lines(), ["chatgpt:x | user | old", "chatgpt:x/branch-c | user | new"]);
+    for length in whole.len() - 30..whole.len() {
+        let refusal = Given::file("conversation.json", &whole[..length]).refused();
+        assert!(refusal.what.contains("cut off at byte"), "{refusal:?}");
+    }
+}

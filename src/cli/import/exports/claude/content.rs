@@ -3,6 +3,8 @@
 //! Promises: of a block that is not known its text is kept; what was attached is named, and what the export has of its
 //! text follows the name.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -128,16 +130,15 @@ impl Message {
             let attachment = Attachment { name: name.to_owned(), kind, size: file["file_size"].as_u64() };
             attached.push(join(&attachment.line(), file["extracted_content"].as_str().unwrap_or_default()));
         }
-        let mut named: Vec<&str> = Vec::new();
-        for file in list(&self.files).iter().chain(list(&self.files_v2)) {
-            let name = file["file_name"].as_str().or(file["file_uuid"].as_str()).unwrap_or_default();
-            // Both lists have the same files.
-            if named.contains(&name) {
-                continue;
-            }
-            named.push(name);
+        let name =
+            |file: &Value| file["file_name"].as_str().or(file["file_uuid"].as_str()).unwrap_or_default().to_owned();
+        // Both lists have the same files, and a list may have several of one name, such as pasted pictures.
+        let named: HashSet<String> = list(&self.files).iter().map(name).collect();
+        let further = list(&self.files_v2).iter().filter(|file| !named.contains(&name(file)));
+        for file in list(&self.files).iter().chain(further) {
+            let name = name(file);
             let kind = file["file_kind"].as_str().map(str::to_owned);
-            attached.push(Attachment { name: name.to_owned(), kind, size: file["size_bytes"].as_u64() }.line());
+            attached.push(Attachment { name, kind, size: file["size_bytes"].as_u64() }.line());
         }
         attached.join("\n")
     }
@@ -279,5 +280,9 @@ mod tests {
                         [attachment: plan.png]\n[attachment: b.pdf (pdf)]";
         check(message, &[said(expected)], 0);
         check(json!({"files": [{"file_name": "plan.png"}]}), &[said("[attachment: plan.png]")], 0);
+        // Two pictures that were pasted have the same name, and only one was named.
+        let pasted = json!([{"file_name": "image.png"}, {"file_name": "image.png"}]);
+        let expected = "[attachment: image.png]\n[attachment: image.png]";
+        check(json!({"files": pasted, "files_v2": pasted}), &[said(expected)], 0);
     }
 }

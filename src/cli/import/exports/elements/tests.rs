@@ -64,6 +64,17 @@ fn values_one_after_the_other_are_cut() {
 }
 
 #[test]
+fn objects_behind_an_object_are_its_next_values() {
+    let (found, stop) = all(elements(br#"{"a":[1],"b":2} {"c":3} {"d":[4]}"#, &["a"]));
+    assert!(stop.is_none(), "{stop:?}");
+    assert_eq!(texts(&found), ["1", "2", r#"{"c":3}"#, r#"{"d":[4]}"#]);
+    assert_eq!(found[3].number, Some(3));
+    let (found, stop) = all(elements(b"[1] {}", &[]));
+    assert_eq!(texts(&found), ["1"]);
+    assert!(matches!(stop, Some(Stop::Unexpected { byte: b'{', position: 4 })), "{stop:?}");
+}
+
+#[test]
 fn an_element_that_is_too_large_is_named_and_the_next_one_is_whole() {
     let document = format!("[\"{}\",{{\"next\":1}}]", "x".repeat(LIMIT));
     let mut cutter = elements(document.as_bytes(), &[]);

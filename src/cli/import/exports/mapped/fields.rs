@@ -131,6 +131,11 @@ impl Mapping {
         }
     }
 
+    /// Whether a field is looked for at, or within, what has this name.
+    pub(super) fn begins(&self, field: Field, name: &str) -> bool {
+        self.paths(field).any(|path| path.split('.').next() == Some(name))
+    }
+
     fn paths(&self, field: Field) -> impl Iterator<Item = &str> {
         let asked = self.asked.iter().filter(move |pair| pair.field == field).map(|pair| pair.path.as_str());
         asked.chain(field.paths().iter().copied())

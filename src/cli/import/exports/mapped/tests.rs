@@ -1,6 +1,7 @@
 //! Plain JSON of other tools, by the mapping.
 
-use crate::cli::import::exports::{Mapping, Options, message::Role, testing::Given};
+use super::*;
+use crate::cli::import::exports::{Item, Options, elements::Elements, testing::Given};
 
 fn check(document: &str, expected: &[&str]) {
     let outcome = Given::file("chat.json", document).read();
@@ -76,4 +77,50 @@ fn messages_that_cannot_be_mapped_are_told() {
     {
         assert!(findings.contains(expected), "{findings}");
     }
+}
+
+#[test]
+fn a_list_within_a_field_is_found_by_its_path() {
+    // The document came out empty, and nothing was told.
+    let mapping: Mapping = ["messages=log.entries", "conversation=log.key"]
+        .map(|pair| pair.parse().expect("it is a pair"))
+        .into_iter()
+        .collect();
+    let document = r#"{"log": {"key": "k", "entries": [{"role": "user", "content": "a"}]}, "more": [1]}"#;
+    let given = Given::file("log.json", document);
+    let options = Options { format: Some(Format::Json), mapping, ..Options::default() };
+    let outcome = given.read_with(&options);
+    assert_eq!((outcome.lines(), outcome.findings()), (vec!["json:k | user | a".to_owned()], vec![]));
+
+    let outcome = given.read_as(Format::Json);
+    assert_eq!(outcome.messages, []);
+    assert!(outcome.notes[0].contains("(--map messages=PATH names the place)"), "{outcome:?}");
+}
+
+#[test]
+fn of_the_fields_beside_the_messages_only_what_names_them_is_held() {
+    // Every text was held, and copied for every message.
+    let long = "x".repeat(OUTER_LIMIT + 1);
+    let document = format!(
+        r#"{{"note": "{long}", "uuid": "{long}", "id": "c", "messages": [{{"role": "user", "content": "a"}}]}}"#
+    );
+    let mut reader = Mapped::new(Mapping::default());
+    let mut items = Items::new(&Options::default());
+    reader.begin("chat.json");
+    let mut elements = Elements::new(Box::new(std::io::Cursor::new(document)), &Mapping::default().lists(), 1 << 20);
+    let place = Place { member: "chat.json".to_owned(), unit: "conversation", number: 1 };
+    while let Some(piece) = elements.next().expect("it is JSON") {
+        reader.piece(&place, piece, &mut items);
+    }
+    assert_eq!(reader.outer, serde_json::json!({"id": "c"}));
+    assert!(matches!(items.take(), Some(Item::Message(message)) if message.thread == "json:c"));
+}
+
+#[test]
+fn a_long_first_conversation_does_not_hide_those_on_the_next_lines() {
+    let line = |text: &str| format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}]}}"#);
+    let document = [line(&"x".repeat(100_000)), line("b"), line("c")].join("\n");
+    let outcome = Given::file("chats.json", &document).read();
+    assert_eq!(outcome.findings(), Vec::<String>::new());
+    assert_eq!(outcome.lines()[1..], ["json:chats.json#2 | user | b", "json:chats.json#3 | user | c"]);
 }

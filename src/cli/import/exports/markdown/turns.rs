@@ -113,12 +113,13 @@ fn turn_of<'a>(line: &'a str, author: Option<&str>) -> Option<(Speaker, &'a str)
     speaker(label, author).map(|speaker| (speaker, rest.trim()))
 }
 
-/// The marks with which a block of code opens or closes.
+/// The marks with which a block of code opens or closes. Backticks with others behind them are code within a line.
 fn fence_of(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let mark = line.chars().next().filter(|mark| matches!(mark, '`' | '~'))?;
     let length = line.len() - line.trim_start_matches(mark).len();
-    (length >= 3).then(|| &line[..length])
+    let (marks, rest) = line.split_at(length);
+    (length >= 3 && !(mark == '`' && rest.contains('`'))).then_some(marks)
 }
 
 /// A turn without the lines that only separate it from the next one.
@@ -165,6 +166,13 @@ mod tests {
     #[test]
     fn a_block_of_code_is_never_cut() {
         let code = "````md\n## User\n```\n**Assistant:** no\n````";
+        check(&format!("## User\n{code}\n## Assistant\nyes"), &[(Role::User, code), (Role::Assistant, "yes")]);
+    }
+
+    #[test]
+    fn code_within_a_line_opens_no_block() {
+        // What followed was all one turn.
+        let code = "```make all``` builds it";
         check(&format!("## User\n{code}\n## Assistant\nyes"), &[(Role::User, code), (Role::Assistant, "yes")]);
     }
 

@@ -18,6 +18,8 @@ const CHANNELS: [&str; 4] = ["channels.json", "groups.json", "dms.json", "mpims.
 /// All of them.
 pub(in crate::cli::import::exports) const FILES: [&str; 6] =
     ["users.json", "org_users.json", "channels.json", "groups.json", "dms.json", "mpims.json"];
+/// The most people, and the most channels, whose names are held. Of others the ids stand in the messages.
+const NAMES_LIMIT: usize = 1_000_000;
 /// The largest entry, in bytes.
 const ENTRY_LIMIT: usize = 16 * 1024 * 1024;
 
@@ -85,7 +87,7 @@ impl Names {
 
     fn add_person(&mut self, entry: &Value) {
         let name = of_person(&entry["profile"]).or_else(|| of_person(entry));
-        if let (Some(id), Some(name)) = (entry["id"].as_str(), name) {
+        if let (Some(id), Some(name), true) = (entry["id"].as_str(), name, self.people.len() < NAMES_LIMIT) {
             self.people.insert(id.to_owned(), name);
         }
     }
@@ -93,7 +95,7 @@ impl Names {
     fn add_channel(&mut self, entry: &Value) {
         let Some(id) = entry["id"].as_str() else { return };
         // A direct message has no name, and its folder that of its id.
-        if let Some(name) = entry["name"].as_str() {
+        if let (Some(name), true) = (entry["name"].as_str(), self.channels.len() < NAMES_LIMIT) {
             self.channels.insert(id.to_owned(), name.to_owned());
             self.folders.insert(name.to_owned(), id.to_owned());
         }

@@ -111,3 +111,19 @@ fn one_day_alone_is_read_as_well() {
     assert_eq!(outcome.messages.len(), 5);
     assert_eq!(outcome.messages[0].thread, "slack:channel");
 }
+
+#[test]
+fn what_a_bot_laid_out_in_blocks_is_its_text() {
+    // It has no text beside them, and was left out as empty.
+    let blocks = r#"[{"type": "section", "text": {"type": "mrkdwn", "text": "Build 7, see <#C1>"}}]"#;
+    let day = format!(
+        r#"[{{"type": "message", "bot_id": "B1", "username": "builds", "text": "", "ts": "1.000001", "blocks": {blocks}}},
+            {{"type": "message", "user": "U1", "text": "said", "ts": "2.000001", "blocks": {blocks}}},
+            {{"type": "message", "bot_id": "B1", "username": "builds", "text": "", "ts": "3.000001",
+              "attachments": [{{"fallback": "[no preview available]", "blocks": {blocks}}}]}}]"#
+    );
+    let files = [("users.json", USERS), ("channels.json", CHANNELS), ("general/2024-01-01.json", day.as_str())];
+    let outcome = Given::folder(&files).read();
+    let laid_out = "slack:C1 | builds | Build 7, see #general";
+    assert_eq!(outcome.lines(), [laid_out, "slack:C1 | Ada | said", laid_out]);
+}
