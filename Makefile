@@ -7,8 +7,8 @@ export MESHLOG_DATA
 CARGO_DENY := .cache/tools/bin/cargo-deny
 
 .PHONY: up build model model-chat test format lint docs deny unit cluster-test conformance-llama \
-	fuzz bench bench-append bench-codec bench-gateway bench-http bench-kafka bench-log bench-migrate bench-rebuild \
-	bench-recall bench-roles bench-text soak faults cluster check-tools
+	fuzz bench bench-append bench-codec bench-context bench-gateway bench-http bench-kafka bench-log bench-migrate \
+	bench-rebuild bench-recall bench-roles bench-text soak faults cluster check-tools
 
 ## Build, fetch the model, and run every role on http://127.0.0.1:7700 in the foreground.
 up: build model
@@ -79,7 +79,7 @@ fuzz: check-tools
 	./scripts/fuzz.sh "$(MINUTES)"
 
 ## All benchmarks, each with the peer it is measured against.
-bench: bench-append bench-codec bench-gateway bench-http bench-kafka bench-log bench-migrate bench-rebuild bench-recall bench-roles \
+bench: bench-append bench-codec bench-context bench-gateway bench-http bench-kafka bench-log bench-migrate bench-rebuild bench-recall bench-roles \
 	bench-text
 
 ## PEERS is kafka,nats (fetched on first use), one of them, or none; ROUNDS with SECONDS a figure.
@@ -92,6 +92,10 @@ bench-append: check-tools
 ## The way in over HTTP, with wrk on the same machine.
 bench-http: build model
 	./scripts/bench-http.sh
+
+## What a context of a long thread takes, beside the recall within it, and how much of it is the beginning of the next.
+bench-context: build model
+	./scripts/bench-context.py
 
 ## What a model call costs that goes through the log, beside Portkey's gateway. SOAK minutes of calls with faults and a kill -9 as well.
 SOAK ?= 0

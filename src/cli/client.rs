@@ -10,7 +10,7 @@ use std::{
 };
 
 use meshlog_connectors::{api::MessagesAccepted, problem::ProblemDetails};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use ureq::{Agent, Body, http::Response};
 
 use super::{Failure, output, percent};
@@ -171,6 +171,14 @@ impl Client {
         if let Ok(problem) = serde_json::from_str::<ProblemDetails>(text) {
             return Failure::Refused(Box::new(problem));
         }
+        // The routes of model calls have OpenAI's form of errors.
+        if let Ok(OpenAiError { error: OpenAiCause { message, code } }) = serde_json::from_str(text) {
+            let what = format!("{}{path} answered status {status}: {message} ({})", self.url, code.unwrap_or_default());
+            return Failure::local(
+                what,
+                "see \"meshlog calls\" and GET /v1/providers?check=true for what the provider said",
+            );
+        }
         let excerpt = output::shortened(&output::one_line(text), EXCERPT);
         let what = format!("{}{path} answered status {status} without a problem document: {excerpt}", self.url);
         Failure::local(what, "check that a meshlog listens there, and not another program")
@@ -184,6 +192,18 @@ impl Client {
             _ => Failure::Unreachable { url: self.url.clone(), reason: error.to_string() },
         }
     }
+}
+
+/// A failure in OpenAI's form, as far as it is told.
+#[derive(Deserialize)]
+struct OpenAiError {
+    error: OpenAiCause,
+}
+
+#[derive(Deserialize)]
+struct OpenAiCause {
+    message: String,
+    code: Option<String>,
 }
 
 #[cfg(test)]

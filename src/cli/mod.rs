@@ -5,6 +5,7 @@
 //! [`Outcome`] and [`Failure`]); a reader that closes the pipe early ends a command quietly.
 //! Never: opens the log or a store. That is done by the server, or by `house` on a stopped data directory.
 
+mod ask;
 mod calls;
 mod calls_config;
 mod client;
@@ -104,6 +105,8 @@ enum Command {
     Import(import::ImportArguments),
     /// Find what was said
     Recall(recall::RecallArguments),
+    /// Ask a model, which is told what memory holds; shows the turns that its answer rests on
+    Ask(ask::AskArguments),
     /// List the threads of a space, or the messages of a thread
     Threads(threads::ThreadsArguments),
     /// List the calls of models, or show one with its attempts
@@ -186,6 +189,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Outcome, Failure>
         Command::Query(arguments) => roles::query(arguments),
         Command::Import(arguments) => import::run(context, arguments),
         Command::Recall(arguments) => recall::run(context, arguments),
+        Command::Ask(arguments) => ask::run(context, arguments),
         Command::Threads(arguments) => threads::run(context, arguments),
         Command::Calls(arguments) => calls::run(context, arguments),
         Command::Usage(arguments) => usage::run(context, arguments),

@@ -68,6 +68,8 @@ pub struct ModelCard {
     pub name: String,
     /// The provider that is asked first.
     pub provider: String,
+    /// The kinds of calls that are answered, as far as is known.
+    pub kinds: Vec<Kind>,
 }
 
 /// How a provider fares.
@@ -158,7 +160,23 @@ impl Dispatcher {
     /// The models that callers may name; those that a star stands for are not among them.
     pub fn models(&self) -> Vec<ModelCard> {
         let names = self.0.routes.names().into_iter();
-        names.map(|(name, provider)| ModelCard { name, provider }).collect()
+        names.map(|(name, provider)| ModelCard { kinds: self.kinds(&name), name, provider }).collect()
+    }
+
+    /// The kinds of calls that anybody answers who has a model of this name.
+    fn kinds(&self, name: &str) -> Vec<Kind> {
+        let targets = self.0.routes.targets(name);
+        let does = |kind: &Kind| {
+            targets.iter().any(|target| self.0.endpoints[target.provider].provider.does(*kind, &target.model))
+        };
+        [Kind::Chat, Kind::Embeddings].into_iter().filter(does).collect()
+    }
+
+    /// A model of this name, if anybody answers it; its provider is named only if the list has it.
+    pub fn model(&self, name: &str) -> Option<ModelCard> {
+        let listed = self.models().into_iter().find(|card| card.name == name);
+        let unlisted = || ModelCard { name: name.to_owned(), provider: String::new(), kinds: self.kinds(name) };
+        listed.or_else(|| self.has_model(name).then(unlisted))
     }
 
     /// Whether anybody answers a model of this name.
@@ -329,13 +347,7 @@ impl Shared {
     fn targets(&self, request: &Request) -> Result<Vec<Target>, Failure> {
         let mut targets = self.routes.targets(&request.model);
         let named = !targets.is_empty();
-        targets.retain(|target| {
-            let can = self.endpoints[target.provider].provider.capabilities();
-            match request.kind {
-                Kind::Chat => can.chat,
-                Kind::Embeddings => can.embeddings,
-            }
-        });
+        targets.retain(|target| self.endpoints[target.provider].provider.does(request.kind, &target.model));
         if !targets.is_empty() {
             return Ok(targets);
         }

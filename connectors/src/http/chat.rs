@@ -22,7 +22,7 @@ use super::{
     extract::{Name, Parameters, media_type, whole_of},
 };
 use crate::{
-    calls::{self, Begun, Caller, Dispatcher, Head, Own, Refused},
+    calls::{self, Begun, Caller, Dispatcher, Head, ModelCard, Own, Refused},
     checks,
     problem::{Code, Problem},
     providers::{Class, Failure, Kind},
@@ -86,7 +86,7 @@ pub(super) async fn embeddings(State(gateway): State<Gateway>, request: Request)
 pub(super) async fn models(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
     let list = dispatcher(&gateway).and_then(|dispatcher| {
         known(dispatcher, &headers)?;
-        let data = dispatcher.models().into_iter().map(|card| model(card.name, card.provider)).collect();
+        let data = dispatcher.models().into_iter().map(model).collect();
         Ok(Json(ModelList { object: "list", data }))
     });
     list.map_or_else(|failure| refused(&failure), IntoResponse::into_response)
@@ -104,11 +104,9 @@ pub(super) async fn models(State(gateway): State<Gateway>, headers: HeaderMap) -
 pub(super) async fn show_model(State(gateway): State<Gateway>, headers: HeaderMap, Name(id): Name) -> Response {
     let found = dispatcher(&gateway).and_then(|dispatcher| {
         known(dispatcher, &headers)?;
-        let card = dispatcher.models().into_iter().find(|card| card.name == id);
-        let provider = card.map(|card| card.provider).or_else(|| dispatcher.has_model(&id).then(String::new));
         let missing =
             || Failure { status: Some(404), ..Failure::new(Class::NoModel, format!("there is no model {id}")) };
-        Ok(Json(model(id.clone(), provider.ok_or_else(missing)?)))
+        dispatcher.model(&id).map(|card| Json(model(card))).ok_or_else(missing)
     });
     found.map_or_else(|failure| refused(&failure), IntoResponse::into_response)
 }
@@ -192,10 +190,20 @@ pub(super) struct Model {
     created: u64,
     /// The provider that is asked first.
     owned_by: String,
+    /// What OpenAI does not say of it.
+    meshlog: ModelKinds,
 }
 
-fn model(id: String, owned_by: String) -> Model {
-    Model { id, object: "model", created: 0, owned_by }
+/// What is known of a model here.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ModelKinds {
+    /// The calls that it answers, as far as is known: `chat`, `embeddings`.
+    kinds: Vec<&'static str>,
+}
+
+fn model(card: ModelCard) -> Model {
+    let kinds = card.kinds.iter().map(|kind| kind.name()).collect();
+    Model { id: card.name, object: "model", created: 0, owned_by: card.provider, meshlog: ModelKinds { kinds } }
 }
 
 /// A call that goes on without its caller.

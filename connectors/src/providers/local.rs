@@ -184,6 +184,13 @@ impl Provider for Local {
         Capabilities { chat: !self.chats.is_empty(), embeddings: !self.encoders.is_empty(), idempotency: true }
     }
 
+    fn does(&self, kind: Kind, model: &str) -> bool {
+        match kind {
+            Kind::Chat => self.chats.contains_key(model),
+            Kind::Embeddings => self.encoders.contains_key(model),
+        }
+    }
+
     fn count_tokens(&self, model: &str, text: &str) -> u64 {
         let chat = self.chats.get(model).map(|chat| chat.count_tokens(text));
         chat.or_else(|| self.encoders.get(model).map(|encoder| encoder.count_tokens(text))).unwrap_or(0)

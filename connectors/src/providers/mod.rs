@@ -139,6 +139,15 @@ pub trait Provider: Send + Sync + 'static {
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
 
+    /// Whether a model of it answers calls of a kind, as far as is known.
+    fn does(&self, kind: Kind, _model: &str) -> bool {
+        let Capabilities { chat, embeddings, .. } = self.capabilities();
+        match kind {
+            Kind::Chat => chat,
+            Kind::Embeddings => embeddings,
+        }
+    }
+
     /// About how many tokens a text has for a model. It is exact where the model's own tokenizer is known.
     fn count_tokens(&self, model: &str, text: &str) -> u64;
 
