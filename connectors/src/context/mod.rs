@@ -84,9 +84,8 @@ pub fn pack(material: Material, family: PromptFamily, budget: u64, count: Count<
     let left = budget.checked_sub(needed).ok_or(TooSmall { needed })?;
 
     let share = if recalled.is_empty() { 0 } else { left * RECALLED_SHARE / 10 };
-    let first = window::start(&recent, left - share, |turn| prompt::turn_tokens(turn, count));
+    let (first, taken) = window::start(&recent, left - share, |turn| prompt::turn_tokens(turn, count));
     let kept = recent.split_off(first);
-    let taken: u64 = kept.iter().map(|turn| prompt::turn_tokens(turn, count)).sum();
     prompt.turns = kept.into_iter().map(Quote::turn).collect();
 
     let is_there = |result: &RecallResult| {

@@ -7,21 +7,26 @@
 
 use crate::api::Message;
 
-/// The place of the first turn, of those that are given the oldest first, so that all from there on have at most `budget` tokens.
-pub(super) fn start(turns: &[Message], budget: u64, tokens: impl Fn(&Message) -> u64) -> usize {
-    let mut first = turns.len();
-    let mut left = budget;
-    while first > 0
-        && let Some(rest) = left.checked_sub(tokens(&turns[first - 1]))
-    {
-        (first, left) = (first - 1, rest);
+/// The place of the first turn, of those that are given the oldest first, so that all from there on have at most `budget` tokens;
+/// and how many they have. Only those that may come in are counted.
+pub(super) fn start(turns: &[Message], budget: u64, tokens: impl Fn(&Message) -> u64) -> (usize, u64) {
+    // Of each turn that fits, the newest first: how many it and those behind it have.
+    let mut sums = Vec::new();
+    let mut sum = 0;
+    for turn in turns.iter().rev() {
+        sum += tokens(turn);
+        if sum > budget {
+            break;
+        }
+        sums.push(sum);
     }
-    if first == 0 {
-        return 0;
-    }
-    let latest = first + (turns.len() - first).div_ceil(2);
-    // Of the older half, so that at least the newer one comes in.
-    (first..latest).min_by_key(|place| mark(&turns[*place].message_id)).unwrap_or(first)
+    let oldest = turns.len() - sums.len();
+    // Of the older half, so that at least the newer one comes in; where all fit, all do.
+    let latest = if oldest == 0 { 1 } else { oldest + sums.len().div_ceil(2) };
+    let first = (oldest..latest).min_by_key(|place| turns.get(*place).map(|turn| mark(&turn.message_id)));
+    let first = first.unwrap_or(oldest).min(turns.len());
+    let kept = (turns.len() - first).checked_sub(1).map_or(0, |last| sums[last]);
+    (first, kept)
 }
 
 /// A number that an id has at every time and on every machine.

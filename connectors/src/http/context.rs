@@ -27,10 +27,14 @@ use crate::{
 
 /// The most that a route answers with: a page of a thread, or the results of a recall.
 const ANSWER_BYTES: usize = 256 * 1024 * 1024;
-/// Turns that are asked for, in tokens of the budget: fewer are hardly ever enough to fill it.
-const TOKENS_OF_A_TURN: u32 = 16;
-/// The most and the least turns of the thread.
-const TURNS: (u32, u32) = (8, 500);
+/// About the tokens of a turn: so many turns are asked for at a time.
+const TOKENS_OF_A_TURN: u32 = 64;
+/// The least and the most of them.
+const TURNS: (u32, u32) = (16, 500);
+/// More bytes than a token has in most texts: turns with so many bytes for each token of the budget fill it.
+const BYTES_OF_A_TOKEN: usize = 6;
+/// No more pieces of the thread are asked for.
+const PIECES: usize = 8;
 /// Results that are asked for.
 const RESULTS: u32 = 40;
 /// As much of the newest turn as is looked for where nothing else is asked, in bytes.
@@ -110,15 +114,24 @@ impl Asker {
         let Some(thread) = &request.thread else { return Ok(Vec::new()) };
         let limit = (request.budget_tokens / TOKENS_OF_A_TURN).clamp(TURNS.0, TURNS.1);
         let (thread, space) = (encoded(thread), encoded(&request.space));
-        let path = format!("/v1/threads/{thread}/messages?space={space}&order=newest&limit={limit}");
-        let answer = self.ask(Method::GET, &path, Body::empty()).await;
-        // A thread begins with its first turn; until then it is not there.
-        if answer.status() == StatusCode::NOT_FOUND && request.query.is_some() {
-            return Ok(Vec::new());
+        let list = format!("/v1/threads/{thread}/messages?space={space}&order=newest&limit={limit}");
+        let (mut turns, mut bytes, mut path) = (Vec::new(), 0, list.clone());
+        for _ in 0..PIECES {
+            let answer = self.ask(Method::GET, &path, Body::empty()).await;
+            // A thread begins with its first turn; until then it is not there.
+            if answer.status() == StatusCode::NOT_FOUND && request.query.is_some() {
+                break;
+            }
+            let page: Page<Message> = read(answer).await?;
+            bytes += page.items.iter().map(|turn| turn.text.len()).sum::<usize>();
+            turns.extend(page.items);
+            let Some(next) = page.next.filter(|_| bytes < BYTES_OF_A_TOKEN * request.budget_tokens as usize) else {
+                break;
+            };
+            path = format!("{list}&cursor={}", encoded(&next));
         }
-        let mut page: Page<Message> = read(answer).await?;
-        page.items.reverse();
-        Ok(page.items)
+        turns.reverse();
+        Ok(turns)
     }
 
     /// What memory finds.

@@ -134,6 +134,7 @@ mod tests {
             "get /v1/threads",
             "get /v1/threads/{id}/messages",
             "post /v1/recall",
+            "post /v1/context",
             "post /v1/chat/completions",
             "post /v1/embeddings",
             "get /v1/models",
