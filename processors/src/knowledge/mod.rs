@@ -3,4 +3,5 @@
 //! Owns: the pure parts of the knowledge stage, from text to values.
 //! Never: reads the log, calls a model, or keeps anything.
 
+pub mod entities;
 pub mod times;
