@@ -62,5 +62,5 @@ fn without_a_model_the_best_turns_are_shown() {
     say(&server, "harbour", "user", "The spare key of the boathouse hangs behind the blue lifebuoy.");
     let output = server.run(&["ask", "where", "is", "the", "spare", "key?"]);
     let shown = String::from_utf8(output.stdout).unwrap();
-    assert!(shown.starts_with("no model is configured") && shown.contains("behind the blue lifebuoy"), "{shown}");
+    assert!(shown.starts_with("no chat model is configured") && shown.contains("behind the blue lifebuoy"), "{shown}");
 }

@@ -13,6 +13,11 @@ use super::{
 /// How much of a cited turn is shown, in characters.
 const EXCERPT: usize = 300;
 
+/// The longest answer, in tokens.
+const ANSWER_TOKENS: u32 = 1_000;
+/// How many turns are shown of which none is cited.
+const SHOWN: usize = 5;
+
 /// The arguments of `meshlog ask`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = format!("\
@@ -54,8 +59,10 @@ struct Answered {
     answer: Option<String>,
     /// The model that said it.
     model: Option<String>,
-    /// The turns that the answer cites; without an answer, all that were found, the best first.
+    /// The turns that the answer cites.
     citations: Vec<ContextItem>,
+    /// The turns that the model was told from memory, the best first.
+    found: Vec<ContextItem>,
     /// The tokens that the model was told.
     context_tokens: u32,
 }
@@ -114,18 +121,16 @@ pub(super) fn run(context: &mut Context, arguments: AskArguments) -> Result<Outc
     };
     let told: ContextResponse = client.post("/v1/context", &request, Duty::Ordinary)?;
     let answer = model.as_deref().map(|model| answer(&client, model, &space, &told)).transpose()?;
-    let citations = match &answer {
-        Some(answer) => cited(&told, answer),
-        None => best(&told),
-    };
-    let answered = Answered { answer, model, citations, context_tokens: told.tokens };
+    let citations = answer.as_deref().map(|answer| cited(&told, answer)).unwrap_or_default();
+    let answered = Answered { answer, model, citations, found: best(&told), context_tokens: told.tokens };
     show(&mut context.output, &answered)?;
     Ok(Outcome::Done)
 }
 
 fn answer(client: &Client, model: &str, space: &str, told: &ContextResponse) -> Result<String, Failure> {
     // Without a thread: what memory told would come back into memory as if it had been said.
-    let request = json!({"model": model, "messages": told.messages, "meshlog": {"space": space}});
+    let request =
+        json!({"model": model, "messages": told.messages, "max_tokens": ANSWER_TOKENS, "meshlog": {"space": space}});
     let completion: Completion = client.post("/v1/chat/completions", &request, Duty::Long)?;
     let said = completion.choices.into_iter().next().and_then(|choice| choice.message.content);
     Ok(said.unwrap_or_default().trim().to_owned())
@@ -162,19 +167,20 @@ fn show(output: &mut Output, answered: &Answered) -> Result<(), Failure> {
     if output.is_json() {
         return output.document(answered);
     }
-    match (&answered.answer, answered.citations.is_empty()) {
-        (Some(answer), no_citation) => {
-            output.line(harmless(answer))?;
-            output.line("")?;
-            if no_citation {
-                let line = output.faint("the answer cites no turn");
-                output.line(line)?;
-            }
-        }
-        (None, true) => output.line("nothing was found, and no model is configured")?,
-        (None, false) => output.line("no model is configured; the turns that bear most on the question:")?,
+    if let Some(answer) = &answered.answer {
+        output.line(harmless(answer))?;
+        output.line("")?;
     }
-    for item in &answered.citations {
+    let (why, items) = match (&answered.answer, answered.citations.as_slice(), answered.found.as_slice()) {
+        (Some(_), [], []) => ("nothing was found in memory", &[][..]),
+        (None, _, []) => ("no chat model is configured, and nothing was found", &[][..]),
+        (Some(_), [], found) => ("the answer cites no turn; those that bear most on the question:", found),
+        (None, _, found) => ("no chat model is configured; the turns that bear most on the question:", found),
+        (Some(_), cited, _) => ("it rests on", cited),
+    };
+    let why = output.faint(why);
+    output.line(why)?;
+    for item in items.iter().take(items.len().min(SHOWN.max(answered.citations.len()))) {
         let number = item.citation.map(|number| format!("[{number}] ")).unwrap_or_default();
         let author = output.bold(&one_line(&item.author));
         let text = shortened(&one_line(&item.text), EXCERPT);
