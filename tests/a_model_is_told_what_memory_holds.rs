@@ -52,6 +52,17 @@ fn an_answer_rests_on_turns_that_can_be_looked_up() {
     assert!(answered["answer"].as_str().unwrap().ends_with("where is the spare key of the boathouse?"), "{answered}");
     server.settle();
     assert_eq!(server.events_on("messages"), 4, "what the model was told was not said by anybody");
+
+    // The same with one field of a chat completion, whose turn belongs to a thread.
+    let question = "And where is the spare key of the boathouse?";
+    let own = json!({"thread": "evening", "context": {"budget_tokens": 900}});
+    let call = json!({"model": "echo", "messages": [{"role": "user", "content": question}], "meshlog": own});
+    let (status, answer) = server.post_json("/v1/chat/completions", call);
+    let said = answer["choices"][0]["message"]["content"].as_str().unwrap();
+    assert!(status == 200 && said.contains("blue lifebuoy") && said.ends_with(question), "{answer}");
+    server.settle();
+    let (_, page) = server.get("/v1/threads/evening/messages?order=newest&limit=2");
+    assert_eq!((&page["items"][1]["text"], &page["items"][0]["text"]), (&json!(question), &json!(said)), "{page}");
 }
 
 #[test]

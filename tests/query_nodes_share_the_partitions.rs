@@ -63,6 +63,7 @@ fn shares_together_answer_as_a_node_that_holds_everything() {
     }
     assert_eq!(first.get("/v1/threads?cursor=00").1["code"], "bad_cursor");
     calls_of_all_shares(&gateway, &first, &whole);
+    contexts_of_all_shares(&gateway, &first, &whole);
     assert_eq!(second.get("/v1/threads").1["share"], "1/2", "it has no peers, and says what is missing");
 
     // Read your writes, whichever share has them, also while a replica of one share is killed.
@@ -130,6 +131,22 @@ fn calls_of_all_shares(gateway: &Server, first: &Server, whole: &Server) {
         assert_eq!((first.get(&path), gateway.get(&path)), (expected.clone(), expected), "{path}");
     }
     assert_eq!(first.get("/v1/calls/moon").1["code"], "unknown_call");
+}
+
+/// A context has the turns of its thread and what all shares recall, at whatever node it is made.
+fn contexts_of_all_shares(gateway: &Server, first: &Server, whole: &Server) {
+    let (_, threads) = whole.get("/v1/threads?space=home");
+    for thread in threads["items"].as_array().unwrap() {
+        let request = json!({"space": "home", "thread": thread["thread_id"], "query": "how much did the roofer want?", "budget_tokens": 1500});
+        let sections = |node: &Server| {
+            let (status, context) = node.post_json("/v1/context", request.clone());
+            assert_eq!(status, 200, "{context}");
+            context["sections"].clone()
+        };
+        let expected = sections(whole);
+        assert_eq!(expected.as_array().unwrap().len(), 2, "{expected}");
+        assert_eq!((sections(first), sections(gateway)), (expected.clone(), expected));
+    }
 }
 
 /// kill -9, of a server that others still have.

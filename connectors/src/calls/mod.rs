@@ -28,5 +28,5 @@ pub use config::Config;
 pub use dispatch::{Dispatcher, EarlierAttempts, ModelCard, ProviderState};
 pub use outlet::{Begun, Head, Refused};
 pub use record::{Caller, Outcome, Record};
-pub use request::{Own, Request};
+pub use request::{Own, OwnContext, Request};
 pub use secret::{Reference, Secret};

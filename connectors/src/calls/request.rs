@@ -11,9 +11,12 @@ use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
-use serde_json::value::RawValue;
+use serde_json::{Value, json, value::RawValue};
 
-use crate::providers::{Kind, Mode, tokens};
+use crate::{
+    api::PromptMessage,
+    providers::{Kind, Mode, tokens},
+};
 
 /// The field of a request that is meant for Meshlog.
 pub const OWN_FIELD: &str = "meshlog";
@@ -33,6 +36,8 @@ pub struct Request {
     pub asks_usage: bool,
     /// What is meant for Meshlog.
     pub own: Own,
+    /// What users said for the first time, where the body has more than that since.
+    said: Option<Vec<String>>,
 }
 
 /// What of a request is meant for Meshlog.
@@ -47,6 +52,22 @@ pub struct Own {
     pub author: Option<String>,
     /// Whether the call goes on without the caller, who asks for its result later.
     pub background: bool,
+    /// Whether the model is told what memory holds, and how much of it.
+    pub context: Option<OwnContext>,
+}
+
+/// What a model is told of memory.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OwnContext {
+    /// How many tokens that may have, with what is asked.
+    pub budget_tokens: u32,
+}
+
+impl Default for OwnContext {
+    fn default() -> Self {
+        Self { budget_tokens: 4096 }
+    }
 }
 
 /// A request that cannot be understood.
@@ -166,7 +187,10 @@ impl Request {
             options.transpose().map_err(|_| bad(Some("stream_options"), "stream_options must be an object"))?;
         let own = fields.get(OWN_FIELD).map(|raw| serde_json::from_str(raw.get()));
         let own: Option<Own> = own.transpose().map_err(|error| {
-            bad(Some(OWN_FIELD), format!("the field meshlog may have space, thread, author and background: {error}"))
+            bad(
+                Some(OWN_FIELD),
+                format!("the field meshlog may have space, thread, author, background and context: {error}"),
+            )
         })?;
         let asks_usage = options.unwrap_or_default().include_usage.unwrap_or(false);
         let without = if fields.0.iter().any(|(name, _)| name == OWN_FIELD) {
@@ -175,7 +199,7 @@ impl Request {
             None
         };
         let body = without.unwrap_or_else(|| body.clone());
-        Ok(Self { kind, body, model, mode, asks_usage, own: own.unwrap_or_default() })
+        Ok(Self { kind, body, model, mode, asks_usage, own: own.unwrap_or_default(), said: None })
     }
 
     /// The body as a provider gets it: for its model's name, and with `asks_usage` asking for usage in a stream. Where nothing
@@ -198,10 +222,50 @@ impl Request {
 
     /// What users say for the first time in this request: behind what the model said last. Older turns have been told before.
     pub fn said(&self) -> Vec<String> {
+        if let Some(said) = &self.said {
+            return said.clone();
+        }
         let Some(messages) = self.messages() else { return Vec::new() };
         let new = messages.iter().rposition(|message| message.role == "assistant").map_or(0, |last| last + 1);
         let users = messages[new..].iter().filter(|message| message.role == "user");
         users.map(|message| message.text()).filter(|text| !text.trim().is_empty()).collect()
+    }
+
+    /// Whether what the user asks is all of the conversation that the request has.
+    pub fn is_first_turn(&self) -> bool {
+        let messages = self.messages().unwrap_or_default();
+        messages.iter().filter(|message| !is_of_system(&message.role)).count() == 1
+    }
+
+    /// The same request with turns before all but what the system says, and a text before what the user says last. Neither is
+    /// said by anybody.
+    ///
+    /// # Errors
+    /// It has no message of a user whose content is a text or a list of parts.
+    pub fn with_context(self, turns: &[PromptMessage], text: &str) -> Result<Self, BadRequest> {
+        let said = self.said();
+        let fields = fields(&self.body)?;
+        let no_messages = || bad(Some("messages"), "a context needs a message of a user, with a text or with parts");
+        let messages = fields.get("messages").ok_or_else(no_messages)?;
+        // What is not changed keeps its bytes.
+        let messages: Vec<&RawValue> = serde_json::from_str(messages.get()).map_err(|_| no_messages())?;
+        let said_by: Vec<Role<'_>> =
+            messages.iter().map(|raw| serde_json::from_str(raw.get()).unwrap_or_default()).collect();
+        let last = said_by.iter().rposition(|by| by.role == "user").ok_or_else(no_messages)?;
+        let mut asked: Value = serde_json::from_str(messages[last].get()).map_err(|_| no_messages())?;
+        match &mut asked["content"] {
+            Value::String(content) => *content = format!("{text}\n{content}"),
+            Value::Array(parts) => parts.insert(0, json!({"type": "text", "text": text})),
+            _ => return Err(no_messages()),
+        }
+        let head = said_by.iter().position(|by| !is_of_system(&by.role)).unwrap_or(last);
+        let mut written: Vec<String> = messages.iter().map(|raw| raw.get().to_owned()).collect();
+        written[last] = asked.to_string();
+        let turns = turns.iter().map(|turn| json!({"role": turn.role, "content": turn.content}).to_string());
+        written.splice(head..head, turns);
+        let messages = format!("[{}]", written.join(","));
+        let body = fields.write(&[("messages", Some(&messages))]);
+        Ok(Self { body, said: Some(said), ..self })
     }
 
     /// About how many tokens the request has, where the provider does not say.
@@ -239,6 +303,18 @@ impl Request {
         }
         serde_json::from_slice::<Body<'_>>(&self.body).ok().map(|body| body.messages)
     }
+}
+
+/// Who says a message.
+#[derive(Default, Deserialize)]
+struct Role<'a> {
+    #[serde(borrow, default)]
+    role: Cow<'a, str>,
+}
+
+/// Whether a message is what the program says, and not a turn of the conversation.
+fn is_of_system(role: &str) -> bool {
+    matches!(role, "system" | "developer")
 }
 
 /// The caller's own options with usage asked for.
@@ -286,12 +362,39 @@ impl Message<'_> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::{Value, json};
 
     use super::*;
 
     fn chat(body: &str) -> Request {
         Request::read(Kind::Chat, Bytes::copy_from_slice(body.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn a_context_stands_before_what_the_user_says_last_and_is_said_by_nobody() {
+        let turns = [PromptMessage { role: "user".into(), content: "Hello".into() }];
+        let request = chat(
+            r#"{"model":"m","messages":[{"role":"system","content":"Be brief."},{"role":"user","x":1e400,"content":"Hi"},
+            {"role":"assistant","content":"Hi."},{"role":"user","content":[{"type":"text","text":"Where?"}]}],"n":1.50}"#,
+        );
+        assert!(!request.is_first_turn());
+        let told = request.clone().with_context(&turns, "<memory>").unwrap();
+        let body = String::from_utf8(told.body.to_vec()).unwrap();
+        let begin = r#"{"model":"m","messages":[{"role":"system","content":"Be brief."},{"content":"Hello","role":"user"},{"role":"user","x":1e400,"content":"Hi"},"#;
+        assert!(body.starts_with(begin) && body.ends_with(r#"],"n":1.50}"#), "{body}");
+        assert!(body.contains(r#"[{"text":"<memory>","type":"text"},{"text":"Where?","type":"text"}]"#), "{body}");
+        assert_eq!((told.said(), request.said()), (vec!["Where?".to_owned()], vec!["Where?".to_owned()]));
+
+        let first = chat(
+            r#"{"model":"m","messages":[{"role":"developer","content":"Be brief."},{"role":"user","content":"Hi"}]}"#,
+        );
+        assert!(first.is_first_turn());
+        let told = first.with_context(&[], "<memory>").unwrap();
+        assert_eq!(told.messages().unwrap()[1].text(), "<memory>\nHi");
+        for body in
+            [r#"{"model":"m"}"#, r#"{"model":"m","messages":[{"role":"user"}]}"#, r#"{"model":"m","messages":[7]}"#]
+        {
+            assert_eq!(chat(body).with_context(&[], "").unwrap_err().param, Some("messages"));
+        }
     }
 
     #[test]

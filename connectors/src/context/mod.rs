@@ -24,6 +24,7 @@ use crate::api::{
     ContextItem, ContextSection, Message, PromptFamily, PromptMessage, RecallResult, SectionName, Timestamp,
 };
 
+pub use prompt::SYSTEM;
 use prompt::{Prompt, Quote};
 
 /// What a context can be made of.
@@ -51,6 +52,10 @@ pub struct Packed {
     pub system: Option<String>,
     /// The prompt.
     pub messages: Vec<PromptMessage>,
+    /// The turns of the thread alone, as the prompt has them.
+    pub turns: Vec<PromptMessage>,
+    /// What memory holds alone, in its marks.
+    pub memory: String,
     /// The tokens of the prompt.
     pub tokens: u64,
 }
@@ -115,7 +120,7 @@ fn packed(prompt: Prompt, tokens: u64) -> Packed {
     let turns = prompt.turns.iter().chain([&prompt.asked]).filter_map(|quote| item(quote, None));
     let recent = ContextSection { name: SectionName::Recent, items: turns.collect() };
     let sections = [recent, recalled].into_iter().filter(|section| !section.items.is_empty()).collect();
-    Packed { sections, system, messages, tokens }
+    Packed { sections, system, messages, turns: prompt.turns(), memory: prompt.memory(), tokens }
 }
 
 fn item(quote: &Quote, citation: Option<u32>) -> Option<ContextItem> {

@@ -19,11 +19,14 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Gateway,
+    context::{self, Routes},
     extract::{Name, Parameters, media_type, whole_of},
 };
 use crate::{
+    api::{ContextRequest, PromptFamily},
     calls::{self, Begun, Caller, Dispatcher, Head, ModelCard, Own, Refused},
     checks,
+    context::SYSTEM,
     problem::{Code, Problem},
     providers::{Class, Failure, Kind},
 };
@@ -38,6 +41,8 @@ const AUTHOR: &str = "meshlog-author";
 const CALL: HeaderName = HeaderName::from_static("meshlog-call");
 /// The header with the provider's name.
 const PROVIDER: HeaderName = HeaderName::from_static("meshlog-provider");
+/// The header with the messages that a context cites: `1=ID, 2=ID`.
+const CITATIONS: HeaderName = HeaderName::from_static("meshlog-citations");
 /// The header with the number of attempts.
 const ATTEMPTS: HeaderName = HeaderName::from_static("meshlog-attempts");
 
@@ -45,7 +50,8 @@ const ATTEMPTS: HeaderName = HeaderName::from_static("meshlog-attempts");
 ///
 /// The request goes to the provider that has the model, with every field as it is. The headers `meshlog-space`,
 /// `meshlog-thread` and `meshlog-author`, or a field `meshlog` with `space`, `thread` and `author`, name the thread whose turn
-/// it is: then what the user said and what the model answered become messages. Errors have OpenAI's form; `error.code` is
+/// it is: then what the user said and what the model answered become messages. With `meshlog.context` the model is told what memory
+/// holds, as `POST /v1/context` packs it, and the header `meshlog-citations` says which messages those are. Errors have OpenAI's form; `error.code` is
 /// Meshlog's, and `error.message` the provider's own words.
 #[utoipa::path(
     post,
@@ -246,6 +252,7 @@ async fn answer(gateway: &Gateway, kind: Kind, request: Request) -> Response {
 
 async fn called(gateway: &Gateway, kind: Kind, request: Request) -> Result<Response, Failure> {
     let headers = request.headers().clone();
+    let routes = request.extensions().get::<Routes>().cloned();
     // The body first: a client that is refused before it has sent everything sees a broken connection in place of the error.
     let body = whole_of(request, gateway, REQUEST_LIMIT).await.map_err(|problem| failure_of(&problem))?;
     let dispatcher = dispatcher(gateway)?;
@@ -258,16 +265,68 @@ async fn called(gateway: &Gateway, kind: Kind, request: Request) -> Result<Respo
         failure
     })?;
     let caller = caller(&headers, request.own.clone(), key_label).map_err(|problem| failure_of(&problem))?;
+    let (request, citations) = match request.own.context.clone() {
+        Some(wanted) if kind == Kind::Chat => {
+            let routes = routes.ok_or_else(|| Failure::new(Class::Internal, "this route cannot ask the others"))?;
+            informed(gateway, &routes, &headers, &caller, request, wanted).await?
+        }
+        _ => (request, None),
+    };
     if request.own.background {
         let id = dispatcher.request(caller, request).await?;
         let call = RequestedCall { id: id.to_string(), object: "meshlog.call" };
         return Ok((StatusCode::ACCEPTED, Json(call)).into_response());
     }
-    Ok(match dispatcher.call(caller, request).await {
+    let mut response = match dispatcher.call(caller, request).await {
         Begun::Whole(head, body) => headed(&head, Body::from(body)),
         Begun::Stream(head, pieces) => headed(&head, streamed(pieces)),
         Begun::Refused(told) => refusal(&told),
-    })
+    };
+    if let Some(citations) = citations {
+        response.headers_mut().insert(CITATIONS, citations);
+    }
+    Ok(response)
+}
+
+/// The request with what memory holds, and which message each number in that stands for.
+async fn informed(
+    gateway: &Gateway,
+    routes: &Routes,
+    headers: &HeaderMap,
+    caller: &Caller,
+    request: calls::Request,
+    wanted: calls::OwnContext,
+) -> Result<(calls::Request, Option<HeaderValue>), Failure> {
+    let wrong = |message: String| {
+        let mut failure = Failure { status: Some(400), ..Failure::new(Class::Invalid, message) };
+        failure.details.param = Some("meshlog".to_owned());
+        failure
+    };
+    if request.own.background {
+        return Err(wrong("a call in the background is told nothing of memory: leave meshlog.context out".to_owned()));
+    }
+    let query =
+        request.said().pop().ok_or_else(|| wrong("with meshlog.context a user has to say something".to_owned()))?;
+    let wanted = ContextRequest {
+        space: caller.space.clone(),
+        // What the request has of the conversation need not be told again.
+        thread: caller.thread.clone().filter(|_| request.is_first_turn()),
+        query: Some(query[..query.floor_char_boundary(checks::QUERY_LIMIT)].to_owned()),
+        budget_tokens: wanted.budget_tokens,
+        provider: PromptFamily::Openai,
+        model: Some(request.model.clone()),
+    };
+    let made = context::make(gateway, routes, headers, wanted).await;
+    let (packed, _) = made.map_err(|problem| failure_of(&problem))?;
+    let cited = packed
+        .sections
+        .iter()
+        .flat_map(|section| &section.items)
+        .filter_map(|item| Some((item.citation?, &item.message_id)));
+    let cited: Vec<String> = cited.map(|(number, id)| format!("{number}={id}")).collect();
+    let text = format!("{SYSTEM}\n\n{}", packed.memory);
+    let request = request.with_context(&packed.turns, &text).map_err(|error| wrong(error.message))?;
+    Ok((request, HeaderValue::try_from(cited.join(", ")).ok()))
 }
 
 /// Who calls, and for which thread. What the body says goes before what the headers say.

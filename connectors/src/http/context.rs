@@ -18,9 +18,11 @@ use tower::ServiceExt;
 
 use super::{Gateway, extract::JsonBody, reached::AFTER};
 use crate::{
-    api::{ContextRequest, ContextResponse, Message, Page, RecallRequest, RecallResponse, Role, Timestamp},
+    api::{
+        ContextRequest, ContextResponse, Message, Page, RecallRequest, RecallResponse, RecallResult, Role, Timestamp,
+    },
     checks,
-    context::{Material, TooSmall, pack},
+    context::{Material, Packed, TooSmall, pack},
     problem::{Code, Problem},
     providers::tokens,
 };
@@ -58,24 +60,10 @@ pub(super) async fn context(
     Extension(routes): Extension<Routes>,
     headers: HeaderMap,
     JsonBody(request): JsonBody<ContextRequest>,
-) -> Result<Json<ContextResponse>, Response> {
+) -> Result<Json<ContextResponse>, Problem> {
     let started = Instant::now();
-    checks::context(&request).map_err(IntoResponse::into_response)?;
-    let asker = Asker { routes: routes.0, after: headers.get(AFTER).cloned() };
-    let recent = asker.turns(&request).await?;
-    let recalled = asker.recalled(&request, &recent).await?;
-    let now = Timestamp::from_micros(gateway_now());
-    let ContextRequest { query, budget_tokens, provider, model, .. } = request;
-    let counter =
-        gateway.ports.calls.as_ref().zip(model.as_deref()).and_then(|(calls, model)| calls.token_counter(model));
-    let tokenizer = model.filter(|_| counter.is_some()).unwrap_or_else(|| "o200k".to_owned());
-    let material = Material { recent, recalled, query, now };
-    let packed = tokio::task::spawn_blocking(move || match counter {
-        Some(count) => pack(material, provider, budget_tokens.into(), &count),
-        None => pack(material, provider, budget_tokens.into(), &tokens::count),
-    });
-    let broken = |_| Problem::internal("packing the context broke off; this is a bug in Meshlog").into_response();
-    let packed = packed.await.map_err(broken)?.map_err(|error| too_small(&error, budget_tokens).into_response())?;
+    let budget_tokens = request.budget_tokens;
+    let (packed, tokenizer) = make(&gateway, &routes, &headers, request).await?;
     Ok(Json(ContextResponse {
         sections: packed.sections,
         system: packed.system,
@@ -87,8 +75,37 @@ pub(super) async fn context(
     }))
 }
 
+/// Makes a context, and says what its tokens were counted with. `headers` are those of the request that wants it.
+///
+/// # Errors
+/// The request has no sense, its budget is too small, or a route of this node has a problem.
+pub(super) async fn make(
+    gateway: &Gateway,
+    routes: &Routes,
+    headers: &HeaderMap,
+    request: ContextRequest,
+) -> Result<(Packed, String), Problem> {
+    checks::context(&request)?;
+    let asker = Asker { routes: routes.0.clone(), after: headers.get(AFTER).cloned() };
+    let recent = asker.turns(&request).await?;
+    let recalled = asker.recalled(&request, &recent).await?;
+    let now = Timestamp::from_micros(now_micros());
+    let ContextRequest { query, budget_tokens, provider, model, .. } = request;
+    let counter =
+        gateway.ports.calls.as_ref().zip(model.as_deref()).and_then(|(calls, model)| calls.token_counter(model));
+    let tokenizer = model.filter(|_| counter.is_some()).unwrap_or_else(|| "o200k".to_owned());
+    let material = Material { recent, recalled, query, now };
+    let packed = tokio::task::spawn_blocking(move || match counter {
+        Some(count) => pack(material, provider, budget_tokens.into(), &count),
+        None => pack(material, provider, budget_tokens.into(), &tokens::count),
+    });
+    let broken = |_| Problem::internal("packing the context broke off; this is a bug in Meshlog");
+    let packed = packed.await.map_err(broken)?.map_err(|error| too_small(&error, budget_tokens))?;
+    Ok((packed, tokenizer))
+}
+
 /// The present time in microseconds since the epoch.
-fn gateway_now() -> i64 {
+fn now_micros() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
@@ -110,7 +127,7 @@ struct Asker {
 
 impl Asker {
     /// The latest turns of the thread, the oldest first.
-    async fn turns(&self, request: &ContextRequest) -> Result<Vec<Message>, Response> {
+    async fn turns(&self, request: &ContextRequest) -> Result<Vec<Message>, Problem> {
         let Some(thread) = &request.thread else { return Ok(Vec::new()) };
         let limit = (request.budget_tokens / TOKENS_OF_A_TURN).clamp(TURNS.0, TURNS.1);
         let (thread, space) = (encoded(thread), encoded(&request.space));
@@ -135,11 +152,7 @@ impl Asker {
     }
 
     /// What memory finds.
-    async fn recalled(
-        &self,
-        request: &ContextRequest,
-        recent: &[Message],
-    ) -> Result<Vec<crate::api::RecallResult>, Response> {
+    async fn recalled(&self, request: &ContextRequest, recent: &[Message]) -> Result<Vec<RecallResult>, Problem> {
         let newest = || recent.iter().rev().find(|turn| turn.role == Role::User.name()).map(|turn| turn.text.as_str());
         let Some(query) = request.query.as_deref().or_else(newest) else { return Ok(Vec::new()) };
         let query =
@@ -178,14 +191,14 @@ fn json(value: &impl Serialize) -> Body {
     serde_json::to_vec(value).map_or_else(|_| Body::empty(), Body::from)
 }
 
-/// The document that a route answered with, or its problem as it is.
-async fn read<T: DeserializeOwned>(answer: Response) -> Result<T, Response> {
-    if !answer.status().is_success() {
-        return Err(answer);
-    }
-    let broken =
-        |error: String| Problem::internal(format!("an answer of this node cannot be read: {error}")).into_response();
+/// The document that a route answered with, or its problem.
+async fn read<T: DeserializeOwned>(answer: Response) -> Result<T, Problem> {
+    let broken = |error: String| Problem::internal(format!("an answer of this node cannot be read: {error}"));
+    let is_success = answer.status().is_success();
     let body = to_bytes(answer.into_body(), ANSWER_BYTES).await.map_err(|error| broken(error.to_string()))?;
+    if !is_success {
+        return Err(serde_json::from_slice(&body).unwrap_or_else(|error| broken(error.to_string())));
+    }
     serde_json::from_slice(&body).map_err(|error| broken(error.to_string()))
 }
 
