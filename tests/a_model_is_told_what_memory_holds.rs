@@ -60,6 +60,11 @@ fn an_answer_rests_on_turns_that_can_be_looked_up() {
     let (status, answer) = server.post_json("/v1/chat/completions", call);
     let said = answer["choices"][0]["message"]["content"].as_str().unwrap();
     assert!(status == 200 && said.contains("blue lifebuoy") && said.ends_with(question), "{answer}");
+    // A question longer than the whole budget is asked all the same: its beginning says what is looked for.
+    let long = format!("{question} {}", "Tell me at length. ".repeat(600));
+    let call = json!({"model": "plain", "messages": [{"role": "user", "content": long}], "meshlog": {"context": {}}});
+    let (status, answer) = server.post_json("/v1/chat/completions", call);
+    assert_eq!(status, 200, "{answer}");
     server.settle();
     let (_, page) = server.get("/v1/threads/evening/messages?order=newest&limit=2");
     assert_eq!((&page["items"][1]["text"], &page["items"][0]["text"]), (&json!(question), &json!(said)), "{page}");

@@ -60,7 +60,7 @@ pub struct Own {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OwnContext {
-    /// How many tokens that may have, with what is asked.
+    /// How many tokens that may have, with the beginning of what is asked (2 KiB).
     pub budget_tokens: u32,
 }
 

@@ -311,7 +311,7 @@ async fn informed(
         space: caller.space.clone(),
         // What the request has of the conversation need not be told again.
         thread: caller.thread.clone().filter(|_| request.is_first_turn()),
-        query: Some(query[..query.floor_char_boundary(checks::QUERY_LIMIT)].to_owned()),
+        query: Some(query[..query.floor_char_boundary(context::QUERY_BYTES)].to_owned()),
         budget_tokens: wanted.budget_tokens,
         provider: PromptFamily::Openai,
         model: Some(request.model.clone()),
@@ -326,6 +326,11 @@ async fn informed(
     let cited: Vec<String> = cited.map(|(number, id)| format!("{number}={id}")).collect();
     let text = format!("{SYSTEM}\n\n{}", packed.memory);
     let request = request.with_context(&packed.turns, &text).map_err(|error| wrong(error.message))?;
+    if request.body.len() > REQUEST_LIMIT {
+        let length = request.body.len();
+        let what = format!("with what memory holds the request has {length} bytes; the most is {REQUEST_LIMIT}");
+        return Err(wrong(format!("{what}: send a smaller meshlog.context.budget_tokens, or less")));
+    }
     Ok((request, HeaderValue::try_from(cited.join(", ")).ok()))
 }
 

@@ -39,8 +39,8 @@ const BYTES_OF_A_TOKEN: usize = 6;
 const PIECES: usize = 8;
 /// Results that are asked for.
 const RESULTS: u32 = 40;
-/// As much of the newest turn as is looked for where nothing else is asked, in bytes.
-const QUERY_BYTES: usize = 2048;
+/// As much of a turn as is looked for, in bytes: a long one tells no better what it is about, and what is asked counts.
+pub(super) const QUERY_BYTES: usize = 2048;
 
 /// The routes of this node, for a handler that asks them.
 #[derive(Clone)]
