@@ -6,6 +6,7 @@ mod database;
 pub mod embedding;
 mod error;
 mod filter;
+mod forgotten;
 pub mod knowledge;
 mod page;
 mod position;
@@ -26,4 +27,5 @@ pub mod vectors;
 
 pub use error::StoreError;
 pub use filter::{Facets, Filter, Micros};
+pub use forgotten::{Forgetting, Forgotten, Scope};
 pub use page::{Order, Page, PageLimit};

@@ -1,0 +1,152 @@
+//! Forgetting: which messages are to be in no answer any more.
+//!
+//! Owns: the one meaning of what is forgotten, so that every store leaves out the same.
+//! Promises: what is forgotten does not depend on the order in which messages and forgettings come: a store drops what it has
+//! when a forgetting comes, keeps the forgetting, and refuses what comes later and is covered by it.
+//! Never: decides by a clock. A thread, an author or a space is forgotten as far as its messages were taken in before a time
+//! that the forgetting names; what is said later is remembered.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Facets, Micros};
+
+/// What is forgotten of a space.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// One message.
+    Message(Uuid),
+    /// What was said in a thread.
+    Thread(String),
+    /// What an author said, by the name as it was given.
+    Author(String),
+    /// All of it.
+    Space,
+}
+
+/// Something is to be in no answer any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgetting {
+    /// The space.
+    pub space: String,
+    /// What of it.
+    pub scope: Scope,
+    /// Messages that were taken in before this; of a single message it means nothing.
+    pub until: Micros,
+}
+
+/// All that is forgotten.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    spaces: HashMap<String, HashMap<Scope, Micros>>,
+}
+
+impl Forgetting {
+    /// Whether a message is forgotten by this.
+    pub fn covers(&self, message_id: Uuid, facets: &Facets) -> bool {
+        self.space == facets.space
+            && match &self.scope {
+                Scope::Message(id) => *id == message_id,
+                Scope::Thread(thread) => *thread == facets.thread && facets.accepted_at < self.until,
+                Scope::Author(author) => *author == facets.author && facets.accepted_at < self.until,
+                Scope::Space => facets.accepted_at < self.until,
+            }
+    }
+}
+
+impl Forgotten {
+    /// Takes a forgetting in; of two of the same scope the later time counts. Whether that changed anything.
+    pub fn add(&mut self, forgetting: &Forgetting) -> bool {
+        let scopes = self.spaces.entry(forgetting.space.clone()).or_default();
+        match scopes.get_mut(&forgetting.scope) {
+            Some(until) if *until >= forgetting.until => false,
+            Some(until) => {
+                *until = forgetting.until;
+                true
+            }
+            None => {
+                scopes.insert(forgetting.scope.clone(), forgetting.until);
+                true
+            }
+        }
+    }
+
+    /// Whether a message is forgotten.
+    pub fn covers(&self, message_id: Uuid, facets: &Facets) -> bool {
+        let Some(scopes) = self.spaces.get(&facets.space) else { return false };
+        let before = |scope: &Scope| scopes.get(scope).is_some_and(|until| facets.accepted_at < *until);
+        scopes.contains_key(&Scope::Message(message_id))
+            || before(&Scope::Space)
+            || before(&Scope::Thread(facets.thread.clone()))
+            || before(&Scope::Author(facets.author.clone()))
+    }
+
+    /// Everything that was taken in, in no order: what a store keeps, to take in again when it is opened.
+    pub fn all(&self) -> impl Iterator<Item = Forgetting> {
+        self.spaces.iter().flat_map(|(space, scopes)| {
+            scopes.iter().map(|(scope, until)| Forgetting {
+                space: space.clone(),
+                scope: scope.clone(),
+                until: *until,
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(thread: &str, author: &str, accepted_at: Micros) -> Facets {
+        Facets {
+            space: "s".into(),
+            thread: thread.into(),
+            author: author.into(),
+            role: "user".into(),
+            sent_at: 0,
+            accepted_at,
+        }
+    }
+
+    fn forgetting(scope: Scope, until: Micros) -> Forgetting {
+        Forgetting { space: "s".into(), scope, until }
+    }
+
+    #[test]
+    fn each_scope_covers_what_it_names_and_only_up_to_its_time() {
+        let id = Uuid::from_u128(1);
+        let cases = [
+            (Scope::Message(id), [true, true, true]),
+            (Scope::Thread("t".into()), [true, false, false]),
+            (Scope::Author("Ada".into()), [true, true, false]),
+            (Scope::Space, [true, true, false]),
+        ];
+        let messages = [said("t", "Ada", 9), said("u", "Ada", 9), said("t", "Ada", 10)];
+        for (scope, expected) in cases {
+            let one = forgetting(scope, 10);
+            let mut all = Forgotten::default();
+            assert!(all.add(&one) && !all.add(&one));
+            for (facets, is_covered) in messages.iter().zip(expected) {
+                assert_eq!(one.covers(id, facets), is_covered, "{one:?} {facets:?}");
+                assert_eq!(all.covers(id, facets), is_covered, "{one:?} {facets:?}");
+            }
+            let elsewhere = Facets { space: "other".into(), ..said("t", "Ada", 9) };
+            assert!(!one.covers(id, &elsewhere) && !all.covers(id, &elsewhere));
+        }
+    }
+
+    #[test]
+    fn the_later_time_counts_whichever_comes_first() {
+        let (early, late) = (forgetting(Scope::Space, 5), forgetting(Scope::Space, 7));
+        let (mut one, mut other) = (Forgotten::default(), Forgotten::default());
+        assert!(one.add(&early) && one.add(&late));
+        assert!(other.add(&late) && !other.add(&early));
+        assert_eq!(one, other);
+        let mut again = Forgotten::default();
+        one.all().for_each(|forgetting| assert!(again.add(&forgetting)));
+        assert_eq!(one, again);
+    }
+}
