@@ -190,6 +190,8 @@ pub(crate) fn weight(entry: &Entry) -> usize {
         Ok(stored) => match &stored.event {
             Event::MessageAccepted(body) => body.text.len() + 256,
             Event::TextEmbedded(body) => body.vector.len() + 256,
+            Event::KnowledgeExtracted(body) => 128 * body.mentions.len() + 384 * body.facts.len() + 512,
+            Event::InsightPinned(body) => body.text.len() + 512,
             Event::CallRequested(body) => body.body.len() + 512,
             Event::AttemptFailed(body) => body.body.len() + 512,
             Event::CallSettled(body) => body.response.len() + body.timings.len() + 1024,

@@ -144,8 +144,8 @@ pub fn default_layout() -> Vec<TopicLayout> {
         .into_iter()
         .map(|topic| {
             let partitions = match topic {
-                Topic::Messages | Topic::Deliveries | Topic::Embeddings | Topic::Calls => 4,
-                Topic::Schemas | Topic::Registry | Topic::DeadLetters => 1,
+                Topic::Messages | Topic::Deliveries | Topic::Embeddings | Topic::Knowledge | Topic::Calls => 4,
+                Topic::Schemas | Topic::Memory | Topic::Registry | Topic::DeadLetters => 1,
             };
             TopicLayout { topic, partitions }
         })

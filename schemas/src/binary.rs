@@ -2,7 +2,7 @@
 //!
 //! Owns: the encoding of every type that a field may have, and of a record, which is its fields one after the other.
 //! Promises: bytes from anywhere give a value or an error, never a panic. Nothing is allocated for a length that is not
-//! there, and nothing recurses: records are flat.
+//! there, and nothing recurses: a record's fields are values and arrays of values or of records.
 //! Never: looks at a schema. That a record has its schema's fields, in the schema's order, is shown by the catalogue's
 //! tests; that the bytes are those of apache-avro, by the codec's.
 
@@ -41,13 +41,17 @@ pub(crate) enum Fault {
     NotUuid,
     #[error("the union has no branch {0}")]
     NoBranch(i64),
+    #[error("its array is said to go on with {items} items, but {left} bytes are left")]
+    Items { items: i64, left: usize },
+    #[error("item {index}: {malformed}")]
+    Item { index: usize, malformed: Box<Malformed> },
 }
 
 /// A value of one of Avro's types.
 pub(crate) trait Datum: Sized {
     /// The type's name in a schema, without a logical type.
     #[cfg(test)]
-    const TYPE: &'static str;
+    fn type_name() -> String;
 
     /// The most bytes that writing it takes.
     fn most_bytes(&self) -> usize;
@@ -62,7 +66,7 @@ pub(crate) trait Datum: Sized {
 pub(crate) trait Record: Sized {
     /// Names and types of the fields.
     #[cfg(test)]
-    const FIELDS: &'static [(&'static str, &'static str)];
+    fn fields() -> Vec<(&'static str, String)>;
 
     /// The most bytes that writing it takes.
     fn most_bytes(&self) -> usize;
@@ -88,8 +92,9 @@ macro_rules! records {
 
         impl $crate::binary::Record for $name {
             #[cfg(test)]
-            const FIELDS: &'static [(&'static str, &'static str)] =
-                &[$((stringify!($field), <$type as $crate::binary::Datum>::TYPE)),+];
+            fn fields() -> Vec<(&'static str, String)> {
+                vec![$((stringify!($field), <$type as $crate::binary::Datum>::type_name())),+]
+            }
 
             fn most_bytes(&self) -> usize {
                 0 $(+ $crate::binary::Datum::most_bytes(&self.$field))+
@@ -113,7 +118,9 @@ pub(crate) use records;
 
 impl Datum for i64 {
     #[cfg(test)]
-    const TYPE: &'static str = "long";
+    fn type_name() -> String {
+        "long".into()
+    }
 
     fn most_bytes(&self) -> usize {
         NUMBER_BYTES
@@ -162,7 +169,9 @@ fn read_long_number(bytes: &mut &[u8]) -> Result<u64, Fault> {
 
 impl Datum for i32 {
     #[cfg(test)]
-    const TYPE: &'static str = "int";
+    fn type_name() -> String {
+        "int".into()
+    }
 
     fn most_bytes(&self) -> usize {
         NUMBER_BYTES
@@ -181,7 +190,9 @@ impl Datum for i32 {
 
 impl Datum for Vec<u8> {
     #[cfg(test)]
-    const TYPE: &'static str = "bytes";
+    fn type_name() -> String {
+        "bytes".into()
+    }
 
     fn most_bytes(&self) -> usize {
         NUMBER_BYTES + self.len()
@@ -200,7 +211,9 @@ impl Datum for Vec<u8> {
 /// As [`Vec<u8>`], for what is large and passed around.
 impl Datum for Bytes {
     #[cfg(test)]
-    const TYPE: &'static str = "bytes";
+    fn type_name() -> String {
+        "bytes".into()
+    }
 
     fn most_bytes(&self) -> usize {
         NUMBER_BYTES + self.len()
@@ -218,7 +231,9 @@ impl Datum for Bytes {
 
 impl Datum for String {
     #[cfg(test)]
-    const TYPE: &'static str = "string";
+    fn type_name() -> String {
+        "string".into()
+    }
 
     fn most_bytes(&self) -> usize {
         NUMBER_BYTES + self.len()
@@ -237,7 +252,9 @@ impl Datum for String {
 /// As text, since Avro's schemas of ids say so: people read them in other tools.
 impl Datum for EventId {
     #[cfg(test)]
-    const TYPE: &'static str = "string";
+    fn type_name() -> String {
+        "string".into()
+    }
 
     fn most_bytes(&self) -> usize {
         NUMBER_BYTES + ID_BYTES
@@ -253,9 +270,11 @@ impl Datum for EventId {
 }
 
 /// A union of null and a type, in this order.
-impl Datum for Option<String> {
+impl<T: Datum> Datum for Option<T> {
     #[cfg(test)]
-    const TYPE: &'static str = "null or string";
+    fn type_name() -> String {
+        format!("null or {}", T::type_name())
+    }
 
     fn most_bytes(&self) -> usize {
         1 + self.as_ref().map_or(0, Datum::most_bytes)
@@ -272,8 +291,84 @@ impl Datum for Option<String> {
     fn read(bytes: &mut &[u8]) -> Result<Self, Fault> {
         match i64::read(bytes)? {
             0 => Ok(None),
-            1 => String::read(bytes).map(Some),
+            1 => T::read(bytes).map(Some),
             branch => Err(Fault::NoBranch(branch)),
+        }
+    }
+}
+
+/// An array of records.
+impl<T: Record> Datum for Vec<T> {
+    #[cfg(test)]
+    fn type_name() -> String {
+        let fields: Vec<_> = T::fields().into_iter().map(|(name, of)| format!("{name}: {of}")).collect();
+        format!("array of {{{}}}", fields.join(", "))
+    }
+
+    fn most_bytes(&self) -> usize {
+        2 * NUMBER_BYTES + self.iter().map(Record::most_bytes).sum::<usize>()
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        write_items(self, bytes, Record::write);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Result<Self, Fault> {
+        let item = |bytes: &mut &[u8], index| {
+            T::read(bytes).map_err(|malformed| Fault::Item { index, malformed: Box::new(malformed) })
+        };
+        read_items(bytes, item)
+    }
+}
+
+impl Datum for Vec<EventId> {
+    #[cfg(test)]
+    fn type_name() -> String {
+        "array of string".into()
+    }
+
+    fn most_bytes(&self) -> usize {
+        2 * NUMBER_BYTES + self.iter().map(Datum::most_bytes).sum::<usize>()
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        write_items(self, bytes, Datum::write);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Result<Self, Fault> {
+        read_items(bytes, |bytes, _| EventId::read(bytes))
+    }
+}
+
+/// Writes an array as one block.
+fn write_items<T>(items: &[T], bytes: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
+    if !items.is_empty() {
+        // Invariant: nothing in memory is longer than i64::MAX.
+        (items.len() as i64).write(bytes);
+        items.iter().for_each(|item| write(item, bytes));
+    }
+    0_i64.write(bytes);
+}
+
+/// Reads an array of as many blocks as there are; `read` is told which item it reads.
+fn read_items<T>(bytes: &mut &[u8], read: impl Fn(&mut &[u8], usize) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
+    let mut items = Vec::new();
+    loop {
+        let count = match i64::read(bytes)? {
+            0 => return Ok(items),
+            // Avro lets a writer put the block's size in bytes behind a negative count.
+            count @ ..0 => {
+                i64::read(bytes)?;
+                count.saturating_neg()
+            }
+            count => count,
+        };
+        // An item has at least a byte.
+        if usize::try_from(count).map_or(true, |count| count > bytes.len()) {
+            return Err(Fault::Items { items: count, left: bytes.len() });
+        }
+        for _ in 0..count {
+            items.push(read(bytes, items.len())?);
         }
     }
 }
@@ -350,6 +445,38 @@ mod tests {
         let mut bytes = written(&i64::MAX);
         bytes.push(0);
         assert_eq!(Vec::<u8>::read(&mut &bytes[..]), Err(Fault::Length { length: i64::MAX, left: 1 }));
+    }
+
+    records! {
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        struct Pair {
+            name: String,
+            number: Option<i64>,
+        }
+    }
+
+    fn pair(number: Option<i64>) -> Pair {
+        Pair { name: "a".into(), number }
+    }
+
+    #[test]
+    fn arrays_are_read_in_blocks_of_any_kind() {
+        let pairs = vec![pair(None), pair(Some(-1))];
+        assert_eq!(written(&pairs), [4, 2, b'a', 0, 2, b'a', 2, 1, 0]);
+        assert_eq!(written(&Vec::<Pair>::new()), [0]);
+        // Two blocks, the second with its size in bytes behind a negative count.
+        let blocks = [2, 2, b'a', 0, 1, 8, 2, b'a', 2, 1, 0];
+        assert_eq!(Vec::<Pair>::read(&mut &blocks[..]), Ok(pairs));
+    }
+
+    #[test]
+    fn an_array_that_lies_is_refused_with_the_item_at_fault() {
+        let lie = written(&i64::MAX);
+        assert_eq!(Vec::<Pair>::read(&mut &lie[..]), Err(Fault::Items { items: i64::MAX, left: 0 }));
+        let lie = [written(&i64::MIN), vec![2, 9, 9]].concat();
+        assert_eq!(Vec::<Pair>::read(&mut &lie[..]), Err(Fault::Items { items: i64::MAX, left: 2 }));
+        let fault = Vec::<Pair>::read(&mut &[4, 2, b'a', 0, 2, 0xFF, 0][..]).unwrap_err();
+        assert_eq!(fault.to_string(), "item 1: field name: the text is not UTF-8");
     }
 
     #[test]

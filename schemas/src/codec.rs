@@ -69,6 +69,12 @@ pub fn encode(event: &Event) -> Result<Vec<u8>, EncodeError> {
         Event::MessageAccepted(body) => write("meshlog.messages.MessageAccepted", body),
         Event::MessageRouted(body) => write("meshlog.deliveries.MessageRouted", body),
         Event::TextEmbedded(body) => write("meshlog.embeddings.TextEmbedded", body),
+        Event::KnowledgeExtracted(body) => write("meshlog.knowledge.KnowledgeExtracted", body),
+        Event::EntitiesMerged(body) => write("meshlog.knowledge.EntitiesMerged", body),
+        Event::EntitiesParted(body) => write("meshlog.knowledge.EntitiesParted", body),
+        Event::InsightPinned(body) => write("meshlog.memory.InsightPinned", body),
+        Event::FactCorrected(body) => write("meshlog.memory.FactCorrected", body),
+        Event::MemoryForgotten(body) => write("meshlog.memory.MemoryForgotten", body),
         Event::CallRequested(body) => write("meshlog.calls.CallRequested", body),
         Event::AttemptStarted(body) => write("meshlog.calls.AttemptStarted", body),
         Event::AttemptFailed(body) => write("meshlog.calls.AttemptFailed", body),
@@ -160,8 +166,9 @@ mod tests {
     use super::*;
     use crate::{
         AttemptFailed, AttemptStarted, CallRequested, CallSettled, DeadLetterDiscarded, DeadLetterRedriven,
-        EventFailed, EventId, MessageAccepted, MessageRouted, RedriveRequested, SchemaRegistered, SubscriptionAdded,
-        SubscriptionRemoved, TextEmbedded, catalog::catalog,
+        EntitiesMerged, EntitiesParted, EntityMentioned, EventFailed, EventId, FactCorrected, FactStated,
+        InsightPinned, KnowledgeExtracted, MemoryForgotten, MessageAccepted, MessageRouted, RedriveRequested,
+        SchemaRegistered, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, catalog::catalog,
     };
 
     fn id() -> impl Strategy<Value = EventId> {
@@ -208,7 +215,112 @@ mod tests {
         }
     }
 
+    fn mention() -> impl Strategy<Value = EntityMentioned> {
+        (("\\PC{0,9}", "\\PC{0,9}"), any::<[i32; 3]>())
+            .prop_map(|((kind, name), [start, end, confidence])| EntityMentioned { kind, name, start, end, confidence })
+    }
+
+    fn fact() -> impl Strategy<Value = FactStated> {
+        let texts = ("\\PC{0,9}", "\\PC{0,9}", "\\PC{0,9}");
+        (id(), texts, any::<[i32; 3]>(), any::<[Option<i64>; 2]>()).prop_map(
+            |(fact_id, (subject, relation, object), [start, end, confidence], [valid_from, valid_until])| FactStated {
+                fact_id,
+                start,
+                end,
+                subject_kind: "person".into(),
+                subject,
+                relation,
+                object_kind: String::new(),
+                object,
+                polarity: "denied".into(),
+                modality: "asserted".into(),
+                valid_from,
+                valid_until,
+                confidence,
+            },
+        )
+    }
+
+    fn knowledge() -> impl Strategy<Value = Event> {
+        let (mentions, facts) = (proptest::collection::vec(mention(), 0..4), proptest::collection::vec(fact(), 0..4));
+        let names = || ("\\PC{0,9}", "\\PC{0,9}", "\\PC{0,9}");
+        prop_oneof![
+            (id(), names(), any::<[i64; 2]>(), mentions, facts).prop_map(
+                |(message_id, (space, thread, author), [sent_at, accepted_at], mentions, facts)| {
+                    Event::KnowledgeExtracted(KnowledgeExtracted {
+                        message_id,
+                        space,
+                        thread,
+                        author,
+                        role: "user".into(),
+                        sent_at,
+                        accepted_at,
+                        extractor: "patterns-1".into(),
+                        mentions,
+                        facts,
+                    })
+                }
+            ),
+            (names(), "\\PC{0,9}", any::<i32>()).prop_map(|((space, from, into), reason, confidence)| {
+                let (kind, author) = ("person".into(), String::new());
+                Event::EntitiesMerged(EntitiesMerged { space, kind, from, into, reason, confidence, author })
+            }),
+            (names(), names()).prop_map(|((space, from, into), (kind, reason, author))| {
+                Event::EntitiesParted(EntitiesParted { space, kind, from, into, reason, author })
+            }),
+        ]
+    }
+
+    fn memory() -> impl Strategy<Value = Event> {
+        let texts = || ("\\PC{0,9}", "\\PC{0,9}", "\\PC{0,9}", "\\PC{0,9}");
+        let sources = proptest::collection::vec(id(), 0..4);
+        prop_oneof![
+            (id(), texts(), proptest::option::of("\\PC{0,9}"), sources, any::<i64>()).prop_map(
+                |(insight_id, (space, text, author, reason), thread, sources, pinned_at)| {
+                    Event::InsightPinned(InsightPinned {
+                        insight_id,
+                        space,
+                        thread,
+                        text,
+                        sources,
+                        author,
+                        reason,
+                        pinned_at,
+                    })
+                }
+            ),
+            ([id(), id()], texts(), texts(), any::<[Option<i64>; 2]>(), any::<i64>()).prop_map(
+                |([fact_id, corrects], one, other, [valid_from, valid_until], corrected_at)| {
+                    Event::FactCorrected(FactCorrected {
+                        fact_id,
+                        corrects,
+                        space: one.0,
+                        subject_kind: one.1,
+                        subject: one.2,
+                        relation: one.3,
+                        object_kind: other.0,
+                        object: other.1,
+                        polarity: "affirmed".into(),
+                        valid_from,
+                        valid_until,
+                        author: other.2,
+                        reason: other.3,
+                        corrected_at,
+                    })
+                }
+            ),
+            (texts(), any::<[i64; 2]>()).prop_map(|((space, target, author, reason), [until, forgotten_at])| {
+                let scope = "thread".into();
+                Event::MemoryForgotten(MemoryForgotten { space, scope, target, until, author, reason, forgotten_at })
+            }),
+        ]
+    }
+
     fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![14 => other_events(), 3 => knowledge(), 3 => memory()]
+    }
+
+    fn other_events() -> impl Strategy<Value = Event> {
         let text = || "\\PC{0,30}";
         let bytes = || proptest::collection::vec(any::<u8>(), 0..2000);
         let optional = || proptest::option::of("\\PC{0,30}");
@@ -374,6 +486,12 @@ mod tests {
             Event::MessageAccepted(body) => apache_avro::to_value(body),
             Event::MessageRouted(body) => apache_avro::to_value(body),
             Event::TextEmbedded(body) => apache_avro::to_value(body),
+            Event::KnowledgeExtracted(body) => apache_avro::to_value(body),
+            Event::EntitiesMerged(body) => apache_avro::to_value(body),
+            Event::EntitiesParted(body) => apache_avro::to_value(body),
+            Event::InsightPinned(body) => apache_avro::to_value(body),
+            Event::FactCorrected(body) => apache_avro::to_value(body),
+            Event::MemoryForgotten(body) => apache_avro::to_value(body),
             Event::CallRequested(body) => apache_avro::to_value(body),
             Event::AttemptStarted(body) => apache_avro::to_value(body),
             Event::AttemptFailed(body) => apache_avro::to_value(body),

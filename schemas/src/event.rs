@@ -8,7 +8,10 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{EventId, Topic, binary::records};
+use crate::{
+    EntitiesMerged, EntitiesParted, EventId, FactCorrected, InsightPinned, KnowledgeExtracted, MemoryForgotten, Topic,
+    binary::records,
+};
 
 records! {
     /// A message was taken in; the event's id is the message's id. See `avro/messages/`.
@@ -358,6 +361,18 @@ pub enum Event {
     MessageRouted(MessageRouted),
     /// On `embeddings`.
     TextEmbedded(TextEmbedded),
+    /// On `knowledge`.
+    KnowledgeExtracted(KnowledgeExtracted),
+    /// On `knowledge`.
+    EntitiesMerged(EntitiesMerged),
+    /// On `knowledge`.
+    EntitiesParted(EntitiesParted),
+    /// On `memory`.
+    InsightPinned(InsightPinned),
+    /// On `memory`.
+    FactCorrected(FactCorrected),
+    /// On `memory`.
+    MemoryForgotten(MemoryForgotten),
     /// On `calls`.
     CallRequested(CallRequested),
     /// On `calls`.
@@ -389,6 +404,8 @@ impl Event {
             Event::MessageAccepted(_) => Topic::Messages,
             Event::MessageRouted(_) => Topic::Deliveries,
             Event::TextEmbedded(_) => Topic::Embeddings,
+            Event::KnowledgeExtracted(_) | Event::EntitiesMerged(_) | Event::EntitiesParted(_) => Topic::Knowledge,
+            Event::InsightPinned(_) | Event::FactCorrected(_) | Event::MemoryForgotten(_) => Topic::Memory,
             Event::CallRequested(_) | Event::AttemptStarted(_) | Event::AttemptFailed(_) | Event::CallSettled(_) => {
                 Topic::Calls
             }
@@ -407,6 +424,12 @@ impl Event {
             Event::MessageAccepted(_) => "meshlog.message.accepted",
             Event::MessageRouted(_) => "meshlog.message.routed",
             Event::TextEmbedded(_) => "meshlog.text.embedded",
+            Event::KnowledgeExtracted(_) => "meshlog.knowledge.extracted",
+            Event::EntitiesMerged(_) => "meshlog.entities.merged",
+            Event::EntitiesParted(_) => "meshlog.entities.parted",
+            Event::InsightPinned(_) => "meshlog.insight.pinned",
+            Event::FactCorrected(_) => "meshlog.fact.corrected",
+            Event::MemoryForgotten(_) => "meshlog.memory.forgotten",
             Event::CallRequested(_) => CallRequested::KIND,
             Event::AttemptStarted(_) => "meshlog.attempt.started",
             Event::AttemptFailed(_) => "meshlog.attempt.failed",
@@ -426,6 +449,12 @@ impl Event {
         match self {
             Event::MessageAccepted(body) => thread_key(&body.space, &body.thread),
             Event::TextEmbedded(body) => thread_key(&body.space, &body.thread),
+            Event::KnowledgeExtracted(body) => thread_key(&body.space, &body.thread),
+            Event::EntitiesMerged(body) => name_key(&body.space, &body.kind, &body.from),
+            Event::EntitiesParted(body) => name_key(&body.space, &body.kind, &body.from),
+            Event::InsightPinned(body) => body.space.clone(),
+            Event::FactCorrected(body) => body.space.clone(),
+            Event::MemoryForgotten(body) => body.space.clone(),
             Event::CallRequested(body) => call_key(&body.space, body.thread.as_deref(), body.call_id),
             Event::AttemptStarted(body) => call_key(&body.space, body.thread.as_deref(), body.call_id),
             Event::AttemptFailed(body) => call_key(&body.space, body.thread.as_deref(), body.call_id),
@@ -447,6 +476,12 @@ impl Event {
             Event::MessageAccepted(body) => Some(&body.space),
             Event::MessageRouted(body) => Some(&body.space),
             Event::TextEmbedded(body) => Some(&body.space),
+            Event::KnowledgeExtracted(body) => Some(&body.space),
+            Event::EntitiesMerged(body) => Some(&body.space),
+            Event::EntitiesParted(body) => Some(&body.space),
+            Event::InsightPinned(body) => Some(&body.space),
+            Event::FactCorrected(body) => Some(&body.space),
+            Event::MemoryForgotten(body) => Some(&body.space),
             Event::CallRequested(body) => Some(&body.space),
             Event::AttemptStarted(body) => Some(&body.space),
             Event::AttemptFailed(body) => Some(&body.space),
@@ -470,4 +505,9 @@ pub fn thread_key(space: &str, thread: &str) -> String {
 /// The ordering key of everything about a call: its thread's, or its own where it belongs to none.
 fn call_key(space: &str, thread: Option<&str>, call: EventId) -> String {
     thread.map_or_else(|| call.to_string(), |thread| thread_key(space, thread))
+}
+
+/// The ordering key of everything about the name of a thing.
+fn name_key(space: &str, kind: &str, name: &str) -> String {
+    format!("{space}/{kind}/{name}")
 }

@@ -12,6 +12,8 @@ mod event;
 mod fingerprint;
 mod headers;
 mod id;
+mod knowledge;
+mod memory;
 mod packed;
 mod position;
 mod share;
@@ -33,6 +35,8 @@ pub use event::{
 pub use fingerprint::fingerprint;
 pub use headers::Headers;
 pub use id::EventId;
+pub use knowledge::{EntitiesMerged, EntitiesParted, EntityMentioned, FactStated, KnowledgeExtracted};
+pub use memory::{FactCorrected, InsightPinned, MemoryForgotten};
 pub use packed::{Packed, Packer, UnpackError};
 pub use position::{Checkpoints, Offset, Partition, PartitionId, Position};
 pub use share::{InvalidShare, PartitionShare};

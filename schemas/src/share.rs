@@ -4,7 +4,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{Partition, PartitionId};
+use crate::{Partition, PartitionId, Topic};
 
 /// One of `of` shares of the partitions, counted from 1: partition `p` is in share `p % of + 1`. Topics of as many partitions
 /// are dealt out alike, so what has one ordering key is in one share.
@@ -39,9 +39,10 @@ impl PartitionShare {
         self.of
     }
 
-    /// Whether it holds a partition.
+    /// Whether it holds a partition. Knowledge and memory are in every share: a graph goes across threads, and what is
+    /// forgotten is to be known wherever it may stand.
     pub fn holds(self, partition: Partition) -> bool {
-        self.beside(partition.id) == self
+        matches!(partition.topic, Topic::Knowledge | Topic::Memory) || self.beside(partition.id) == self
     }
 
     /// The one of the same division that holds the partition of this number.
@@ -73,7 +74,6 @@ impl FromStr for PartitionShare {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Topic;
 
     #[test]
     fn every_partition_is_in_exactly_one_share() {

@@ -16,6 +16,10 @@ pub enum Topic {
     Deliveries,
     /// Vectors of messages. Ordering key: the thread.
     Embeddings,
+    /// What messages name and state. Ordering key: the thread, or the name where names are merged.
+    Knowledge,
+    /// What people write into the memory themselves. Ordering key: the space.
+    Memory,
     /// Calls of models. Ordering key: the thread, or the call where it belongs to none.
     Calls,
     /// Standing facts about the mesh (subscriptions now; clients, tokens, rules later). Ordering key: the entity's id.
@@ -26,11 +30,13 @@ pub enum Topic {
 
 impl Topic {
     /// All topics, in the order in which they are listed to people.
-    pub const ALL: [Topic; 7] = [
+    pub const ALL: [Topic; 9] = [
         Topic::Schemas,
         Topic::Messages,
         Topic::Deliveries,
         Topic::Embeddings,
+        Topic::Knowledge,
+        Topic::Memory,
         Topic::Calls,
         Topic::Registry,
         Topic::DeadLetters,
@@ -43,6 +49,8 @@ impl Topic {
             Topic::Messages => "messages",
             Topic::Deliveries => "deliveries",
             Topic::Embeddings => "embeddings",
+            Topic::Knowledge => "knowledge",
+            Topic::Memory => "memory",
             Topic::Calls => "calls",
             Topic::Registry => "registry",
             Topic::DeadLetters => "dead-letters",
@@ -59,7 +67,8 @@ impl fmt::Display for Topic {
 /// A name that is no topic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "there is no topic \"{0}\"; topics are schemas, messages, deliveries, embeddings, calls, registry, dead-letters"
+    "there is no topic \"{0}\"; topics are schemas, messages, deliveries, embeddings, knowledge, memory, calls, registry, \
+     dead-letters"
 )]
 pub struct UnknownTopic(pub String);
 

@@ -5,9 +5,10 @@
 use std::{fs, path::PathBuf};
 
 use meshlog_schemas::{
-    AttemptFailed, AttemptStarted, CallRequested, CallSettled, DeadLetterDiscarded, DeadLetterRedriven, Event,
-    EventFailed, EventId, MessageAccepted, MessageRouted, RedriveRequested, SchemaRegistered, SchemaVersion,
-    SubscriptionAdded, SubscriptionRemoved, TextEmbedded, catalog, decode, encode, schema_of,
+    AttemptFailed, AttemptStarted, CallRequested, CallSettled, DeadLetterDiscarded, DeadLetterRedriven, EntitiesMerged,
+    EntitiesParted, EntityMentioned, Event, EventFailed, EventId, FactCorrected, FactStated, InsightPinned,
+    KnowledgeExtracted, MemoryForgotten, MessageAccepted, MessageRouted, RedriveRequested, SchemaRegistered,
+    SchemaVersion, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, catalog, decode, encode, schema_of,
 };
 
 /// The call whose end the fixtures of `CallSettled` hold, in its first version.
@@ -57,6 +58,11 @@ const PACKED: [u8; 36] = [
     0x7D, 0x0A, 0x0A, 0x0A, 0x00, 0x05, 0x60, 0x3A, 0x20, 0x7B, 0x7D, 0x0A, 0x0A, 0x00, 0x00, 0x00, 0x00,
 ];
 
+fn named(name: &str, start: i32) -> EntityMentioned {
+    let end = start + i32::try_from(name.len()).expect("a short name");
+    EntityMentioned { kind: "person".into(), name: name.into(), start, end, confidence: 900 }
+}
+
 /// What the fixture of a schema version holds, as today's event.
 fn expected(version: &SchemaVersion) -> Event {
     let id = |number: u128| EventId(uuid::Uuid::from_u128(number));
@@ -95,6 +101,84 @@ fn expected(version: &SchemaVersion) -> Event {
             dims: 2,
             content_hash: (0..32).collect(),
             vector: [0.6_f32.to_le_bytes(), (-0.8_f32).to_le_bytes()].concat(),
+        }),
+        ("meshlog.knowledge.KnowledgeExtracted", 1) => Event::KnowledgeExtracted(KnowledgeExtracted {
+            message_id: id(0x0196_b0a4_7c3b_7d2e_8f10_2233_4455_6677),
+            space: "ada".into(),
+            thread: "letters".into(),
+            author: "Ada".into(),
+            role: "user".into(),
+            sent_at: 1_746_712_560_123_456,
+            accepted_at: 1_746_712_561_000_000,
+            extractor: "patterns-1".into(),
+            mentions: vec![named("Charles", 0), named("Mary", 30)],
+            facts: vec![FactStated {
+                fact_id: id(13),
+                start: 0,
+                end: 34,
+                subject_kind: "person".into(),
+                subject: "Charles".into(),
+                relation: "works-at".into(),
+                object_kind: "organisation".into(),
+                object: "Siemens".into(),
+                polarity: "affirmed".into(),
+                modality: "asserted".into(),
+                valid_from: Some(1_700_000_000_000_000),
+                valid_until: None,
+                confidence: 850,
+            }],
+        }),
+        ("meshlog.knowledge.EntitiesMerged", 1) => Event::EntitiesMerged(EntitiesMerged {
+            space: "ada".into(),
+            kind: "person".into(),
+            from: "Charles".into(),
+            into: "Charles Babbage".into(),
+            reason: "first-name".into(),
+            confidence: 900,
+            author: String::new(),
+        }),
+        ("meshlog.knowledge.EntitiesParted", 1) => Event::EntitiesParted(EntitiesParted {
+            space: "ada".into(),
+            kind: "person".into(),
+            from: "Charles".into(),
+            into: "Charles Babbage".into(),
+            reason: "another one".into(),
+            author: "Ada".into(),
+        }),
+        ("meshlog.memory.InsightPinned", 1) => Event::InsightPinned(InsightPinned {
+            insight_id: id(14),
+            space: "ada".into(),
+            thread: Some("letters".into()),
+            text: "Answer in German.".into(),
+            sources: vec![id(0x0196_b0a4_7c3b_7d2e_8f10_2233_4455_6677), id(3)],
+            author: "Ada".into(),
+            reason: String::new(),
+            pinned_at: 1_795_000_000_123_456,
+        }),
+        ("meshlog.memory.FactCorrected", 1) => Event::FactCorrected(FactCorrected {
+            fact_id: id(15),
+            corrects: id(13),
+            space: "ada".into(),
+            subject_kind: "person".into(),
+            subject: "Charles".into(),
+            relation: "works-at".into(),
+            object_kind: String::new(),
+            object: "himself".into(),
+            polarity: "affirmed".into(),
+            valid_from: None,
+            valid_until: Some(1_795_000_000_000_000),
+            author: "Ada".into(),
+            reason: "he told me".into(),
+            corrected_at: 1_795_000_000_123_456,
+        }),
+        ("meshlog.memory.MemoryForgotten", 1) => Event::MemoryForgotten(MemoryForgotten {
+            space: "ada".into(),
+            scope: "author".into(),
+            target: "Charles".into(),
+            until: 1_795_000_000_000_000,
+            author: "Ada".into(),
+            reason: "he asked for it".into(),
+            forgotten_at: 1_795_000_000_123_456,
         }),
         ("meshlog.calls.CallRequested", 1) => Event::CallRequested(CallRequested {
             call_id: id(11),

@@ -74,7 +74,7 @@ impl KafkaArguments {
             ..self.topics.options(self.log)?
         };
         let partitions = |layout: TopicLayout| match layout.topic {
-            Topic::Messages | Topic::Deliveries | Topic::Embeddings => self.partitions,
+            Topic::Messages | Topic::Deliveries | Topic::Embeddings | Topic::Knowledge => self.partitions,
             _ => layout.partitions,
         };
         let layout = default_layout()

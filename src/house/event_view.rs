@@ -2,7 +2,7 @@
 
 use meshlog_connectors::api::{EventView, Timestamp};
 use meshlog_pipeline::{Entry, StoredEvent, Unreadable};
-use meshlog_schemas::{AttemptFailed, CallRequested, CallSettled, Event, TextEmbedded};
+use meshlog_schemas::{AttemptFailed, CallRequested, CallSettled, Event, KnowledgeExtracted, TextEmbedded};
 use serde_json::{Value, json};
 
 /// What an offset holds, as JSON.
@@ -60,6 +60,19 @@ fn data(event: &Event) -> Value {
         }
         Event::MessageRouted(body) => serde_json::to_value(body),
         Event::TextEmbedded(body) => return embedded(body),
+        Event::KnowledgeExtracted(body) => extracted(body),
+        Event::EntitiesMerged(body) => serde_json::to_value(body),
+        Event::EntitiesParted(body) => serde_json::to_value(body),
+        Event::InsightPinned(body) => {
+            serde_json::to_value(body).map(|value| with_time(value, "pinned_at", Some(body.pinned_at)))
+        }
+        Event::FactCorrected(body) => serde_json::to_value(body).map(|value| {
+            let value = with_time(value, "valid_from", body.valid_from);
+            with_time(with_time(value, "valid_until", body.valid_until), "corrected_at", Some(body.corrected_at))
+        }),
+        Event::MemoryForgotten(body) => serde_json::to_value(body).map(|value| {
+            with_time(with_time(value, "until", Some(body.until)), "forgotten_at", Some(body.forgotten_at))
+        }),
         Event::CallRequested(body) => serde_json::to_value(CallRequested { body: Default::default(), ..body.clone() })
             .map(|value| with_bytes(value, "body", &body.body)),
         Event::AttemptStarted(body) => serde_json::to_value(body),
@@ -91,6 +104,16 @@ fn with_time(mut value: Value, field: &str, micros: Option<i64>) -> Value {
 fn with_bytes(mut value: Value, field: &str, bytes: &[u8]) -> Value {
     value[field] = String::from_utf8_lossy(bytes).into();
     value
+}
+
+fn extracted(body: &KnowledgeExtracted) -> serde_json::Result<Value> {
+    let value = with_time(serde_json::to_value(body)?, "sent_at", Some(body.sent_at));
+    let mut value = with_time(value, "accepted_at", Some(body.accepted_at));
+    for (index, fact) in body.facts.iter().enumerate() {
+        let shown = with_time(value["facts"][index].take(), "valid_from", fact.valid_from);
+        value["facts"][index] = with_time(shown, "valid_until", fact.valid_until);
+    }
+    Ok(value)
 }
 
 fn settled(body: &CallSettled) -> serde_json::Result<Value> {
