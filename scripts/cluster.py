@@ -286,7 +286,7 @@ class Cluster:
         nodes = ["--query", ",".join(node.url for node in query)] if query else []
         return self.role(name, "gateway", nodes)
 
-    def worker(self, name: str, stages: str = "route,embed") -> Role:
+    def worker(self, name: str, stages: str = "route,embed,extract,resolve") -> Role:
         return self.role(name, "worker", ["--stages", stages, "--model", self.model])
 
     def query(self, name: str = "query") -> Role:

@@ -7,8 +7,8 @@ use meshlog_schemas::Topic;
 
 use crate::{
     api::{
-        CALL_STATES, ContextRequest, DeadLetterSelection, DiscardRequest, FAILURE_CLASSES, NewMessage, NewSubscription,
-        RebuildRequest, RecallRequest, VerifyRequest,
+        CALL_STATES, ContextRequest, DeadLetterSelection, DiscardRequest, FAILURE_CLASSES, FactCorrection,
+        ForgetRequest, NameLink, NewInsight, NewMessage, NewSubscription, RebuildRequest, RecallRequest, VerifyRequest,
     },
     ports::{CallSelection, CheckedMessage, EventFilter, UsageSelection},
     problem::{Code, Problem, quote},
@@ -26,8 +26,12 @@ pub const BUDGET: (u64, u64) = (128, 200_000);
 pub const RECALL_LIMIT: u32 = 200;
 /// The most names one condition of a recall may list.
 pub const CONDITION_LIMIT: usize = 100;
-/// The longest reason for a discard, in bytes of UTF-8.
+/// The longest reason, in bytes of UTF-8.
 pub const REASON_LIMIT: usize = 4096;
+/// The longest insight, in bytes of UTF-8: every context of its thread or space has it.
+pub const INSIGHT_LIMIT: usize = 8 * 1024;
+/// What nodes of the graph can be.
+pub const NODE_KINDS: [&str; 7] = ["person", "organisation", "place", "product", "topic", "url", "code-symbol"];
 
 /// Lets a message through to the log, or says what is wrong with it.
 ///
@@ -95,6 +99,128 @@ pub fn context(request: &ContextRequest) -> Result<(), Problem> {
     range("budget_tokens", request.budget_tokens.into(), BUDGET.0, BUDGET.1)
 }
 
+/// Lets an insight through, or says what is wrong with it (`invalid_field`).
+pub fn insight(insight: &NewInsight) -> Result<(), Problem> {
+    optional_name("id", insight.id.as_deref())?;
+    name("space", &insight.space)?;
+    optional_name("thread", insight.thread.as_deref())?;
+    if insight.text.trim().is_empty() {
+        return Err(blank("text"));
+    }
+    if insight.text.len() > INSIGHT_LIMIT {
+        return Err(too_long("text", INSIGHT_LIMIT, insight.text.len()));
+    }
+    condition("sources", &insight.sources)?;
+    written(&insight.author, &insight.reason)
+}
+
+/// Lets a correction through, or says what is wrong with it (`invalid_field`).
+pub fn correction(correction: &FactCorrection) -> Result<(), Problem> {
+    name("space", &correction.space)?;
+    for (field, value) in [("subject", &correction.subject), ("object", &correction.object)] {
+        optional_name(field, value.as_deref())?;
+    }
+    if let Some(relation) = &correction.relation {
+        relation_name("relation", relation)?;
+    }
+    if let Some(polarity) = correction.polarity.as_deref() {
+        one_of("polarity", polarity, &["affirmed", "denied"])?;
+    }
+    if let (Some(from), Some(until)) = (&correction.valid_from, &correction.valid_until)
+        && until.micros() <= from.micros()
+    {
+        let detail = "valid_until is not later than valid_from, so the fact would never hold";
+        return Err(Problem::new(Code::InvalidField, detail, "send a later valid_until").with("field", "valid_until"));
+    }
+    written(&correction.author, &correction.reason)
+}
+
+/// What is to be forgotten, by its scope and name, or what is wrong with the request (`missing_field` if it names nothing,
+/// `invalid_field`).
+pub fn forgetting(request: &ForgetRequest) -> Result<(&'static str, String), Problem> {
+    name("space", &request.space)?;
+    written(&request.author, &request.reason)?;
+    let named = [
+        ("message_id", "message", request.message_id.clone()),
+        ("thread", "thread", request.thread.clone()),
+        ("said_by", "author", request.said_by.clone()),
+        ("fact_id", "fact", request.fact_id.clone()),
+        ("insight_id", "insight", request.insight_id.clone()),
+        ("everything", "space", request.everything.then(|| request.space.clone())),
+    ];
+    let mut named = named.into_iter().filter_map(|(field, scope, target)| Some((field, scope, target?)));
+    let help = "send exactly one of message_id, thread, said_by, fact_id, insight_id and everything";
+    let Some((field, scope, target)) = named.next() else {
+        let detail = "nothing is named that is to be forgotten";
+        return Err(Problem::new(Code::MissingField, detail, help).with("field", "message_id"));
+    };
+    if let Some((other, ..)) = named.next() {
+        let detail = format!("both {field} and {other} are named");
+        return Err(Problem::new(Code::InvalidField, detail, help).with("field", other));
+    }
+    name(field, &target)?;
+    if request.before.is_some() && !matches!(scope, "thread" | "author" | "space") {
+        let detail = format!("before means nothing where {field} is forgotten");
+        return Err(Problem::new(Code::InvalidField, detail, "leave before out").with("field", "before"));
+    }
+    Ok((scope, target))
+}
+
+/// Lets a link between names through, or says what is wrong with it (`invalid_field`).
+pub fn name_link(link: &NameLink) -> Result<(), Problem> {
+    name("space", &link.space)?;
+    node_kind(&link.kind)?;
+    name("from", &link.from)?;
+    name("into", &link.into)?;
+    if link.from == link.into {
+        let detail = "from and into are the same name";
+        return Err(Problem::new(Code::InvalidField, detail, "send two names").with("field", "into"));
+    }
+    if !link.author.is_empty() {
+        name("author", &link.author)?;
+    }
+    reason(&link.reason)
+}
+
+/// Checks that a kind is one of those that nodes have (`invalid_field`).
+pub fn node_kind(kind: &str) -> Result<(), Problem> {
+    one_of("kind", kind, &NODE_KINDS)
+}
+
+/// Checks the name of a relation: letters, digits and hyphens (`invalid_field`).
+pub fn relation_name(field: &str, relation: &str) -> Result<(), Problem> {
+    name(field, relation)?;
+    if relation.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
+        return Ok(());
+    }
+    let detail = format!("{field} is \"{}\", which is no relation", quote(relation));
+    Err(Problem::new(Code::InvalidField, detail, "send a relation as it stands in facts, such as works-at")
+        .with("field", field))
+}
+
+fn one_of(field: &str, value: &str, allowed: &[&str]) -> Result<(), Problem> {
+    if allowed.contains(&value) {
+        return Ok(());
+    }
+    let detail = format!("{field} is \"{}\", which is none of those there are", quote(value));
+    Err(Problem::new(Code::InvalidField, detail, format!("send one of {}", allowed.join(", ")))
+        .with("field", field)
+        .with("allowed", allowed))
+}
+
+/// Checks who writes into the memory, and why.
+fn written(author: &str, why: &str) -> Result<(), Problem> {
+    name("author", author)?;
+    reason(why)
+}
+
+fn reason(reason: &str) -> Result<(), Problem> {
+    if reason.len() > REASON_LIMIT {
+        return Err(too_long("reason", REASON_LIMIT, reason.len()));
+    }
+    Ok(())
+}
+
 /// Lets the conditions of a reader of events through, or says what is wrong with them (`invalid_field`).
 pub fn events(filter: &EventFilter) -> Result<(), Problem> {
     condition("space", &filter.spaces)?;
@@ -123,10 +249,7 @@ pub fn discard(request: &DiscardRequest) -> Result<(), Problem> {
     if request.reason.trim().is_empty() {
         return Err(blank("reason"));
     }
-    if request.reason.len() > REASON_LIMIT {
-        return Err(too_long("reason", REASON_LIMIT, request.reason.len()));
-    }
-    Ok(())
+    reason(&request.reason)
 }
 
 /// Lets a selection of calls through, or says what is wrong with it (`invalid_field`).

@@ -5,6 +5,9 @@
 //! client left) takes nothing back that was begun; every method may be called from many requests at once.
 //! Asks of implementers: never block the calling thread; say "busy" with a problem instead of queueing without bound.
 
+mod knowledge;
+mod memory;
+
 use std::{pin::Pin, sync::Arc, time::Instant};
 
 use bytes::Bytes;
@@ -21,6 +24,9 @@ use crate::{
     http::{Forwarder, Scatter},
     problem::{Code, Problem},
 };
+
+pub use knowledge::{EdgeSelection, FactSelection, GraphFormat, Knowledge, NodeSelection, Pieces};
+pub use memory::{Memory, MemoryWrite, Written};
 
 /// What a port answers, once it has.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send + 'a>>;
@@ -46,6 +52,10 @@ pub struct Ports {
     pub subscriptions: Arc<dyn Subscriptions>,
     /// Shows what could not be processed, and settles it.
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// Answers from the graph.
+    pub knowledge: Arc<dyn Knowledge>,
+    /// Takes writes into the memory.
+    pub memory: Arc<dyn Memory>,
     /// Shows calls of models, and what they used.
     pub call_records: Arc<dyn CallRecords>,
     /// Carries calls of models out; `None` at a node that calls none.

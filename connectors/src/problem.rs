@@ -104,6 +104,10 @@ codes! {
     UnknownProjection = "unknown_projection", NOT_FOUND, "There is no such projection";
     /// No such rebuild.
     UnknownRebuild = "unknown_rebuild", NOT_FOUND, "There is no such rebuild";
+    /// No such node of the graph.
+    UnknownNode = "unknown_node", NOT_FOUND, "There is no such node";
+    /// No such fact.
+    UnknownFact = "unknown_fact", NOT_FOUND, "There is no such fact";
     /// No such subscription.
     UnknownSubscription = "unknown_subscription", NOT_FOUND, "There is no such subscription";
     /// No such dead letter.

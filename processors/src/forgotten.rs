@@ -87,11 +87,7 @@ impl Forgotten {
     /// Everything that was taken in, in no order: what a store keeps, to take in again when it is opened.
     pub fn all(&self) -> impl Iterator<Item = Forgetting> {
         self.spaces.iter().flat_map(|(space, scopes)| {
-            scopes.iter().map(|(scope, until)| Forgetting {
-                space: space.clone(),
-                scope: scope.clone(),
-                until: *until,
-            })
+            scopes.iter().map(|(scope, until)| Forgetting { space: space.clone(), scope: scope.clone(), until: *until })
         })
     }
 }

@@ -7,6 +7,7 @@ pub mod embedding;
 mod error;
 mod filter;
 mod forgotten;
+pub mod graph;
 pub mod knowledge;
 mod page;
 mod position;

@@ -59,7 +59,7 @@ struct Answered {
     answer: Option<String>,
     /// The model that said it.
     model: Option<String>,
-    /// The turns that the answer cites.
+    /// The turns, facts and insights that the answer cites.
     citations: Vec<ContextItem>,
     /// The turns that the model was told from memory, the best first.
     found: Vec<ContextItem>,
@@ -145,7 +145,7 @@ fn recalled(told: &ContextResponse) -> impl Iterator<Item = &ContextItem> {
 fn cited(told: &ContextResponse, answer: &str) -> Vec<ContextItem> {
     let is_cited =
         |item: &&ContextItem| item.citation.is_some_and(|number| numbers(answer).any(|cited| cited == number));
-    recalled(told).filter(is_cited).cloned().collect()
+    told.sections.iter().flat_map(|section| &section.items).filter(is_cited).cloned().collect()
 }
 
 /// The numbers in square brackets: `[1]`, `[1, 3]`, `[1][3]`.
@@ -184,10 +184,12 @@ fn show(output: &mut Output, answered: &Answered) -> Result<(), Failure> {
         let number = item.citation.map(|number| format!("[{number}] ")).unwrap_or_default();
         let author = output.bold(&one_line(&item.author));
         let text = shortened(&one_line(&item.text), EXCERPT);
-        output.line(format!("{number}{author}  {}  {}: {text}", item.sent_at, one_line(&item.thread_id)))?;
-        let position = &item.position;
-        let place = output.faint(&format!("    {}/{}/{}", position.topic, position.partition, position.offset));
-        output.line(place)?;
+        let thread = item.thread_id.as_deref().map(|thread| format!("  {}", one_line(thread))).unwrap_or_default();
+        output.line(format!("{number}{author}  {}{thread}: {text}", item.sent_at))?;
+        if let Some(position) = &item.position {
+            let place = output.faint(&format!("    {}/{}/{}", position.topic, position.partition, position.offset));
+            output.line(place)?;
+        }
     }
     Ok(())
 }

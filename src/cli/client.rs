@@ -131,6 +131,14 @@ impl Client {
         Ok(BufReader::new(response.into_body().into_with_config().limit(u64::MAX).reader()))
     }
 
+    /// Opens a document that is too large to be held, at a path.
+    pub(super) fn download(&self, path: &str, query: &[(&str, String)]) -> Result<impl Read + use<>, Failure> {
+        let request = self.agent.get(self.address(path, query));
+        let response = request.config().timeout_per_read(Some(SILENCE_LIMIT)).build().call();
+        let response = self.successful(path, response)?;
+        Ok(response.into_body().into_with_config().limit(u64::MAX).reader())
+    }
+
     /// The connection failed while an answer was being read.
     pub(super) fn broken_off(&self, reason: impl std::fmt::Display) -> Failure {
         Failure::Unreachable { url: self.url.clone(), reason: format!("the connection broke off: {reason}") }

@@ -13,9 +13,11 @@ mod dead_letters;
 mod doctor;
 mod evaluate;
 mod failure;
+mod graph;
 mod import;
 mod kafka;
 mod keep;
+mod memory;
 mod migrate;
 mod model;
 mod money;
@@ -109,6 +111,10 @@ enum Command {
     Ask(ask::AskArguments),
     /// List the threads of a space, or the messages of a thread
     Threads(threads::ThreadsArguments),
+    /// Find whom and what messages name, and what is known of it
+    Graph(graph::GraphArguments),
+    /// Write into the memory: pin, correct, forget, merge names
+    Memory(memory::MemoryArguments),
     /// List the calls of models, or show one with its attempts
     Calls(calls::CallsArguments),
     /// Sum up what calls of models used and cost
@@ -191,6 +197,8 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Outcome, Failure>
         Command::Recall(arguments) => recall::run(context, arguments),
         Command::Ask(arguments) => ask::run(context, arguments),
         Command::Threads(arguments) => threads::run(context, arguments),
+        Command::Graph(arguments) => graph::run(context, arguments),
+        Command::Memory(arguments) => memory::run(context, arguments),
         Command::Calls(arguments) => calls::run(context, arguments),
         Command::Usage(arguments) => usage::run(context, arguments),
         Command::Tail(arguments) => tail::run(context, arguments),

@@ -58,7 +58,7 @@ fn open(data: &Path, model: &Path) -> Result<Rooms, HouseError> {
     let engine = EngineOptions::Embedded(EmbeddedOptions::default());
     let everything = Plan::everything(engine, data.to_owned(), model.to_owned());
     // Nobody outside is asked anything.
-    let stages = [StageKind::Route, StageKind::Embed].into();
+    let stages = [StageKind::Route, StageKind::Embed, StageKind::Extract, StageKind::Resolve].into();
     Rooms::open(&Plan { stages, takes_messages: false, ..everything }, None)
 }
 

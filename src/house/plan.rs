@@ -60,18 +60,25 @@ pub(crate) enum StageKind {
     Route,
     /// Gives every message its vector.
     Embed,
+    /// Finds whom messages name, and what they state.
+    Extract,
+    /// Says which names stand for one thing.
+    Resolve,
     /// Carries out calls of models that nobody waits for.
     Dispatch,
 }
 
 impl StageKind {
-    pub(crate) const ALL: [StageKind; 3] = [StageKind::Route, StageKind::Embed, StageKind::Dispatch];
+    pub(crate) const ALL: [StageKind; 5] =
+        [StageKind::Route, StageKind::Embed, StageKind::Extract, StageKind::Resolve, StageKind::Dispatch];
 
     /// Its name on the command line, and that of its group.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             StageKind::Route => "route",
             StageKind::Embed => "embed",
+            StageKind::Extract => "extract",
+            StageKind::Resolve => "resolve",
             StageKind::Dispatch => "dispatch",
         }
     }

@@ -12,6 +12,7 @@ use meshlog_pipeline::{ClearSealer, EventLog, NewEvent, Progress, work_in_backgr
 use meshlog_processors::{
     calls::CallStore,
     embedding::{CachedEncoder, Embedder, Encoder, ModelFiles},
+    graph::GraphStore,
     recall::{RecallEngine, Stores},
     route::SubscriptionView,
 };
@@ -71,6 +72,11 @@ impl Reading {
     /// The store of calls; `None` before its view is open.
     pub(super) fn calls(&self) -> Option<Arc<CallStore>> {
         self.serving.calls()
+    }
+
+    /// The graph; `None` before its view is open.
+    pub(super) fn graph(&self) -> Option<Arc<GraphStore>> {
+        self.serving.graph()
     }
 }
 

@@ -6,7 +6,8 @@ use arc_swap::ArcSwapOption;
 use meshlog_pipeline::{Projection, ProjectionError};
 use meshlog_processors::{
     calls::CallStore,
-    projections::{CallProjection, TextProjection, ThreadProjection, VectorProjection},
+    graph::GraphStore,
+    projections::{CallProjection, GraphProjection, TextProjection, ThreadProjection, VectorProjection},
     recall::Stores,
     text::TextStore,
     threads::ThreadStore,
@@ -21,6 +22,7 @@ pub(super) struct Serving {
     text: ArcSwapOption<TextStore>,
     vectors: ArcSwapOption<VectorStore>,
     calls: ArcSwapOption<CallStore>,
+    graph: ArcSwapOption<GraphStore>,
 }
 
 impl Serving {
@@ -36,6 +38,11 @@ impl Serving {
     /// The store of calls; `None` before its view is open.
     pub(super) fn calls(&self) -> Option<Arc<CallStore>> {
         self.calls.load_full()
+    }
+
+    /// The graph; `None` before its view is open.
+    pub(super) fn graph(&self) -> Option<Arc<GraphStore>> {
+        self.graph.load_full()
     }
 }
 
@@ -84,6 +91,17 @@ pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize) -> Vec<
             |serving| &serving.calls,
             |path| {
                 let projection = CallProjection::open(path)?;
+                let store = projection.store.clone();
+                Ok((Arc::new(projection), store))
+            },
+        ),
+        spec(
+            serving,
+            GraphProjection::NAME,
+            GraphProjection::version(),
+            |serving| &serving.graph,
+            |path| {
+                let projection = GraphProjection::open(path)?;
                 let store = projection.store.clone();
                 Ok((Arc::new(projection), store))
             },

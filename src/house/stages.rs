@@ -11,6 +11,7 @@ use meshlog_connectors::calls::Dispatcher;
 use meshlog_pipeline::{EventLog, KafkaLog, Membership, Progress, Stage, StageGroup, StageRunner, stage_of};
 use meshlog_processors::{
     embedding::{Embedder, Encoder},
+    knowledge::{Extractor, Resolver},
     route::Router,
 };
 use meshlog_schemas::{Checkpoints, Partition, Topic};
@@ -65,6 +66,8 @@ impl Stages {
                 match (kind, &encoder, &dispatcher) {
                     (StageKind::Route, ..) => Box::<Router>::default(),
                     (StageKind::Embed, Some(encoder), _) => Box::new(Embedder::new(encoder.clone())),
+                    (StageKind::Extract, ..) => Box::<Extractor>::default(),
+                    (StageKind::Resolve, ..) => Box::<Resolver>::default(),
                     (StageKind::Dispatch, _, Some((dispatcher, runtime))) => {
                         Box::new(DispatchStage::new(dispatcher.clone(), log.clone(), runtime.clone()))
                     }

@@ -85,29 +85,42 @@ pub struct ContextSection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SectionName {
+    /// What people pinned for the thread and for the space.
+    Pinned,
+    /// Facts that bear on what is asked.
+    Facts,
     /// The latest turns of the thread.
     Recent,
     /// Turns of any thread that bear on what is asked.
     Recalled,
 }
 
-/// A turn in a context, and where it is from.
+/// A turn, a fact or an insight in a context, and where it is from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ContextItem {
     /// The number by which the prompt cites it, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub citation: Option<u32>,
-    /// The message's id.
-    pub message_id: String,
+    /// The message's id; of a fact, that of the message that states it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// The fact, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fact_id: Option<String>,
+    /// The insight, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insight_id: Option<String>,
     /// The sender's own id, if one was given.
     #[schema(required)]
     pub source_id: Option<String>,
-    /// The thread that it is of.
-    pub thread_id: String,
+    /// The thread that it is of; of an insight, the one that it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread_id: Option<String>,
     /// Who said it.
     pub author: String,
-    /// What the author is to the thread.
-    pub role: String,
+    /// What the author of a turn is to the thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
     /// When it was said.
     pub sent_at: Timestamp,
     /// As much of the text as the context has.
@@ -117,8 +130,9 @@ pub struct ContextItem {
     /// How well it answers, of a recalled turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
-    /// Where the message stands in the log.
-    pub position: PositionView,
+    /// Where a turn stands in the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<PositionView>,
 }
 
 /// A message of a prompt.

@@ -7,6 +7,8 @@ mod call;
 mod context;
 mod dead_letter;
 mod event;
+mod graph;
+mod memory;
 mod message;
 mod page;
 mod position;
@@ -34,6 +36,11 @@ pub use dead_letter::{
     InvalidDeadLetterId, RedrivesRequested,
 };
 pub use event::EventView;
+pub use graph::{
+    Fact, FactSource, FoundNode, GraphEdge, GraphNode, GraphNodeName, GraphNodeView, GraphPath, MergedName, NameLink,
+    TimelineEntry, Together,
+};
+pub use memory::{FactCorrection, ForgetRequest, Insight, MemoryReceipt, NewInsight};
 pub use message::{Accepted, LineError, Message, MessageAccepted, MessagesAccepted, NewMessage, Receipt, Role};
 pub use page::{Order, Page};
 pub use position::PositionView;

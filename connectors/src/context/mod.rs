@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! system     what the marks below mean                              never changes
+//!            <memory pinned> [1] what people pinned </memory>      grows at its end
 //! turns      the latest of the thread, from a start that seldom moves   grows at its end
-//! user       <memory now="..."> [1] a recalled turn ... </memory>   changes with each question
+//! user       <memory now="..."> [2] a fact, [3] a recalled turn ... </memory>   changes with each question
 //!            the question
 //! ```
 //! So what two contexts of a thread have in common stands at their beginning, which is what providers keep caches of.
@@ -13,6 +14,7 @@
 //! within the marks of its kind: it cannot end them.
 //! Never: asks anybody; it is given what there is.
 
+mod note;
 mod prompt;
 mod selection;
 mod window;
@@ -21,15 +23,21 @@ mod window;
 mod tests;
 
 use crate::api::{
-    ContextItem, ContextSection, Message, PromptFamily, PromptMessage, RecallResult, SectionName, Timestamp,
+    ContextItem, ContextSection, Fact, Insight, Message, PromptFamily, PromptMessage, RecallResult, SectionName,
+    Timestamp,
 };
 
+use note::Note;
 pub use prompt::SYSTEM;
 use prompt::{Prompt, Quote};
 
 /// What a context can be made of.
 #[derive(Debug, Clone)]
 pub struct Material {
+    /// What people pinned for the thread and for the space, the oldest first.
+    pub pinned: Vec<Insight>,
+    /// Facts that bear on what is asked, the best first.
+    pub facts: Vec<Fact>,
     /// The latest turns of the thread, the oldest first.
     pub recent: Vec<Message>,
     /// What memory found, the best first.
@@ -54,7 +62,7 @@ pub struct Packed {
     pub messages: Vec<PromptMessage>,
     /// The turns of the thread alone, as the prompt has them.
     pub turns: Vec<PromptMessage>,
-    /// What memory holds alone, in its marks.
+    /// What is pinned and what memory holds alone, in their marks.
     pub memory: String,
     /// The tokens of the prompt.
     pub tokens: u64,
@@ -68,18 +76,22 @@ pub struct TooSmall {
     pub needed: u64,
 }
 
-/// How much of what is left beside the frame recalled turns may take before the latest turns have had their part, of ten.
+/// How much of what is left beside the frame pinned insights may take, and how much facts, of ten.
+const PINNED_SHARE: u64 = 2;
+const FACTS_SHARE: u64 = 1;
+/// How much of what is left beside these recalled turns may take before the latest turns have had their part, of ten.
 const RECALLED_SHARE: u64 = 4;
 
 /// Packs a context into `budget` tokens.
 ///
-/// The latest turns come first, as many as fit into their part of the budget. Recalled turns that are not among them take
+/// What is pinned comes first, then facts, each as far as it fits into its part of the budget. Then the latest turns, as many as
+/// fit into theirs. Recalled turns that are not among them take
 /// what is left, those with the most value for their tokens first. Both stand in the order in which they were said.
 ///
 /// # Errors
 /// What is asked alone has more tokens.
 pub fn pack(material: Material, family: PromptFamily, budget: u64, count: Count<'_>) -> Result<Packed, TooSmall> {
-    let Material { mut recent, recalled, query, now } = material;
+    let Material { pinned, facts, mut recent, recalled, query, now } = material;
     let asked = match query {
         Some(query) => Quote::asked(query),
         None => recent.pop().map(Quote::turn).unwrap_or_else(|| Quote::asked(String::new())),
@@ -87,6 +99,13 @@ pub fn pack(material: Material, family: PromptFamily, budget: u64, count: Count<
     let mut prompt = Prompt::new(family, now, asked);
     let needed = prompt.tokens(count);
     let left = budget.checked_sub(needed).ok_or(TooSmall { needed })?;
+
+    let pinned = pinned.into_iter().map(Note::insight).collect();
+    let (pinned, of_pinned) = note::first(pinned, left * PINNED_SHARE / 10, Note::words, count);
+    let facts = facts.into_iter().filter_map(Note::fact).collect();
+    let (facts, of_facts) = note::first(facts, left * FACTS_SHARE / 10, Note::statement, count);
+    let left = left - of_pinned - of_facts;
+    (prompt.pinned, prompt.facts) = (pinned, facts);
 
     let share = if recalled.is_empty() { 0 } else { left * RECALLED_SHARE / 10 };
     let (first, taken) = window::start(&recent, left - share, |turn| prompt::turn_tokens(turn, count));
@@ -107,7 +126,8 @@ pub fn pack(material: Material, family: PromptFamily, budget: u64, count: Count<
         if tokens <= budget {
             return Ok(packed(prompt, tokens));
         }
-        if chosen.pop().is_none() {
+        let is_shorter = chosen.pop().is_some() || prompt.facts.pop().is_some() || prompt.pinned.pop().is_some();
+        if !is_shorter {
             prompt.turns.remove(0);
         }
     }
@@ -115,27 +135,34 @@ pub fn pack(material: Material, family: PromptFamily, budget: u64, count: Count<
 
 fn packed(prompt: Prompt, tokens: u64) -> Packed {
     let (system, messages) = prompt.rendered();
-    let numbered = prompt.recalled.iter().zip(1..).map(|(quote, number)| item(quote, Some(number)));
-    let recalled = ContextSection { name: SectionName::Recalled, items: numbered.flatten().collect() };
+    let pinned = prompt.pinned.iter().zip(1..).map(|(note, number)| note.item(number));
+    let pinned = ContextSection { name: SectionName::Pinned, items: pinned.collect() };
+    let facts = prompt.facts.iter().zip(prompt.first_fact()..).map(|(note, number)| note.item(number));
+    let facts = ContextSection { name: SectionName::Facts, items: facts.collect() };
+    let numbered = prompt.recalled.iter().zip(prompt.first_recalled()..);
+    let recalled = numbered.filter_map(|(quote, number)| item(quote, Some(number)));
+    let recalled = ContextSection { name: SectionName::Recalled, items: recalled.collect() };
     let turns = prompt.turns.iter().chain([&prompt.asked]).filter_map(|quote| item(quote, None));
     let recent = ContextSection { name: SectionName::Recent, items: turns.collect() };
-    let sections = [recent, recalled].into_iter().filter(|section| !section.items.is_empty()).collect();
-    Packed { sections, system, messages, turns: prompt.turns(), memory: prompt.memory(), tokens }
+    let sections = [pinned, recent, facts, recalled].into_iter().filter(|section| !section.items.is_empty()).collect();
+    Packed { sections, system, messages, turns: prompt.turns(), memory: prompt.pinned() + &prompt.memory(), tokens }
 }
 
 fn item(quote: &Quote, citation: Option<u32>) -> Option<ContextItem> {
     let message = quote.message()?;
     Some(ContextItem {
         citation,
-        message_id: message.message_id.clone(),
+        message_id: Some(message.message_id.clone()),
+        fact_id: None,
+        insight_id: None,
         source_id: message.source_id.clone(),
-        thread_id: message.thread_id.clone(),
+        thread_id: Some(message.thread_id.clone()),
         author: message.author.clone(),
-        role: message.role.clone(),
+        role: Some(message.role.clone()),
         sent_at: message.sent_at,
         text: quote.text().to_owned(),
         is_cut: quote.is_cut(),
         score: quote.score(),
-        position: message.position.clone(),
+        position: Some(message.position.clone()),
     })
 }

@@ -318,11 +318,10 @@ async fn informed(
     };
     let made = context::make(gateway, routes, headers, wanted).await;
     let (packed, _) = made.map_err(|problem| failure_of(&problem))?;
-    let cited = packed
-        .sections
-        .iter()
-        .flat_map(|section| &section.items)
-        .filter_map(|item| Some((item.citation?, &item.message_id)));
+    let cited = packed.sections.iter().flat_map(|section| &section.items).filter_map(|item| {
+        let id = item.message_id.as_ref().or(item.fact_id.as_ref()).or(item.insight_id.as_ref());
+        Some((item.citation?, id?))
+    });
     let cited: Vec<String> = cited.map(|(number, id)| format!("{number}={id}")).collect();
     let text = format!("{SYSTEM}\n\n{}", packed.memory);
     let request = request.with_context(&packed.turns, &text).map_err(|error| wrong(error.message))?;

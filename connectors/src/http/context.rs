@@ -19,7 +19,8 @@ use tower::ServiceExt;
 use super::{Gateway, extract::JsonBody, reached::AFTER};
 use crate::{
     api::{
-        ContextRequest, ContextResponse, Message, Page, RecallRequest, RecallResponse, RecallResult, Role, Timestamp,
+        ContextRequest, ContextResponse, Fact, Insight, Message, Page, RecallRequest, RecallResponse, RecallResult,
+        Role, Timestamp,
     },
     checks,
     context::{Material, Packed, TooSmall, pack},
@@ -39,6 +40,9 @@ const BYTES_OF_A_TOKEN: usize = 6;
 const PIECES: usize = 8;
 /// Results that are asked for.
 const RESULTS: u32 = 40;
+/// Facts, and insights, that are asked for.
+const FACTS: u32 = 20;
+const INSIGHTS: u32 = 500;
 /// As much of a turn as is looked for, in bytes: a long one tells no better what it is about, and what is asked counts.
 pub(super) const QUERY_BYTES: usize = 2048;
 
@@ -86,15 +90,17 @@ pub(super) async fn make(
     request: ContextRequest,
 ) -> Result<(Packed, String), Problem> {
     checks::context(&request)?;
-    let asker = Asker { routes: routes.0.clone(), after: headers.get(AFTER).cloned() };
+    let asker = Asker::new(routes, headers);
     let recent = asker.turns(&request).await?;
-    let recalled = asker.recalled(&request, &recent).await?;
+    // Side by side: recall takes the longest of them.
+    let (recalled, facts, pinned) =
+        tokio::try_join!(asker.recalled(&request, &recent), asker.facts(&request, &recent), asker.pinned(&request))?;
     let now = Timestamp::from_micros(now_micros());
     let ContextRequest { query, budget_tokens, provider, model, .. } = request;
     let counter =
         gateway.ports.calls.as_ref().zip(model.as_deref()).and_then(|(calls, model)| calls.token_counter(model));
     let tokenizer = model.filter(|_| counter.is_some()).unwrap_or_else(|| "o200k".to_owned());
-    let material = Material { recent, recalled, query, now };
+    let material = Material { pinned, facts, recent, recalled, query, now };
     let packed = tokio::task::spawn_blocking(move || match counter {
         Some(count) => pack(material, provider, budget_tokens.into(), &count),
         None => pack(material, provider, budget_tokens.into(), &tokens::count),
@@ -119,13 +125,23 @@ fn too_small(error: &TooSmall, budget: u32) -> Problem {
 }
 
 /// Asks the routes of this node on behalf of a request.
-struct Asker {
+pub(super) struct Asker {
     routes: Router,
     /// What the request has written before and wants to read.
     after: Option<HeaderValue>,
 }
 
 impl Asker {
+    /// On behalf of a request with these headers.
+    pub(super) fn new(routes: &Routes, headers: &HeaderMap) -> Self {
+        Self { routes: routes.0.clone(), after: headers.get(AFTER).cloned() }
+    }
+
+    /// The document at a path.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
+        read(self.ask(Method::GET, path, Body::empty()).await).await
+    }
+
     /// The latest turns of the thread, the oldest first.
     async fn turns(&self, request: &ContextRequest) -> Result<Vec<Message>, Problem> {
         let Some(thread) = &request.thread else { return Ok(Vec::new()) };
@@ -153,13 +169,7 @@ impl Asker {
 
     /// What memory finds.
     async fn recalled(&self, request: &ContextRequest, recent: &[Message]) -> Result<Vec<RecallResult>, Problem> {
-        let newest = || recent.iter().rev().find(|turn| turn.role == Role::User.name()).map(|turn| turn.text.as_str());
-        let Some(query) = request.query.as_deref().or_else(newest) else { return Ok(Vec::new()) };
-        let query =
-            &query[..query.floor_char_boundary(if request.query.is_some() { query.len() } else { QUERY_BYTES })];
-        if query.trim().is_empty() {
-            return Ok(Vec::new());
-        }
+        let Some(query) = asked(request, recent) else { return Ok(Vec::new()) };
         let question = RecallRequest {
             query: query.to_owned(),
             limit: RESULTS,
@@ -175,6 +185,25 @@ impl Asker {
         Ok(read::<RecallResponse>(answer).await?.results)
     }
 
+    /// Facts that hold now and bear on what is asked, by what it names and by who asks.
+    async fn facts(&self, request: &ContextRequest, recent: &[Message]) -> Result<Vec<Fact>, Problem> {
+        let Some(query) = asked(request, recent) else { return Ok(Vec::new()) };
+        let about = &query[..query.floor_char_boundary(QUERY_BYTES)];
+        let author = newest(recent).map_or("", |turn| turn.author.as_str());
+        let (space, about) = (encoded(&request.space), encoded(&format!("{author}: {about}")));
+        let path = format!("/v1/graph/facts?space={space}&limit={FACTS}&about={about}");
+        Ok(self.get::<Page<Fact>>(&path).await?.items)
+    }
+
+    /// What is pinned for the thread and for the space, the oldest first.
+    async fn pinned(&self, request: &ContextRequest) -> Result<Vec<Insight>, Problem> {
+        let path = format!("/v1/memory/insights?space={}&limit={INSIGHTS}", encoded(&request.space));
+        let mut pinned = self.get::<Page<Insight>>(&path).await?.items;
+        pinned.retain(|insight| insight.thread.is_none() || insight.thread == request.thread);
+        pinned.reverse();
+        Ok(pinned)
+    }
+
     async fn ask(&self, method: Method, path: &str, body: Body) -> Response {
         let mut request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
         if let Some(after) = &self.after {
@@ -185,6 +214,17 @@ impl Asker {
             Err(error) => Problem::internal(format!("{path} is no path: {error}")).into_response(),
         }
     }
+}
+
+/// The newest turn of a user.
+fn newest(recent: &[Message]) -> Option<&Message> {
+    recent.iter().rev().find(|turn| turn.role == Role::User.name())
+}
+
+/// What is asked; nothing where that is blank.
+fn asked<'a>(request: &'a ContextRequest, recent: &'a [Message]) -> Option<&'a str> {
+    let beginning = |turn: &'a Message| &turn.text[..turn.text.floor_char_boundary(QUERY_BYTES)];
+    request.query.as_deref().or_else(|| newest(recent).map(beginning)).filter(|query| !query.trim().is_empty())
 }
 
 fn json(value: &impl Serialize) -> Body {
@@ -203,7 +243,7 @@ async fn read<T: DeserializeOwned>(answer: Response) -> Result<T, Problem> {
 }
 
 /// A name as one segment of a path, or a value of a query.
-fn encoded(name: &str) -> String {
+pub(super) fn encoded(name: &str) -> String {
     name.bytes().fold(String::with_capacity(name.len()), |mut encoded, byte| {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => encoded.push(char::from(byte)),

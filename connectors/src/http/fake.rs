@@ -1,5 +1,7 @@
 //! A house of cards behind the ports, for tests: a log in a vector, and answers straight from it.
 
+mod knowledge;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
@@ -63,6 +65,7 @@ struct State {
     dead_letters: Vec<DeadLetter>,
     requests: u64,
     calls: Vec<Call>,
+    known: knowledge::Known,
 }
 
 impl Fake {
@@ -80,6 +83,8 @@ impl Fake {
             operations: self.clone(),
             subscriptions: self.clone(),
             dead_letters: self.clone(),
+            knowledge: self.clone(),
+            memory: self.clone(),
             call_records: self.clone(),
             calls: None,
             queries: None,

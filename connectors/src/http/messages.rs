@@ -47,7 +47,7 @@ pub(super) struct WriteQuery {
 
 /// How long to wait for what, once messages are durable.
 #[derive(Debug, Clone, Copy)]
-struct Wait {
+pub(super) struct Wait {
     level: WaitLevel,
     timeout: Duration,
 }
@@ -102,7 +102,7 @@ pub(super) async fn message(State(gateway): State<Gateway>, Name(id): Name) -> R
 }
 
 impl WriteQuery {
-    fn checked(self) -> Result<Option<Wait>, Problem> {
+    pub(super) fn checked(self) -> Result<Option<Wait>, Problem> {
         let timeout_ms = self.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS);
         checks::range("timeout_ms", timeout_ms.into(), 0, TIMEOUT_LIMIT_MS.into())?;
         let Some(name) = self.wait else { return Ok(None) };
@@ -160,7 +160,7 @@ fn refused(refusal: Refusal) -> Problem {
 }
 
 /// Waits as the client asked. The write is durable already, so nothing that goes wrong here is an error for the client.
-async fn reach(gateway: &Gateway, wait: Option<Wait>, written: Checkpoints) -> Option<WaitLevel> {
+pub(super) async fn reach(gateway: &Gateway, wait: Option<Wait>, written: Checkpoints) -> Option<WaitLevel> {
     let Wait { level, timeout } = wait?;
     if level == WaitLevel::Stored || written == Checkpoints::default() {
         return Some(level);

@@ -17,9 +17,11 @@ pub(crate) mod fake;
 mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod graph;
 mod health;
 mod intake;
 mod lines;
+mod memory;
 mod messages;
 mod metrics;
 mod nodes;
@@ -161,6 +163,20 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(threads::messages))
         .routes(routes!(recall::recall))
         .routes(routes!(context::context))
+        .routes(routes!(graph::nodes))
+        .routes(routes!(graph::node))
+        .routes(routes!(graph::edges))
+        .routes(routes!(graph::timeline))
+        .routes(routes!(graph::together))
+        .routes(routes!(graph::path))
+        .routes(routes!(graph::facts))
+        .routes(routes!(graph::fact))
+        .routes(routes!(graph::export))
+        .routes(routes!(memory::pin, memory::insights))
+        .routes(routes!(memory::correct))
+        .routes(routes!(memory::forget))
+        .routes(routes!(memory::merge))
+        .routes(routes!(memory::part))
         .routes(routes!(chat::completions))
         .routes(routes!(chat::embeddings))
         .routes(routes!(chat::models))

@@ -4,20 +4,22 @@
 //! Never: anything a store could do alone; stores know no events, projections no storage.
 
 mod calls;
+mod graph;
 mod text;
 mod threads;
 mod vectors;
 mod version;
 
 pub use calls::CallProjection;
+pub use graph::GraphProjection;
 pub use text::TextProjection;
 pub use threads::ThreadProjection;
 pub use vectors::VectorProjection;
 
 use meshlog_pipeline::{ProjectionError, StoredEvent};
-use meshlog_schemas::{Event, MessageAccepted};
+use meshlog_schemas::{Event, MemoryForgotten, MessageAccepted};
 
-use crate::{Facets, StoreError};
+use crate::{Facets, Forgetting, Scope, StoreError};
 
 impl From<StoreError> for ProjectionError {
     fn from(error: StoreError) -> Self {
@@ -39,6 +41,18 @@ fn messages(events: &[StoredEvent]) -> impl Iterator<Item = (&StoredEvent, &Mess
         };
         Some((event, body, facets))
     })
+}
+
+/// What of the messages is forgotten; `None` where it is something else.
+fn forgetting(body: &MemoryForgotten) -> Option<Forgetting> {
+    let scope = match body.scope.as_str() {
+        "message" => Scope::Message(body.target.parse().ok()?),
+        "thread" => Scope::Thread(body.target.clone()),
+        "author" => Scope::Author(body.target.clone()),
+        "space" => Scope::Space,
+        _ => return None,
+    };
+    Some(Forgetting { space: body.space.clone(), scope, until: body.until })
 }
 
 #[cfg(test)]

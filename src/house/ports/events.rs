@@ -210,7 +210,8 @@ fn shown(rooms: &Rooms, filter: &EventFilter, record: Record) -> Option<EventVie
     if !filter.admits(space, header("ce_type").unwrap_or_default()) {
         return None;
     }
-    let is_keyed_by_thread = matches!(record.position.partition.topic, Topic::Messages | Topic::Embeddings | Topic::Knowledge);
+    let is_keyed_by_thread =
+        matches!(record.position.partition.topic, Topic::Messages | Topic::Embeddings | Topic::Knowledge);
     match &filter.thread {
         Some(thread) if is_keyed_by_thread => {
             let of_thread = is_key_of(&record.key, space, thread);

@@ -17,7 +17,8 @@ use meshlog_schemas::{Checkpoints, Event, EventId, MessageAccepted, Partition, T
 use super::{blocking, problems, reading};
 use crate::house::rooms::{Reading, Rooms};
 
-const SOURCE: &str = "/gateway/http";
+/// Who made the events that the gateway appends.
+pub(super) const SOURCE: &str = "/gateway/http";
 /// For how long an append may wait for a log that has trouble before its sender is told. A sender that waited longer would
 /// hold its connection for nothing.
 const LONGEST_TROUBLE: Duration = Duration::from_secs(10);
@@ -45,7 +46,7 @@ impl Ingest for IngestPort {
             let times_given: Vec<bool> = messages.iter().map(|message| message.sent_at.is_some()).collect();
             let events: Vec<NewEvent> = messages.into_iter().map(to_event).collect();
             let sent = events.clone();
-            let receipts = self.append(events).await?;
+            let receipts = append(&self.0, events).await?;
             if receipts.iter().all(|receipt| !receipt.duplicate) {
                 return Ok(sent.iter().zip(receipts).map(|(event, receipt)| Ok(stored(event, receipt))).collect());
             }
@@ -69,13 +70,12 @@ impl Ingest for IngestPort {
             let reading = reading(&self.0)?;
             // What other shares have, their nodes wait for.
             let held = reading.events.share();
-            let held_of = |of_calls: bool| -> Checkpoints {
-                let is_wanted =
-                    |partition: Partition| held.holds(partition) && (partition.topic == Topic::Calls) == of_calls;
-                written.iter().filter(|(partition, _)| is_wanted(*partition)).collect()
+            let held_of = |is_wanted: fn(Topic) -> bool| -> Checkpoints {
+                written.iter().filter(|(partition, _)| held.holds(*partition) && is_wanted(partition.topic)).collect()
             };
-            // What is on the log of calls is embedded by nobody, and only the view of calls reads it.
-            let (calls, written) = (held_of(true), held_of(false));
+            // What is embedded, and what only views read.
+            let viewed = held_of(is_only_viewed);
+            let written = held_of(|topic| !is_only_viewed(topic));
             let embedded = reading.embedded.as_ref();
             let embedded = embedded.ok_or_else(|| Problem::internal("nothing embeds here"))?;
             if tokio::time::timeout_at(deadline, embedded.reaches(&written)).await.is_err() {
@@ -84,7 +84,7 @@ impl Ingest for IngestPort {
             if level == WaitLevel::Embedded {
                 return Ok(WaitLevel::Embedded);
             }
-            match tokio::time::timeout_at(deadline, self.indexed(reading, &written, &calls)).await {
+            match tokio::time::timeout_at(deadline, self.indexed(reading, &written, &viewed)).await {
                 Ok(indexed) => indexed.map(|()| WaitLevel::Indexed),
                 Err(_) => Ok(WaitLevel::Embedded),
             }
@@ -114,47 +114,48 @@ async fn elsewhere(
 }
 
 impl IngestPort {
-    /// Appends, and waits for that; not for ever where the log has trouble.
-    async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Receipt>, Problem> {
-        let log = self.0.events.log();
-        let waiting = |reason: String, what: &str| {
-            let help = "send it again in a moment; where messages have ids, nothing is stored twice";
-            Problem::new(Code::Unavailable, format!("the log does not answer ({reason}); {what}"), help).retry_after(2)
-        };
-        if let Some(reason) = log.trouble() {
-            return Err(waiting(reason, "nothing was taken in"));
-        }
-        let mut append = std::pin::pin!(self.0.events.append(events, None));
-        let mut troubled_since = None;
-        loop {
-            match tokio::time::timeout(LOOK_EVERY, &mut append).await {
-                Ok(receipts) => return receipts.map_err(problems::from_publish),
-                Err(_) => match log.trouble() {
-                    None => troubled_since = None,
-                    Some(reason) if troubled_since.get_or_insert_with(Instant::now).elapsed() > LONGEST_TROUBLE => {
-                        return Err(waiting(reason, "the messages may be stored once it does"));
-                    }
-                    Some(_) => {}
-                },
-            }
-        }
-    }
-
     /// Waits for the views. The embedder has passed `written` already, so the vectors of those messages lie before the
     /// present end of the embeddings.
-    async fn indexed(&self, reading: &Reading, written: &Checkpoints, calls: &Checkpoints) -> Result<(), Problem> {
+    async fn indexed(&self, reading: &Reading, written: &Checkpoints, viewed: &Checkpoints) -> Result<(), Problem> {
         let rooms = &self.0;
         // Of embeddings that another process appended this one may not know yet.
         let synchronize = |rooms: &Rooms| rooms.events.log().synchronize(Topic::Embeddings).map_err(problems::from_log);
         blocking(rooms, synchronize).await?;
-        let mut vectors = Checkpoints::default();
+        let mut target: Checkpoints = written.iter().chain(viewed.iter()).collect();
         for partition in reading.events.partitions(Topic::Embeddings) {
-            vectors.advance(partition, rooms.events.log().bounds(partition).map_err(problems::from_log)?.end);
+            target.advance(partition, rooms.events.log().bounds(partition).map_err(problems::from_log)?.end);
         }
-        for (view, target) in [("threads", written), ("text", written), ("vectors", &vectors), ("calls", calls)] {
-            reading.views.progress(view).map_err(problems::from_replay)?.reaches(target).await;
+        for (_, inputs, progress) in reading.views.inputs() {
+            let read = target.iter().filter(|(partition, _)| inputs.contains(&partition.topic)).collect();
+            progress.reaches(&read).await;
         }
         Ok(())
+    }
+}
+
+/// Appends, and waits for that; not for ever where the log has trouble.
+pub(super) async fn append(rooms: &Rooms, events: Vec<NewEvent>) -> Result<Vec<Receipt>, Problem> {
+    let log = rooms.events.log();
+    let waiting = |reason: String, what: &str| {
+        let help = "send it again in a moment; where what is sent has an id, nothing is stored twice";
+        Problem::new(Code::Unavailable, format!("the log does not answer ({reason}); {what}"), help).retry_after(2)
+    };
+    if let Some(reason) = log.trouble() {
+        return Err(waiting(reason, "nothing was taken in"));
+    }
+    let mut append = std::pin::pin!(rooms.events.append(events, None));
+    let mut troubled_since = None;
+    loop {
+        match tokio::time::timeout(LOOK_EVERY, &mut append).await {
+            Ok(receipts) => return receipts.map_err(problems::from_publish),
+            Err(_) => match log.trouble() {
+                None => troubled_since = None,
+                Some(reason) if troubled_since.get_or_insert_with(Instant::now).elapsed() > LONGEST_TROUBLE => {
+                    return Err(waiting(reason, "what was sent may be stored once it does"));
+                }
+                Some(_) => {}
+            },
+        }
     }
 }
 
@@ -176,6 +177,11 @@ fn to_event(message: CheckedMessage) -> NewEvent {
 
 fn stored(event: &NewEvent, receipt: Receipt) -> Stored {
     Stored { id: event.envelope.id.to_string(), position: receipt.position, duplicate: receipt.duplicate }
+}
+
+/// Whether nothing is embedded of a topic: its events are there as soon as the views have read them.
+fn is_only_viewed(topic: Topic) -> bool {
+    matches!(topic, Topic::Calls | Topic::Knowledge | Topic::Memory)
 }
 
 /// A duplicate is one only if it says the same; the same id with another content is refused, never dropped in silence.

@@ -7,6 +7,8 @@ mod conversations;
 mod dead_letters;
 mod events;
 mod ingest;
+mod knowledge;
+mod memory;
 mod metrics;
 mod operations;
 pub(super) mod problems;
@@ -35,6 +37,8 @@ pub(super) fn ports(rooms: &Arc<Rooms>) -> Ports {
         operations: Arc::new(operations::OperationsPort::new(rooms.clone())),
         subscriptions: Arc::new(subscriptions::SubscriptionsPort::new(rooms.clone())),
         dead_letters: Arc::new(dead_letters::DeadLettersPort::new(rooms.clone())),
+        knowledge: Arc::new(knowledge::KnowledgePort::new(rooms.clone())),
+        memory: Arc::new(memory::MemoryPort::new(rooms.clone())),
         call_records: Arc::new(calls::CallRecordsPort::new(rooms.clone())),
         calls: rooms.calls.as_ref().map(|calls| calls.dispatcher.clone()),
         queries: rooms.queries.clone(),
@@ -69,6 +73,11 @@ fn stores(rooms: &Rooms) -> Result<meshlog_processors::recall::Stores, Problem> 
 /// The store of calls that serves now.
 fn call_store(rooms: &Rooms) -> Result<Arc<meshlog_processors::calls::CallStore>, Problem> {
     reading(rooms)?.calls().ok_or_else(not_open)
+}
+
+/// The graph that serves now.
+fn graph_store(rooms: &Rooms) -> Result<Arc<meshlog_processors::graph::GraphStore>, Problem> {
+    reading(rooms)?.graph().ok_or_else(not_open)
 }
 
 fn not_open() -> Problem {

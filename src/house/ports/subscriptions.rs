@@ -10,10 +10,8 @@ use meshlog_connectors::{
 use meshlog_pipeline::NewEvent;
 use meshlog_schemas::{Event, EventId, SubscriptionAdded, SubscriptionRemoved, Trust};
 
-use super::{blocking, from_cursor, problems, to_cursor};
+use super::{blocking, from_cursor, ingest::SOURCE, problems, to_cursor};
 use crate::house::rooms::Rooms;
-
-const SOURCE: &str = "/gateway/http";
 
 pub(super) struct SubscriptionsPort {
     rooms: Arc<Rooms>,

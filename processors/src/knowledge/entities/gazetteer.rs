@@ -97,16 +97,8 @@ pub(super) fn first_name(lower: &str) -> Option<bool> {
 }
 
 /// The chief name of a known thing, from another of its names in small letters.
-pub(super) fn chief_name(lower: &str) -> Option<&'static str> {
+pub(in crate::knowledge) fn chief_name(lower: &str) -> Option<&'static str> {
     GAZETTEER.aliases.get(lower).copied()
-}
-
-/// Whether a whole text is a known name.
-pub(super) fn is_known(name: &str) -> bool {
-    let tokens = tokens_in(name);
-    let Some(first) = tokens.first() else { return false };
-    let entry = name_at(name, &tokens, &name[first.start..first.end].to_lowercase(), false);
-    entry.is_some_and(|entry| entry.len() == tokens.len())
 }
 
 /// The longest known name that begins with the first of these tokens. With `small`, a text without capitals is read,

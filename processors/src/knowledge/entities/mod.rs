@@ -1,7 +1,7 @@
 //! Entities: whom and what a chat message names.
 //!
 //! Owns: finding people, organisations, places, products, topics, addresses, code symbols and quantities in free
-//! English text ("my sister Ana", "tokio 1.54", "$1,200"), and resolving mentions to entities (see [`resolution`]).
+//! English text ("my sister Ana", "tokio 1.54", "$1,200"), and the key by which names are one.
 //! Promises: the same text and speaker give the same mentions; mentions are in order and do not overlap; the text is
 //! read once, in time linear in its length; no input panics.
 //! Never: asks the clock, a model or a store; takes a capital letter alone for a name. What no list knows, and neither
@@ -19,18 +19,21 @@
 
 mod finder;
 mod gazetteer;
+mod key;
 mod lexicon;
 mod literal;
 mod people;
 mod proper;
 mod quantities;
-pub mod resolution;
 #[cfg(test)]
 mod tests;
 mod token;
 mod works;
 
 use std::ops::Range;
+
+pub(in crate::knowledge) use gazetteer::chief_name;
+pub use key::normalised;
 
 /// A name in a text.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +70,23 @@ pub enum EntityKind {
 }
 
 impl EntityKind {
+    /// All kinds.
+    pub const ALL: [EntityKind; 8] = [
+        EntityKind::Person,
+        EntityKind::Organisation,
+        EntityKind::Place,
+        EntityKind::Product,
+        EntityKind::Topic,
+        EntityKind::Url,
+        EntityKind::CodeSymbol,
+        EntityKind::Quantity,
+    ];
+
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<EntityKind> {
+        EntityKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The name in answers.
     pub const fn name(self) -> &'static str {
         match self {

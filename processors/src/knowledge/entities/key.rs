@@ -3,7 +3,7 @@
 //! Owns: folding of case, accents, punctuation, spaces and articles.
 //! Never: folds an address, a code symbol or a quantity further than its spaces: there, each sign counts.
 
-use super::super::EntityKind;
+use super::EntityKind;
 
 /// A name's key: for names of things in the world in small letters, without accents, punctuation and a leading "the".
 pub fn normalised(kind: EntityKind, name: &str) -> String {

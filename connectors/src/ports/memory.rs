@@ -1,0 +1,90 @@
+//! Memory: what a gateway writes into it.
+
+use meshlog_schemas::EventId;
+
+use super::{Answer, Stored};
+use crate::api::Timestamp;
+
+/// Takes writes into the memory.
+pub trait Memory: Send + Sync {
+    /// Appends what is written, and answers once it is durable. The id is that of the insight or of the fact that is right, else
+    /// the event's.
+    fn write(&self, write: MemoryWrite) -> Answer<'_, Stored>;
+}
+
+/// Something is written into the memory of a space. Names have been checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryWrite {
+    /// The space.
+    pub space: String,
+    /// Who writes.
+    pub author: String,
+    /// Why, in their words; may be empty.
+    pub reason: String,
+    /// What.
+    pub what: Written,
+}
+
+/// What is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// Something to remember.
+    Insight {
+        /// Its own id, if it was given one.
+        id: Option<String>,
+        /// The thread that it is for.
+        thread: Option<String>,
+        /// The words.
+        text: String,
+        /// The messages that it is from.
+        sources: Vec<EventId>,
+    },
+    /// What is right in place of a fact.
+    Correction {
+        /// The fact that is wrong.
+        corrects: EventId,
+        /// What the subject is; empty for a plain phrase.
+        subject_kind: String,
+        /// Whom or what it is about.
+        subject: String,
+        /// What is said of it.
+        relation: String,
+        /// What the object is; empty for a plain phrase.
+        object_kind: String,
+        /// What the relation leads to.
+        object: String,
+        /// affirmed or denied.
+        polarity: String,
+        /// Since when it holds.
+        valid_from: Option<Timestamp>,
+        /// Until when it holds.
+        valid_until: Option<Timestamp>,
+    },
+    /// What is to be in no answer any more.
+    Forgetting {
+        /// message, thread, author, space, fact or insight.
+        scope: &'static str,
+        /// Which one.
+        target: String,
+        /// What was taken in before this; `None` for now.
+        until: Option<Timestamp>,
+    },
+    /// Two names stand for one thing.
+    Merge {
+        /// What both are.
+        kind: String,
+        /// The name that is no longer one of its own.
+        from: String,
+        /// The name that it is.
+        into: String,
+    },
+    /// They do so no longer.
+    Parting {
+        /// What both are.
+        kind: String,
+        /// The name that was merged.
+        from: String,
+        /// The name that it was merged into.
+        into: String,
+    },
+}

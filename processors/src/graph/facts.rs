@@ -1,0 +1,387 @@
+//! Facts: what is stated, by whom, and whether it holds.
+//!
+//! Owns: which facts are an answer, and their order: the newest said first, then by id.
+//! Promises: what holds is decided when it is asked, over all statements about one subject in one relation under any of the
+//! subject's names. A fact that is corrected, too unsure, or not asserted ends no other.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+};
+
+use uuid::Uuid;
+
+use super::{
+    cursor::{ListMark, optional},
+    edge::{Edge, Listed},
+    id::Place,
+    keys,
+    merge::Merge,
+    row::FactRow,
+    snapshot::Snapshot,
+    tables::Table,
+    validity::{ANSWERS_FROM, Assertion, Held, history},
+    write::{all_facts, facts_about, facts_of_relation, facts_to},
+};
+use crate::{Micros, Page, PageLimit, StoreError, knowledge::entities::EntityKind};
+
+/// Which facts. An absent condition holds for each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FactFilter {
+    /// The space.
+    pub space: String,
+    /// About this: an entity (see [`entity_id`](super::entity_id)) or a phrase (see [`phrase_id`](super::phrase_id)).
+    pub subject: Option<Uuid>,
+    /// Leading to this.
+    pub object: Option<Uuid>,
+    /// In this relation.
+    pub relation: Option<String>,
+    /// That hold at this time.
+    pub at: Option<Micros>,
+    /// Which of them.
+    pub include: Include,
+}
+
+/// Which facts are answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Include {
+    /// Those that hold: at the time asked for, or, as no clock is asked, without an end.
+    #[default]
+    Current,
+    /// Also what is over, corrected, unsure, planned, wished or possible. Where a time is asked for, of what holds at some time
+    /// that which holds then, and of the rest that which was said by then.
+    All,
+}
+
+/// What has become of a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    /// It holds without an end.
+    Holds,
+    /// It has an end: by its words, or by another fact.
+    Ended,
+    /// It is planned, wished or possible.
+    NotAsserted,
+    /// Who found it was too unsure.
+    Unsure,
+    /// Somebody said that it is wrong.
+    Corrected,
+}
+
+/// A fact with what has become of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FactAnswer {
+    /// The fact.
+    pub fact_id: Uuid,
+    /// Whom or what it is about.
+    pub subject: FactEnd,
+    /// What is said of it.
+    pub relation: String,
+    /// What the relation leads to.
+    pub object: FactEnd,
+    /// "affirmed" or "denied".
+    pub polarity: String,
+    /// "asserted", "planned", "wished" or "possible".
+    pub modality: String,
+    /// How sure who found it was, in thousandths.
+    pub confidence: u16,
+    /// When it was said.
+    pub said_at: Micros,
+    /// What has become of it.
+    pub standing: Standing,
+    /// Since when it holds; `None` where it holds at no time.
+    pub from: Option<Micros>,
+    /// Until when it holds.
+    pub until: Option<Micros>,
+    /// The fact that ended it.
+    pub closed_by: Option<Uuid>,
+    /// The corrections that say it is wrong.
+    pub corrected_by: Vec<Uuid>,
+    /// Where it is from; never empty.
+    pub sources: Vec<Source>,
+}
+
+/// An end of a fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FactEnd {
+    /// The node that it is now, or what stands for the phrase.
+    pub id: Uuid,
+    /// What it is; `None`: a plain phrase, which is no node.
+    pub kind: Option<EntityKind>,
+    /// The name or phrase as it was said.
+    pub name: String,
+}
+
+/// Where a fact is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A message.
+    Message {
+        /// The message.
+        message_id: Uuid,
+        /// Where in its text, in bytes.
+        start: u32,
+        /// Up to where.
+        end: u32,
+        /// Its thread.
+        thread: String,
+        /// Who said it.
+        author: String,
+        /// When.
+        sent_at: Micros,
+    },
+    /// Somebody who corrected another fact.
+    Correction {
+        /// The fact that is wrong.
+        corrects: Uuid,
+        /// Who corrected it.
+        author: String,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Micros,
+    },
+}
+
+/// A fact of a list, in the list's order.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Candidate {
+    place: keys::Place,
+    pub(super) listed: Listed,
+}
+
+/// Facts in order.
+type Candidates<'s> = Box<dyn Iterator<Item = Result<Candidate, StoreError>> + 's>;
+
+/// What is said of a fact by all that was said about its subject in its relation.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) standing: Standing,
+    pub(super) held: Option<Held>,
+    /// The node or phrase that its object is now.
+    pub(super) object: Uuid,
+    pub(super) object_kind: Option<EntityKind>,
+    pub(super) is_denied: bool,
+}
+
+/// Judgements, by the subject that they are about and its relation; made once for a question.
+#[derive(Default)]
+pub(super) struct Judgements {
+    groups: HashMap<(Uuid, String), Rc<HashMap<Uuid, Judged>>>,
+}
+
+/// So many groups are held at once.
+const GROUPS: usize = 10_000;
+
+impl FactFilter {
+    pub(super) fn mark(&self) -> ListMark {
+        let Self { space, subject, object, relation, at, include } = self;
+        let id = |id: &Option<Uuid>| optional(id.as_ref().map(|id| id.as_bytes().as_slice()));
+        let at = at.map(i64::to_be_bytes);
+        let parts = [
+            space.as_bytes(),
+            &id(subject),
+            &id(object),
+            &optional(relation.as_deref().map(str::as_bytes)),
+            &optional(at.as_ref().map(|at| &at[..])),
+            &[u8::from(*include == Include::All)],
+        ];
+        ListMark::new("facts", &parts)
+    }
+
+    fn admits(&self, judged: &Judged, said_at: Micros) -> bool {
+        match (self.include, &judged.held) {
+            (_, Some(held)) => self.include == Include::All && self.at.is_none() || held.holds(self.at),
+            (Include::Current, None) => false,
+            (Include::All, None) => self.at.is_none_or(|at| said_at <= at),
+        }
+    }
+}
+
+impl Candidate {
+    pub(super) fn fact_id(&self) -> Uuid {
+        keys::of_place(keys::turned(self.place)).1
+    }
+
+    fn said_at(&self) -> Micros {
+        keys::of_place(keys::turned(self.place)).0
+    }
+}
+
+impl Snapshot<'_> {
+    /// Facts, the newest said first.
+    pub(super) fn facts(
+        &self,
+        filter: &FactFilter,
+        limit: PageLimit,
+        cursor: Option<&[u8]>,
+    ) -> Result<Page<FactAnswer>, StoreError> {
+        let mark = filter.mark();
+        let object = filter.object.map(|object| self.links.canonical(object));
+        let mut judgements = Judgements::default();
+        let mut items = Vec::new();
+        for candidate in self.candidates(filter, mark.place(cursor)) {
+            let candidate = candidate?;
+            let Listed { subject, relation, .. } = &candidate.listed;
+            if filter.relation.as_ref().is_some_and(|wanted| wanted != relation) {
+                continue;
+            }
+            let group = self.judged(&mut judgements, *subject, relation)?;
+            let judged = group.get(&candidate.fact_id()).ok_or_else(|| self.damaged())?;
+            if !filter.admits(judged, candidate.said_at()) || object.is_some_and(|object| object != judged.object) {
+                continue;
+            }
+            if limit.is_reached(items.len(), 0) {
+                return Ok(Page { items, next: Some(mark.cursor(&candidate.place)) });
+            }
+            items.push(self.answer(&filter.space, candidate.fact_id(), judged)?.ok_or_else(|| self.damaged())?);
+        }
+        Ok(Page { items, next: None })
+    }
+
+    /// A fact, whatever has become of it.
+    pub(super) fn fact(&self, space: &str, id: Uuid) -> Result<Option<FactAnswer>, StoreError> {
+        let row: Option<FactRow> = self.get_json(Table::Facts, &keys::in_space(space, id))?;
+        let Some((fact, _)) = row.and_then(|row| row.said()) else { return Ok(None) };
+        let subject = Place::of_end(space, &fact.subject);
+        let group = self.judged(&mut Judgements::default(), subject.id, &fact.relation)?;
+        let judged = group.get(&id).ok_or_else(|| self.damaged())?;
+        self.answer(space, id, judged)
+    }
+
+    /// The facts among which those of a filter are, in order.
+    fn candidates<'s>(&'s self, filter: &FactFilter, from: Option<keys::Place>) -> Candidates<'s> {
+        let FactFilter { space, subject, object, relation, .. } = filter;
+        if let (Some(subject), Some(relation)) = (subject, relation) {
+            let members = self.links.members(*subject);
+            return Box::new(Merge::new(members.into_iter().map(|member| self.group(member, relation, from))));
+        }
+        let lists: Vec<Uuid> = match (subject, object, relation) {
+            (Some(subject), ..) => self.links.members(*subject).into_iter().map(facts_about).collect(),
+            (_, Some(object), _) => self.links.members(*object).into_iter().map(facts_to).collect(),
+            (.., Some(relation)) => vec![facts_of_relation(space, relation)],
+            _ => vec![all_facts(space)],
+        };
+        self.listed(lists, from)
+    }
+
+    /// The facts of several lists in order.
+    pub(super) fn listed<'s>(&'s self, lists: Vec<Uuid>, from: Option<keys::Place>) -> Candidates<'s> {
+        let from = from.map_or_else(Vec::new, |place| place.to_vec());
+        let list = move |list: Uuid| {
+            self.rows_from(Table::FactLists, list.as_bytes(), &from).map(|row| {
+                let (key, value) = row?;
+                let (place, listed) = (keys::last_place(&key), Listed::from_bytes(&value));
+                let (place, listed) = place.zip(listed).ok_or_else(|| self.damaged())?;
+                Ok(Candidate { place, listed })
+            })
+        };
+        Box::new(Merge::new(lists.into_iter().map(list)))
+    }
+
+    /// The facts about a name in one relation, in order.
+    fn group<'s>(&'s self, subject: Uuid, relation: &str, from: Option<keys::Place>) -> Candidates<'s> {
+        let up_to = from.map_or([u8::MAX; 24], keys::turned);
+        let listed = Listed { subject, subject_kind: None, relation: relation.to_owned() };
+        Box::new(self.rows_up_to(Table::Statements, &keys::group(subject, relation), &up_to).map(move |row| {
+            let place = keys::last_place(&row?.0).ok_or_else(|| self.damaged())?;
+            Ok(Candidate { place: keys::turned(place), listed: listed.clone() })
+        }))
+    }
+
+    /// What has become of all facts about a subject in a relation.
+    pub(super) fn judged(
+        &self,
+        judgements: &mut Judgements,
+        subject: Uuid,
+        relation: &str,
+    ) -> Result<Rc<HashMap<Uuid, Judged>>, StoreError> {
+        let key = (self.links.canonical(subject), relation.to_owned());
+        if let Some(group) = judgements.groups.get(&key) {
+            return Ok(Rc::clone(group));
+        }
+        if judgements.groups.len() >= GROUPS {
+            judgements.groups.clear();
+        }
+        let group = Rc::new(self.judge(key.0, relation)?);
+        judgements.groups.insert(key, Rc::clone(&group));
+        Ok(group)
+    }
+
+    fn judge(&self, subject: Uuid, relation: &str) -> Result<HashMap<Uuid, Judged>, StoreError> {
+        let mut judged = HashMap::new();
+        let mut assertions = Vec::new();
+        for member in self.links.members(subject) {
+            for row in self.rows(Table::Statements, &keys::group(member, relation)) {
+                let (key, value) = row?;
+                let place = keys::last_place(&key).map(keys::of_place);
+                let ((said_at, fact_id), edge) = place.zip(Edge::from_bytes(&value)).ok_or_else(|| self.damaged())?;
+                let object = self.links.canonical(edge.object);
+                let standing = match &edge {
+                    edge if edge.is_corrected => Standing::Corrected,
+                    edge if edge.confidence < ANSWERS_FROM => Standing::Unsure,
+                    edge if !edge.is_asserted => Standing::NotAsserted,
+                    _ => Standing::Holds,
+                };
+                let Edge { object_key, object_kind, is_denied, valid_from, valid_until, .. } = edge;
+                judged.insert(fact_id, Judged { standing, held: None, object, object_kind, is_denied });
+                if standing == Standing::Holds {
+                    let object = match object == edge.object {
+                        true => object_key,
+                        false => self.links.key(object).map_or(object_key, str::to_owned),
+                    };
+                    assertions.push(Assertion { fact_id, object, is_denied, said_at, valid_from, valid_until });
+                }
+            }
+        }
+        let held: BTreeMap<Uuid, Held> = history(relation, assertions);
+        for (fact_id, held) in held {
+            let Some(fact) = judged.get_mut(&fact_id) else { continue };
+            fact.held = Some(held);
+            if held.until.is_some() {
+                fact.standing = Standing::Ended;
+            }
+        }
+        Ok(judged)
+    }
+
+    pub(super) fn answer(&self, space: &str, id: Uuid, judged: &Judged) -> Result<Option<FactAnswer>, StoreError> {
+        let row: Option<FactRow> = self.get_json(Table::Facts, &keys::in_space(space, id))?;
+        let Some(row) = row else { return Ok(None) };
+        let Some((fact, said_at)) = row.said() else { return Ok(None) };
+        let [subject, object] = [&fact.subject, &fact.object].map(|end| {
+            let place = Place::of_end(space, end);
+            FactEnd { id: self.links.canonical(place.id), kind: place.kind, name: end.name.clone() }
+        });
+        let correction = row.correction.map(|correction| Source::Correction {
+            corrects: correction.corrects,
+            author: correction.author,
+            reason: correction.reason,
+            at: correction.at,
+        });
+        let messages = row.statements.into_iter().map(|(message_id, statement)| Source::Message {
+            message_id,
+            start: statement.fact.start,
+            end: statement.fact.end,
+            thread: statement.thread,
+            author: statement.author,
+            sent_at: statement.sent_at,
+        });
+        Ok(Some(FactAnswer {
+            fact_id: id,
+            subject,
+            relation: fact.relation,
+            object,
+            polarity: fact.polarity,
+            modality: fact.modality,
+            confidence: fact.confidence,
+            said_at,
+            standing: judged.standing,
+            from: judged.held.map(|held| held.from),
+            until: judged.held.and_then(|held| held.until),
+            closed_by: judged.held.and_then(|held| held.closed_by),
+            corrected_by: row.corrected_by.into_iter().collect(),
+            sources: correction.into_iter().chain(messages).collect(),
+        }))
+    }
+}

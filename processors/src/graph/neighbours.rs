@@ -1,0 +1,296 @@
+//! Neighbours: what a node is mentioned with, and what facts lie between.
+//!
+//! Owns: their weight and order.
+//! Promises: of a node, the [`LOOKED_AT`] names that it is mentioned with most often are looked at (small counts exactly, large
+//! ones by the power of two), and the [`FACTS_LOOKED_AT`] newest facts about it and to it. Where it has fewer, the list is
+//! whole.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use uuid::Uuid;
+
+use super::{
+    cursor::{ListMark, optional},
+    facts::Judgements,
+    keys, kind,
+    merge::Merge,
+    pending::count_of,
+    snapshot::Snapshot,
+    tables::Table,
+    write::{facts_about, facts_to},
+};
+use crate::{Micros, Page, PageLimit, StoreError, knowledge::entities::EntityKind};
+
+/// The relation of two names that a message has both of.
+pub const MENTIONED_WITH: &str = "mentioned-with";
+
+/// So many names that a node is mentioned with are looked at.
+pub(super) const LOOKED_AT: usize = 5_000;
+/// So many facts about a node, and as many to it.
+pub(super) const FACTS_LOOKED_AT: usize = 500;
+
+/// Which neighbours. An absent condition holds for each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NeighbourFilter {
+    /// The space.
+    pub space: String,
+    /// The node.
+    pub id: Uuid,
+    /// Only by this relation: [`MENTIONED_WITH`], or that of a fact.
+    pub relation: Option<String>,
+    /// As of this time: mentioned together by then, by facts that hold then.
+    pub at: Option<Micros>,
+    /// Only of these kinds; empty: of any.
+    pub kinds: Vec<EntityKind>,
+}
+
+/// A neighbour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The node.
+    pub id: Uuid,
+    /// What it is.
+    pub kind: EntityKind,
+    /// The spelling used most.
+    pub name: String,
+    /// Messages that mention both, and facts between them.
+    pub weight: u64,
+    /// Messages that mention both, for each two of their names.
+    pub together: u64,
+    /// Facts between them that hold, by relation.
+    pub relations: BTreeMap<String, u64>,
+}
+
+/// What binds a node to another.
+#[derive(Debug, Default)]
+pub(super) struct Bond {
+    pub(super) kind: Option<EntityKind>,
+    pub(super) together: i64,
+    /// Facts that hold, by relation.
+    pub(super) facts: BTreeMap<String, Vec<Uuid>>,
+}
+
+impl NeighbourFilter {
+    pub(super) fn mark(&self) -> ListMark {
+        let Self { space, id, relation, at, kinds } = self;
+        let kinds: Vec<u8> = kinds.iter().map(|kind| kind::code(*kind)).collect();
+        let at = at.map(i64::to_be_bytes);
+        let parts = [
+            space.as_bytes(),
+            id.as_bytes(),
+            &optional(relation.as_deref().map(str::as_bytes)),
+            &optional(at.as_ref().map(|at| &at[..])),
+            &kinds,
+        ];
+        ListMark::new("neighbours", &parts)
+    }
+}
+
+impl Bond {
+    fn weight(&self) -> u64 {
+        self.together.unsigned_abs() + self.facts.values().map(|facts| facts.len() as u64).sum::<u64>()
+    }
+}
+
+impl Snapshot<'_> {
+    /// Neighbours, the heaviest first, then by id. Those of a fact are its ends.
+    pub(super) fn neighbours(
+        &self,
+        filter: &NeighbourFilter,
+        limit: PageLimit,
+        cursor: Option<&[u8]>,
+    ) -> Result<Page<Neighbour>, StoreError> {
+        let NeighbourFilter { space, id, relation, at, kinds } = filter;
+        let members = self.links.members(*id);
+        let mut bonds = HashMap::new();
+        let is_known = self.gathered(space, *id)?.is_some();
+        let wants = |name: &str| relation.as_deref().is_none_or(|wanted| wanted == name);
+        if is_known && wants(MENTIONED_WITH) {
+            self.mentioned_with(&members, LOOKED_AT, &mut bonds)?;
+        }
+        if is_known && relation.as_deref() != Some(MENTIONED_WITH) {
+            self.bound_by_facts(&members, relation.as_deref(), *at, FACTS_LOOKED_AT, &mut bonds)?;
+        }
+        if !is_known {
+            bonds = self.ends_of_fact(space, *id)?;
+        }
+        let mut bonds: Vec<([u8; 24], Uuid, Bond)> =
+            bonds.into_iter().map(|(id, bond)| (place(&bond, id), id, bond)).collect();
+        bonds.sort_unstable_by_key(|(place, ..)| *place);
+        let mark = filter.mark();
+        let begin = mark.place(cursor).map_or(0, |from| bonds.partition_point(|(place, ..)| *place < from));
+        let mut items = Vec::new();
+        for (place, id, bond) in bonds.drain(begin..) {
+            if bond.kind.is_none_or(|kind| !kinds.is_empty() && !kinds.contains(&kind)) {
+                continue;
+            }
+            if bond.facts.is_empty() && !self.were_together(&members, id, *at)? {
+                continue;
+            }
+            if limit.is_reached(items.len(), 0) {
+                return Ok(Page { items, next: Some(mark.cursor(&place)) });
+            }
+            items.push(self.neighbour(space, id, &bond)?);
+        }
+        Ok(Page { items, next: None })
+    }
+
+    /// Adds the nodes that a node is mentioned with, of the strongest `most` names. Whether there were more.
+    pub(super) fn mentioned_with(
+        &self,
+        members: &[Uuid],
+        most: usize,
+        bonds: &mut HashMap<Uuid, Bond>,
+    ) -> Result<bool, StoreError> {
+        let names = |member: Uuid| {
+            self.rows(Table::Ranked, member.as_bytes()).map(move |row| {
+                let (key, value) = row?;
+                let (rank, other) = key.get(16).zip(keys::last_id(&key)).ok_or_else(|| self.damaged())?;
+                Ok((*rank, other, member, value.first().copied().and_then(kind::of_code)))
+            })
+        };
+        for (number, name) in Merge::new(members.iter().map(|member| names(*member))).enumerate() {
+            if number == most {
+                return Ok(true);
+            }
+            let (rank, other, member, kind) = name?;
+            let node = self.links.canonical(other);
+            // Two names of the node itself.
+            if node == members[0] {
+                continue;
+            }
+            let bond = bonds.entry(node).or_default();
+            bond.kind = kind;
+            bond.together += match i64::from(!rank) {
+                count if count <= keys::EXACT_RANKS => count,
+                _ => count_of(&self.get(Table::Pairs, &keys::pair(member, other))?.ok_or_else(|| self.damaged())?),
+            };
+        }
+        Ok(false)
+    }
+
+    /// Adds the nodes that facts which hold lead to or come from, of the newest `most` in each direction. Whether there were
+    /// more. What is denied binds nothing.
+    pub(super) fn bound_by_facts(
+        &self,
+        members: &[Uuid],
+        relation: Option<&str>,
+        at: Option<Micros>,
+        most: usize,
+        bonds: &mut HashMap<Uuid, Bond>,
+    ) -> Result<bool, StoreError> {
+        let mut judgements = Judgements::default();
+        let (mut were_more, mut seen) = (false, HashSet::new());
+        for is_subject in [true, false] {
+            let list = if is_subject { facts_about } else { facts_to };
+            let lists = members.iter().map(|member| list(*member)).collect();
+            for (number, candidate) in self.listed(lists, None).enumerate() {
+                if number == most {
+                    were_more = true;
+                    break;
+                }
+                let candidate = candidate?;
+                let listed = &candidate.listed;
+                if relation.is_some_and(|wanted| wanted != listed.relation) {
+                    continue;
+                }
+                let group = self.judged(&mut judgements, listed.subject, &listed.relation)?;
+                let judged = group.get(&candidate.fact_id()).ok_or_else(|| self.damaged())?;
+                let (other, kind) = match is_subject {
+                    true => (judged.object, judged.object_kind),
+                    false => (self.links.canonical(listed.subject), listed.subject_kind),
+                };
+                let holds = judged.held.is_some_and(|held| held.holds(at)) && !judged.is_denied;
+                if !holds || kind.is_none() || other == members[0] || !seen.insert(candidate.fact_id()) {
+                    continue;
+                }
+                let bond = bonds.entry(other).or_default();
+                bond.kind = kind;
+                bond.facts.entry(listed.relation.clone()).or_default().push(candidate.fact_id());
+            }
+        }
+        Ok(were_more)
+    }
+
+    /// Whether names of both were mentioned with one another by a time.
+    pub(super) fn were_together(&self, members: &[Uuid], other: Uuid, at: Option<Micros>) -> Result<bool, StoreError> {
+        let Some(at) = at else { return Ok(true) };
+        for other in self.links.members(other) {
+            for member in members {
+                let first = self.rows(Table::Together, &keys::pair(*member, other)).next().transpose()?;
+                let first = first.and_then(|(key, _)| keys::last_place(&key)).map(keys::of_place);
+                if first.is_some_and(|(first, _)| first <= at) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// The messages that mention both, the oldest first.
+    pub(super) fn together(
+        &self,
+        space: &str,
+        [one, other]: [Uuid; 2],
+        limit: PageLimit,
+        cursor: Option<&[u8]>,
+    ) -> Result<Page<(Micros, Uuid)>, StoreError> {
+        let mark = together_mark(space, [one, other]);
+        let from = mark.place::<24>(cursor);
+        let from = from.as_ref().map_or(&[][..], |place| &place[..]);
+        let (one, other) = (self.links.members(one), self.links.members(other));
+        let pairs = one.iter().flat_map(|one| other.iter().map(move |other| keys::pair(*one, *other)));
+        let lists = pairs.map(|pair| {
+            self.rows_from(Table::Together, &pair, from)
+                .map(|row| keys::last_place(&row?.0).ok_or_else(|| self.damaged()))
+        });
+        let mut items = Vec::new();
+        if one[0] == other[0] || self.gathered(space, one[0])?.is_none() {
+            return Ok(Page { items, next: None });
+        }
+        for place in Merge::new(lists.collect::<Vec<_>>()) {
+            let place = place?;
+            if limit.is_reached(items.len(), 0) {
+                return Ok(Page { items, next: Some(mark.cursor(&place)) });
+            }
+            items.push(keys::of_place(place));
+        }
+        Ok(Page { items, next: None })
+    }
+
+    fn ends_of_fact(&self, space: &str, id: Uuid) -> Result<HashMap<Uuid, Bond>, StoreError> {
+        let mut bonds: HashMap<Uuid, Bond> = HashMap::new();
+        let Some(fact) = self.fact(space, id)? else { return Ok(bonds) };
+        for end in [fact.subject, fact.object].into_iter().filter(|end| end.kind.is_some()) {
+            let bond = bonds.entry(end.id).or_default();
+            bond.kind = end.kind;
+            bond.facts.insert(fact.relation.clone(), vec![id]);
+        }
+        Ok(bonds)
+    }
+
+    pub(super) fn neighbour(&self, space: &str, id: Uuid, bond: &Bond) -> Result<Neighbour, StoreError> {
+        let row = self.gathered(space, id)?.ok_or_else(|| self.damaged())?;
+        Ok(Neighbour {
+            id,
+            kind: row.kind,
+            name: row.name().to_owned(),
+            weight: bond.weight(),
+            together: bond.together.unsigned_abs(),
+            relations: bond.facts.iter().map(|(name, facts)| (name.clone(), facts.len() as u64)).collect(),
+        })
+    }
+}
+
+/// The mark of the list of messages that mention both.
+pub(super) fn together_mark(space: &str, [one, other]: [Uuid; 2]) -> ListMark {
+    ListMark::new("together", &[space.as_bytes(), one.as_bytes(), other.as_bytes()])
+}
+
+/// The place of a neighbour: the heaviest first.
+fn place(bond: &Bond, id: Uuid) -> [u8; 24] {
+    let mut place = [0; 24];
+    place[..8].copy_from_slice(&(!bond.weight()).to_be_bytes());
+    place[8..].copy_from_slice(id.as_bytes());
+    place
+}

@@ -1,0 +1,133 @@
+//! The extractor: reads every message once for whom it names and what it states.
+//!
+//! Owns: the stage from `messages` to `knowledge` by patterns, whose words are read for what, and the ids of facts.
+//! Promises: what was found is recorded and never found again; a message in which nothing is found leaves no event.
+//! Never: takes what a tool or a system prompt says for anybody's knowledge, nor what an assistant says for a fact:
+//! it may have recalled it, guessed it, or been told to say it.
+
+use meshlog_pipeline::{Derived, Stage, StageError, StoredEvent};
+use meshlog_schemas::{EntityMentioned, Event, EventId, FactStated, KnowledgeExtracted, MessageAccepted, Topic};
+use time::UtcOffset;
+
+use super::{
+    entities::{EntityKind, EntityMention, Speaker, entities_in},
+    facts::{FactEnd, FactMention, facts_in},
+    times::{Anchor, times_in},
+};
+
+/// The extracting stage.
+#[derive(Debug, Default)]
+pub struct Extractor;
+
+impl Extractor {
+    /// What it is called in events. A new name makes a stage of its own, which reads everything from the beginning, so it is
+    /// changed whenever the patterns find something else.
+    pub const ID: &str = "patterns-1";
+
+    /// The name of the stage.
+    pub fn stage_name() -> String {
+        format!("extract:{}", Self::ID)
+    }
+}
+
+impl Stage for Extractor {
+    fn name(&self) -> &str {
+        concat!("extract:", "patterns-1")
+    }
+
+    fn input(&self) -> Topic {
+        Topic::Messages
+    }
+
+    fn steps_back(&self) -> bool {
+        true
+    }
+
+    fn process(&self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {
+        let read = |(cause, event): (usize, &StoredEvent)| {
+            let Event::MessageAccepted(message) = &event.event else { return None };
+            let event = Event::KnowledgeExtracted(extracted(event, message)?);
+            Some(Derived { cause, index: "0".to_owned(), event })
+        };
+        Ok(events.iter().enumerate().filter_map(read).collect())
+    }
+}
+
+fn extracted(event: &StoredEvent, message: &MessageAccepted) -> Option<KnowledgeExtracted> {
+    let (names_count, facts_count) = match message.role.as_str() {
+        "user" => (true, true),
+        "assistant" => (true, false),
+        _ => (false, false),
+    };
+    if !names_count {
+        return None;
+    }
+    let speaker = Speaker { author: message.author.clone(), participants: Vec::new() };
+    let mentions = entities_in(&message.text, &speaker);
+    let facts = if facts_count { facts(event.envelope.id, message, &speaker, &mentions) } else { Vec::new() };
+    if mentions.is_empty() && facts.is_empty() {
+        return None;
+    }
+    Some(KnowledgeExtracted {
+        message_id: event.envelope.id,
+        space: message.space.clone(),
+        thread: message.thread.clone(),
+        author: message.author.clone(),
+        role: message.role.clone(),
+        sent_at: message.sent_at,
+        accepted_at: event.appended_at,
+        extractor: Extractor::ID.to_owned(),
+        mentions: mentions.iter().map(mentioned).collect(),
+        facts,
+    })
+}
+
+fn facts(id: EventId, message: &MessageAccepted, speaker: &Speaker, mentions: &[EntityMention]) -> Vec<FactStated> {
+    // The sender's zone is not known: days are those of UTC, as everywhere in answers.
+    let times = times_in(&message.text, &Anchor::new(message.sent_at, UtcOffset::UTC));
+    let found = facts_in(&message.text, speaker, message.sent_at, mentions, &times);
+    found.into_iter().map(|fact| stated(id, fact)).collect()
+}
+
+fn mentioned(mention: &EntityMention) -> EntityMentioned {
+    EntityMentioned {
+        kind: mention.kind.name().to_owned(),
+        name: mention.name.clone(),
+        start: offset(mention.text.start),
+        end: offset(mention.text.end),
+        confidence: thousandths(mention.confidence),
+    }
+}
+
+fn stated(message: EventId, fact: FactMention) -> FactStated {
+    let (relation, polarity) = (fact.relation.name(), fact.polarity.name());
+    let what = [&fact.subject.name, relation, &fact.object.name, polarity].join("\n");
+    FactStated {
+        fact_id: EventId::derived(message, "fact", &what),
+        start: offset(fact.text.start),
+        end: offset(fact.text.end),
+        subject_kind: kind(&fact.subject),
+        subject: fact.subject.name,
+        relation: relation.to_owned(),
+        object_kind: kind(&fact.object),
+        object: fact.object.name,
+        polarity: polarity.to_owned(),
+        modality: fact.modality.name().to_owned(),
+        valid_from: fact.valid_from,
+        valid_until: fact.valid_until,
+        confidence: thousandths(fact.confidence),
+    }
+}
+
+fn kind(end: &FactEnd) -> String {
+    end.kind.map_or("", EntityKind::name).to_owned()
+}
+
+/// Invariant: a message is far smaller than an i32 counts.
+fn offset(bytes: usize) -> i32 {
+    bytes as i32
+}
+
+fn thousandths(confidence: f32) -> i32 {
+    (confidence.clamp(0.0, 1.0) * 1000.0).round() as i32
+}

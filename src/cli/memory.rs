@@ -1,0 +1,244 @@
+//! The memory: pinning insights, correcting facts, forgetting, and saying which names are one.
+
+use clap::Subcommand;
+use meshlog_connectors::api::{
+    FactCorrection, ForgetRequest, Insight, MemoryReceipt, NameLink, NewInsight, Page, Timestamp,
+};
+use serde::Serialize;
+
+use super::{
+    Client, Context, EXIT_CODES, Failure, Outcome, Output,
+    client::Duty,
+    output::{harmless, one_line},
+    pages::{list, show_more},
+};
+
+/// The arguments of `meshlog memory`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = format!("\
+Examples:
+  meshlog memory pin \"Answer in German.\" --author Ada
+  meshlog memory forget --thread garden --author Ada --reason \"it was a mistake\"
+  meshlog memory list
+
+{EXIT_CODES}"))]
+pub(super) struct MemoryArguments {
+    #[command(subcommand)]
+    command: MemoryCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum MemoryCommand {
+    /// Pin something to remember: it comes first in every context of its thread or space
+    #[command(after_help = format!("Example:\n  meshlog memory pin \"Answer in German.\" --author Ada --thread letters\n\n{EXIT_CODES}"))]
+    Pin {
+        /// What is to be remembered
+        text: String,
+        /// Only for this thread; without it, for all of the space
+        #[arg(long, value_name = "THREAD")]
+        thread: Option<String>,
+        /// Its own id: pinned again with it, it has the new words
+        #[arg(long, value_name = "ID")]
+        id: Option<String>,
+        /// The messages that it is from
+        #[arg(long = "source", value_name = "MESSAGE-ID")]
+        sources: Vec<String>,
+        #[command(flatten)]
+        by: By,
+    },
+    /// List what is pinned, the oldest first
+    #[command(after_help = format!("Example:\n  meshlog memory list --thread letters\n\n{EXIT_CODES}"))]
+    List {
+        /// Only what is pinned for this thread and for all of the space
+        #[arg(long, value_name = "THREAD")]
+        thread: Option<String>,
+        /// The space
+        #[arg(long, default_value = "main", value_name = "SPACE")]
+        space: String,
+        /// How many to show at most
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..), value_name = "NUMBER")]
+        limit: u32,
+    },
+    /// Say what is right in place of a fact; what is not named is as it was
+    #[command(after_help = format!("Example:\n  meshlog memory correct FACT-ID --object Bosch --author Ada\n\n{EXIT_CODES}"))]
+    Correct {
+        /// The id of the fact that is wrong
+        fact_id: String,
+        /// Whom or what it is about
+        #[arg(long, value_name = "NAME")]
+        subject: Option<String>,
+        /// What is said of it
+        #[arg(long, value_name = "RELATION")]
+        relation: Option<String>,
+        /// What the relation leads to
+        #[arg(long, value_name = "NAME")]
+        object: Option<String>,
+        /// Since when it holds
+        #[arg(long, value_name = "TIME")]
+        from: Option<Timestamp>,
+        /// Until when it holds
+        #[arg(long, value_name = "TIME")]
+        until: Option<Timestamp>,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Forget one thing: from now on it is in no answer, and after a replay neither
+    #[command(
+        group = clap::ArgGroup::new("what").required(true).multiple(false),
+        after_help = format!("Example:\n  meshlog memory forget --said-by Bob --author Ada --reason \"he asked for it\"\n\n{EXIT_CODES}")
+    )]
+    Forget {
+        /// A message, by its id
+        #[arg(long, group = "what", value_name = "ID")]
+        message: Option<String>,
+        /// All that was said in a thread
+        #[arg(long, group = "what", value_name = "THREAD")]
+        thread: Option<String>,
+        /// All that an author said
+        #[arg(long, group = "what", value_name = "AUTHOR")]
+        said_by: Option<String>,
+        /// A fact, by its id; the message that states it stays
+        #[arg(long, group = "what", value_name = "ID")]
+        fact: Option<String>,
+        /// An insight, by its id
+        #[arg(long, group = "what", value_name = "ID")]
+        insight: Option<String>,
+        /// All that was said in the space
+        #[arg(long, group = "what")]
+        everything: bool,
+        /// Of a thread, an author or everything: only what was taken in before this
+        #[arg(long, value_name = "TIME")]
+        before: Option<Timestamp>,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Say that two names stand for one thing
+    #[command(after_help = format!("Example:\n  meshlog memory merge person Ann \"Ann Miller\" --author Ada\n\n{EXIT_CODES}"))]
+    Merge {
+        #[command(flatten)]
+        names: Names,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Take back that two names stand for one thing
+    #[command(after_help = format!("Example:\n  meshlog memory part person Ann \"Ann Miller\" --author Ada\n\n{EXIT_CODES}"))]
+    Part {
+        #[command(flatten)]
+        names: Names,
+        #[command(flatten)]
+        by: By,
+    },
+}
+
+/// Who writes, where and why.
+#[derive(Debug, clap::Args)]
+struct By {
+    /// Who writes
+    #[arg(long, value_name = "NAME")]
+    author: String,
+    /// Why
+    #[arg(long, default_value = "", value_name = "WORDS")]
+    reason: String,
+    /// The space
+    #[arg(long, default_value = "main", value_name = "SPACE")]
+    space: String,
+}
+
+/// Two names.
+#[derive(Debug, clap::Args)]
+struct Names {
+    /// What both are: person, organisation, place, product, topic, url or code-symbol
+    kind: String,
+    /// The name that is no longer one of its own
+    from: String,
+    /// The name that it is
+    into: String,
+}
+
+/// Writes into the memory, or lists what is pinned.
+pub(super) fn run(context: &mut Context, arguments: MemoryArguments) -> Result<Outcome, Failure> {
+    let client = context.client()?;
+    let output = &mut context.output;
+    match arguments.command {
+        MemoryCommand::Pin { text, thread, id, sources, by: By { author, reason, space } } => {
+            let insight = NewInsight { id, space, thread, text, sources, author, reason };
+            write(&client, output, "/v1/memory/insights", &insight, "pinned")?;
+        }
+        MemoryCommand::List { thread, space, limit } => {
+            let mut query = vec![("space", space)];
+            query.extend(thread.map(|thread| ("thread", thread)));
+            show(output, &list(&client, "/v1/memory/insights", &query, limit as usize)?)?;
+        }
+        MemoryCommand::Correct { fact_id, subject, relation, object, from, until, by } => {
+            let By { author, reason, space } = by;
+            let (valid_from, valid_until, polarity) = (from, until, None);
+            let correction = FactCorrection {
+                fact_id,
+                space,
+                subject,
+                relation,
+                object,
+                polarity,
+                valid_from,
+                valid_until,
+                author,
+                reason,
+            };
+            write(&client, output, "/v1/memory/corrections", &correction, "corrected; what is right has the id")?;
+        }
+        MemoryCommand::Forget { message, thread, said_by, fact, insight, everything, before, by } => {
+            let By { author, reason, space } = by;
+            let request = ForgetRequest {
+                space,
+                message_id: message,
+                thread,
+                said_by,
+                fact_id: fact,
+                insight_id: insight,
+                everything,
+                before,
+                author,
+                reason,
+            };
+            write(&client, output, "/v1/memory/forgettings", &request, "forgotten; the decision has the id")?;
+        }
+        MemoryCommand::Merge { names, by } => {
+            write(&client, output, "/v1/graph/merges", &link(names, by), "merged; the decision has the id")?;
+        }
+        MemoryCommand::Part { names, by } => {
+            write(&client, output, "/v1/graph/partings", &link(names, by), "parted; the decision has the id")?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn link(names: Names, by: By) -> NameLink {
+    let (Names { kind, from, into }, By { author, reason, space }) = (names, by);
+    NameLink { space, kind, from, into, author, reason }
+}
+
+/// Writes, and waits until answers show it.
+fn write(client: &Client, output: &mut Output, path: &str, body: &impl Serialize, done: &str) -> Result<(), Failure> {
+    let receipt: MemoryReceipt = client.post(&format!("{path}?wait=indexed"), body, Duty::Ordinary)?;
+    if output.is_json() {
+        return output.document(&receipt);
+    }
+    output.line(format!("{done} {}", one_line(&receipt.id)))
+}
+
+fn show(output: &mut Output, page: &Page<Insight>) -> Result<(), Failure> {
+    if output.is_json() {
+        return output.document(page);
+    }
+    if page.items.is_empty() {
+        return output.line("nothing is pinned");
+    }
+    for insight in &page.items {
+        output.line(harmless(insight.text.trim()))?;
+        let thread = insight.thread.as_deref().map(|thread| format!(" for {}", one_line(thread))).unwrap_or_default();
+        let by = format!("    {} on {}{thread}, {}", one_line(&insight.author), insight.pinned_at, insight.insight_id);
+        let by = output.faint(&by);
+        output.line(by)?;
+    }
+    show_more(output, page)
+}
