@@ -14,7 +14,7 @@ use roaring::RoaringBitmap;
 use super::{
     VectorOptions,
     cause::Cause,
-    tables::{ItemNumber, Numbering, Tables},
+    tables::{Numbering, Tables},
 };
 
 /// arroy can keep several forests in one database; this is ours.
@@ -26,11 +26,12 @@ const SEED: u64 = 0x6d65_7368_6c6f_6721;
 /// Items copied at a time from the store to the index, which cannot be read and written at once.
 const COPIED_ITEMS: usize = 1_024;
 
-/// Whether so much has changed since the last build that the index should be extended.
+/// Whether so much has changed since the last build that the index should be built again: what is new, and what it still
+/// holds of messages that changed or are forgotten.
 pub(super) fn is_due(numbering: &Numbering, items: u64, options: &VectorOptions) -> bool {
-    let tail = u64::from(numbering.next - numbering.indexed);
+    let changed = u64::from(numbering.next - numbering.indexed) + numbering.retired.len();
     let proportional = u64::from(numbering.indexed) * options.tail_percent / 100;
-    items > options.exact_limit && tail > options.least_tail.max(proportional)
+    items > options.exact_limit && changed > options.least_tail.max(proportional)
 }
 
 /// Brings the index up to date with the items. arroy keeps its temporary files in `directory`.
@@ -48,7 +49,7 @@ pub(super) fn build(
     for number in &numbering.retired {
         writer.del_item(transaction, number)?;
     }
-    copy_tail(tables, transaction, &writer, numbering.indexed)?;
+    copy_tail(tables, transaction, &writer, numbering)?;
     writer
         .builder(&mut StdRng::seed_from_u64(SEED))
         .n_trees(options.trees)
@@ -59,15 +60,29 @@ pub(super) fn build(
     Ok(())
 }
 
-fn copy_tail(tables: &Tables, transaction: &mut RwTxn, writer: &Writer<Cosine>, from: ItemNumber) -> Result<(), Cause> {
-    let mut from = Some(from);
+/// Removes the index of a store that forgot so much that it is searched exactly again: nothing else would ever remove from
+/// it what is forgotten.
+pub(super) fn remove(tables: &Tables, transaction: &mut RwTxn, numbering: &mut Numbering) -> Result<(), Cause> {
+    Writer::<Cosine>::new(tables.index, FOREST, tables.dimensions).clear(transaction)?;
+    numbering.retired.clear();
+    numbering.indexed = 0;
+    Ok(())
+}
+
+fn copy_tail(
+    tables: &Tables,
+    transaction: &mut RwTxn,
+    writer: &Writer<Cosine>,
+    numbering: &Numbering,
+) -> Result<(), Cause> {
+    let mut from = Some(numbering.indexed);
     while let Some(first) = from {
         let mut copied = Vec::with_capacity(COPIED_ITEMS);
         for entry in tables.items.range(transaction, &(first..))?.take(COPIED_ITEMS) {
             let (number, _) = entry?;
             copied.push((number, tables.vector(transaction, number)?.to_vec()));
         }
-        for (number, vector) in &copied {
+        for (number, vector) in copied.iter().filter(|(number, _)| !numbering.forgotten.contains(*number)) {
             // Numbers only grow, so each is larger than any that the index holds.
             writer.append_item(transaction, *number, vector)?;
         }
@@ -118,12 +133,15 @@ mod tests {
     fn the_index_is_due_when_the_store_is_large_and_the_tail_has_grown_in_proportion() {
         let options = VectorOptions { exact_limit: 100, least_tail: 10, tail_percent: 10, ..VectorOptions::default() };
         let check =
-            |items, indexed, next| is_due(&Numbering { next, indexed, retired: RoaringBitmap::new() }, items, &options);
+            |items, indexed, next| is_due(&Numbering { next, indexed, ..Numbering::default() }, items, &options);
         assert!(!check(100, 0, 100), "small enough to be searched exactly");
         assert!(check(101, 0, 101));
         assert!(!check(110, 100, 110), "tail not above the least");
         assert!(check(111, 100, 111));
         assert!(!check(1_100, 1_000, 1_100), "tail not above its percentage");
         assert!(check(1_101, 1_000, 1_101));
+        let retired = RoaringBitmap::from_iter(0..101);
+        let forgetful = Numbering { next: 1_000, indexed: 1_000, retired, ..Numbering::default() };
+        assert!(is_due(&forgetful, 899, &options), "what was removed counts too");
     }
 }

@@ -3,7 +3,8 @@
 //! Owns: the vector of each message with the facets that filters look at, exact search over it, and an index for stores
 //! too large to be searched exactly.
 //! Promises: items and checkpoints commit in one durable transaction, so a restart neither skips nor repeats an effect;
-//! every score handed out is the exact cosine, whichever way the message was found.
+//! every score handed out is the exact cosine, whichever way the message was found; what is forgotten is in no answer, whether
+//! the message or the forgetting came first.
 //! Never: computes a vector (see [`embedding`](crate::embedding)), reads the log, or ranks by anything but the cosine.
 //!
 //! # Layout
@@ -16,11 +17,16 @@
 //! | `items` | item number | message id, then the vector, f32 little-endian |
 //! | `facets` | item number | the facets (`record.rs` has the encoding) |
 //! | `spaces` | BLAKE3 hash of the space's name | Roaring bitmap of item numbers |
+//! | `forgettings` | BLAKE3 hash of space and scope | the forgetting, as JSON |
 //! | `meta` | name | layout, dimensions, checkpoints, numbering |
 //! | `index` | arroy's | arroy's |
 //!
 //! Item numbers count up in the order of arrival. A message keeps its number until its vector changes after it was
 //! indexed; then it gets a new one, and the old number is never used again.
+//!
+//! A forgotten message is taken out of its space's bitmap and put into that of the forgotten in the same transaction, and its
+//! rows are removed in bounded steps. The file keeps their bytes until LMDB writes over the freed pages, which it prefers to
+//! growing; the index keeps them until it is built next.
 //!
 //! # Search
 //!

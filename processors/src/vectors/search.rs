@@ -62,7 +62,12 @@ impl<'t> Search<'_, 't> {
 
     /// Which items pass the filter.
     fn candidates(&self, filter: &Filter) -> Result<Candidates, Cause> {
-        let mut candidates = Candidates::All;
+        let mut candidates = match self.tables.numbering(self.transaction)?.forgotten.is_empty() {
+            true => Candidates::All,
+            // What is forgotten is in no space, but still among the items.
+            false if filter.spaces.is_empty() => Candidates::Some(self.tables.all_spaces(self.transaction)?),
+            false => Candidates::Some(RoaringBitmap::new()),
+        };
         if !filter.spaces.is_empty() {
             let mut items = RoaringBitmap::new();
             for space in &filter.spaces {

@@ -2,7 +2,11 @@
 //!
 //! Owns: the operations that others call, each in one transaction, and their errors.
 
-use std::path::{Path, PathBuf};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
 
 use meshlog_schemas::{Checkpoints, Digest};
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -19,7 +23,7 @@ use super::{
     tables::{Tables, missing},
     write::{Batch, validate},
 };
-use crate::StoreError;
+use crate::{Forgetting, Forgotten, StoreError};
 
 /// An open store. It can be shared between threads: any number of them read while one writes, and each read sees the
 /// state of the last finished [`apply`](VectorStore::apply). Every call blocks on the disk; keep it off async threads.
@@ -31,6 +35,8 @@ pub struct VectorStore {
     tables: Tables,
     environment: Environment,
     threads: ThreadPool,
+    /// What is forgotten as of the last commit. Held while a batch is applied.
+    forgotten: Mutex<Forgotten>,
 }
 
 impl VectorStore {
@@ -60,7 +66,8 @@ impl VectorStore {
             .thread_name(|number| format!("vector-scan-{number}"))
             .build()
             .map_err(|error| Cause::refused(error.to_string()))?;
-        Ok(Self { directory: directory.to_owned(), options, tables, environment, threads })
+        let forgotten = Mutex::new(tables.forgotten(&*environment.read()?)?);
+        Ok(Self { directory: directory.to_owned(), options, tables, environment, threads, forgotten })
     }
 
     /// How far the events behind the stored items have been read.
@@ -84,27 +91,79 @@ impl VectorStore {
     /// If a vector has other dimensions than the store, or an element that is no finite number (the message is named),
     /// or the store cannot be written.
     pub fn apply(&self, items: &[VectorItem], checkpoints: &Checkpoints) -> Result<(), StoreError> {
-        self.attempt("apply a batch", || self.try_apply(items, checkpoints))
+        self.apply_and_forget(items, &[], checkpoints)
     }
 
-    fn try_apply(&self, items: &[VectorItem], checkpoints: &Checkpoints) -> Result<(), Cause> {
+    /// As [`VectorStore::apply`], and forgets: what is covered by a forgetting, of this call or of any before, is in no
+    /// answer and not taken in, whichever comes first. A message whose newest item is covered is forgotten whole. Its rows
+    /// are removed by this and later calls, a bounded number by each, or by [`VectorStore::sweep`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`VectorStore::apply`].
+    pub fn apply_and_forget(
+        &self,
+        items: &[VectorItem],
+        forgettings: &[Forgetting],
+        checkpoints: &Checkpoints,
+    ) -> Result<(), StoreError> {
+        self.attempt("apply a batch", || self.try_apply(items, forgettings, checkpoints).map(drop))
+    }
+
+    /// Removes some of the rows of forgotten messages. Whether there are more. An index that a shrunken store no longer
+    /// needs goes with the last of them; a larger one is rid of them when it is built next.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be written; nothing has changed then.
+    pub fn sweep(&self) -> Result<bool, StoreError> {
+        self.attempt("remove what is forgotten", || self.try_apply(&[], &[], &Checkpoints::default()))
+    }
+
+    /// Whether rows of forgotten messages remain.
+    fn try_apply(
+        &self,
+        items: &[VectorItem],
+        forgettings: &[Forgetting],
+        checkpoints: &Checkpoints,
+    ) -> Result<bool, Cause> {
         items.iter().try_for_each(|item| validate(item, self.tables.dimensions))?;
+        let mut known = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut forgotten = Cow::Borrowed(&*known);
+        for forgetting in forgettings {
+            forgotten.to_mut().add(forgetting);
+        }
         let mut writing = self.environment.write()?;
         let transaction = &mut writing.transaction;
-        if !items.is_empty() {
-            let mut numbering = self.tables.numbering(transaction)?;
+        let mut numbering = self.tables.numbering(transaction)?;
+        if !items.is_empty() || !forgettings.is_empty() || !numbering.forgotten.is_empty() {
             let mut batch = Batch::new(&self.tables, transaction, &mut numbering);
-            items.iter().try_for_each(|item| batch.upsert(item))?;
+            batch.forget(forgettings)?;
+            for item in items {
+                match forgotten.covers(item.message_id, &item.facets) {
+                    true => batch.forget_message(item.message_id, |_| true)?,
+                    false => batch.upsert(item)?,
+                }
+            }
+            batch.sweep()?;
             batch.finish()?;
-            if index::is_due(&numbering, self.tables.items.len(transaction)?, &self.options) {
+            let items = self.tables.items.len(transaction)? - numbering.forgotten.len();
+            if index::is_due(&numbering, items, &self.options) {
                 index::build(&self.tables, transaction, &mut numbering, &self.options, &self.directory)?;
+            }
+            if numbering.indexed > 0 && !numbering.retired.is_empty() && items <= self.options.exact_limit {
+                index::remove(&self.tables, transaction, &mut numbering)?;
             }
             self.tables.put_numbering(transaction, &numbering)?;
         }
         let mut advanced = self.tables.checkpoints(transaction)?;
         checkpoints.iter().for_each(|(partition, next)| advanced.advance(partition, next));
         self.tables.put_checkpoints(transaction, &advanced)?;
-        writing.commit()
+        writing.commit()?;
+        if let Cow::Owned(forgotten) = forgotten {
+            *known = forgotten;
+        }
+        Ok(!numbering.forgotten.is_empty())
     }
 
     /// A digest of the messages with their facets and vectors. Stores that were fed the same items agree on it, in
@@ -119,10 +178,14 @@ impl VectorStore {
 
     fn try_digest(&self) -> Result<Digest, Cause> {
         let transaction = self.environment.read()?;
+        let forgotten = self.tables.numbering(&transaction)?.forgotten;
         let mut digest = Digest::default();
         let mut facets = blank_facets();
         for entry in self.tables.items.iter(&transaction)? {
             let (number, bytes) = entry?;
+            if forgotten.contains(number) {
+                continue;
+            }
             let item = StoredVector::decode(bytes, self.tables.dimensions)?;
             let bytes = self.tables.facets.get(&transaction, &number)?.ok_or_else(|| missing(number))?;
             decode_facets_into(bytes, &mut facets)?;
@@ -145,7 +208,10 @@ impl VectorStore {
     ///
     /// If the store cannot be read.
     pub fn count(&self) -> Result<u64, StoreError> {
-        self.attempt("count its items", || Ok(self.tables.items.len(&*self.environment.read()?)?))
+        self.attempt("count its items", || {
+            let transaction = self.environment.read()?;
+            Ok(self.tables.items.len(&transaction)? - self.tables.numbering(&transaction)?.forgotten.len())
+        })
     }
 
     /// The messages nearest to a vector, of those that pass a filter. The module doc says when the answer is exact.
@@ -177,8 +243,10 @@ impl VectorStore {
         self.attempt("compute cosines", || {
             self.validate_query(query)?;
             let transaction = self.environment.read()?;
+            let forgotten = self.tables.numbering(&transaction)?.forgotten;
             let cosine_of = |message: &Uuid| match self.tables.number_of(&transaction, *message)? {
                 None => Ok(None),
+                Some(number) if forgotten.contains(number) => Ok(None),
                 Some(number) => Ok(Some(cosine(query, self.tables.vector(&transaction, number)?.elements))),
             };
             messages.iter().map(cosine_of).collect()
@@ -200,5 +268,14 @@ impl VectorStore {
 
     fn attempt<T>(&self, action: &'static str, work: impl FnOnce() -> Result<T, Cause>) -> Result<T, StoreError> {
         work().map_err(|cause| cause.during(action, &self.directory))
+    }
+}
+
+#[cfg(test)]
+impl VectorStore {
+    /// Which numbers are in use, and which rows are still to be removed.
+    pub(super) fn numbering(&self) -> super::tables::Numbering {
+        let transaction = self.environment.read().expect("readable");
+        self.tables.numbering(&transaction).expect("readable")
     }
 }

@@ -7,7 +7,7 @@
 //! | `layout` | u32 little-endian: the version of everything described here and in [`record`](super::record) |
 //! | `dimensions` | u32 little-endian |
 //! | `checkpoints` | text, see [`Checkpoints::to_text`] |
-//! | `numbering` | next and indexed (u32 little-endian), then the retired numbers as a Roaring bitmap |
+//! | `numbering` | next and indexed (u32 little-endian), then the retired and the forgotten numbers, a Roaring bitmap each |
 //!
 //! Never: decides what is written when.
 
@@ -22,9 +22,10 @@ use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use super::{cause::Cause, environment::Environment, record::StoredVector};
+use crate::{Forgetting, Forgotten};
 
 /// The version of the layout that this code writes, and the only one that it reads.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 const LAYOUT_KEY: &str = "layout";
 const DIMENSIONS_KEY: &str = "dimensions";
@@ -54,23 +55,25 @@ pub(super) struct Tables {
     /// Dimensions of every vector.
     pub dimensions: usize,
     spaces: Database<'static, Bytes, Bytes>,
+    forgettings: Database<'static, Bytes, Bytes>,
     meta: Database<'static, Str, Bytes>,
 }
 
 impl Tables {
     /// Opens the databases, creating them in a new environment, for vectors of `dimensions`.
     pub(super) fn open(environment: &Environment, dimensions: usize) -> Result<Self, Cause> {
-        let (ids, items, facets, index, spaces, meta) = environment.create_databases(|open, transaction| {
+        let (ids, items, facets, index, spaces, forgettings, meta) = environment.create_databases(|open, transaction| {
             Ok((
                 open.create_database(transaction, Some("ids"))?,
                 open.create_database(transaction, Some("items"))?,
                 open.create_database(transaction, Some("facets"))?,
                 open.create_database(transaction, Some("index"))?,
                 open.create_database(transaction, Some("spaces"))?,
+                open.create_database(transaction, Some("forgettings"))?,
                 open.create_database(transaction, Some("meta"))?,
             ))
         })?;
-        let tables = Self { ids, items, facets, index, dimensions, spaces, meta };
+        let tables = Self { ids, items, facets, index, dimensions, spaces, forgettings, meta };
         tables.claim(environment)?;
         Ok(tables)
     }
@@ -121,7 +124,7 @@ impl Tables {
         Ok(self.meta.put(transaction, CHECKPOINTS_KEY, checkpoints.to_text().as_bytes())?)
     }
 
-    /// Which item numbers are given out, indexed and retired.
+    /// Which item numbers are given out, indexed, retired and forgotten.
     pub(super) fn numbering(&self, transaction: &RoTxn) -> Result<Numbering, Cause> {
         match self.meta.get(transaction, NUMBERING_KEY)? {
             None => Ok(Numbering::default()),
@@ -138,7 +141,7 @@ impl Tables {
     pub(super) fn space(&self, transaction: &RoTxn, name: &str) -> Result<RoaringBitmap, Cause> {
         match self.spaces.get(transaction, &space_key(name))? {
             None => Ok(RoaringBitmap::new()),
-            Some(bytes) => RoaringBitmap::deserialize_from(bytes)
+            Some(bytes) => decode_bitmap(bytes)
                 .map_err(|error| Cause::damaged(format!("the items of space \"{name}\": {error}"))),
         }
     }
@@ -148,6 +151,34 @@ impl Tables {
         // Numbers mostly run on without gaps, and runs take a fraction of the bytes.
         items.optimize();
         Ok(self.spaces.put(transaction, &space_key(name), &encode_bitmap(&items))?)
+    }
+
+    /// The items of all spaces, without those that are forgotten.
+    pub(super) fn all_spaces(&self, transaction: &RoTxn) -> Result<RoaringBitmap, Cause> {
+        let mut all = RoaringBitmap::new();
+        for entry in self.spaces.iter(transaction)? {
+            all |= decode_bitmap(entry?.1).map_err(|error| Cause::damaged(format!("the items of a space: {error}")))?;
+        }
+        Ok(all)
+    }
+
+    /// Everything that is forgotten.
+    pub(super) fn forgotten(&self, transaction: &RoTxn) -> Result<Forgotten, Cause> {
+        let mut forgotten = Forgotten::default();
+        for entry in self.forgettings.iter(transaction)? {
+            let forgetting = serde_json::from_slice(entry?.1)
+                .map_err(|error| Cause::damaged(format!("what is forgotten cannot be read: {error}")))?;
+            forgotten.add(&forgetting);
+        }
+        Ok(forgotten)
+    }
+
+    /// Stores a forgetting over an earlier one of the same scope.
+    pub(super) fn put_forgetting(&self, transaction: &mut RwTxn, forgetting: &Forgetting) -> Result<(), Cause> {
+        let words = |error: serde_json::Error| Cause::refused(error.to_string());
+        let name = serde_json::to_vec(&(&forgetting.space, &forgetting.scope)).map_err(words)?;
+        let value = serde_json::to_vec(forgetting).map_err(words)?;
+        Ok(self.forgettings.put(transaction, blake3::hash(&name).as_bytes(), &value)?)
     }
 
     /// The item of this number, which the caller knows to exist.
@@ -178,7 +209,11 @@ fn encode_bitmap(bitmap: &RoaringBitmap) -> Vec<u8> {
     bytes
 }
 
-/// Which item numbers are given out, indexed and retired.
+fn decode_bitmap(bytes: &[u8]) -> std::io::Result<RoaringBitmap> {
+    RoaringBitmap::deserialize_from(bytes)
+}
+
+/// Which item numbers are given out, indexed, retired and forgotten.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Numbering {
     /// The number of the next new item.
@@ -187,20 +222,24 @@ pub(super) struct Numbering {
     pub indexed: ItemNumber,
     /// Numbers that the index still holds though no item has them any more.
     pub retired: RoaringBitmap,
+    /// Numbers whose messages are forgotten: in no space and in no answer, but their rows are still there to be removed.
+    pub forgotten: RoaringBitmap,
 }
 
 impl Numbering {
     fn encode(&self) -> Vec<u8> {
-        [&self.next.to_le_bytes(), &self.indexed.to_le_bytes(), encode_bitmap(&self.retired).as_slice()].concat()
+        let (retired, forgotten) = (encode_bitmap(&self.retired), encode_bitmap(&self.forgotten));
+        [&self.next.to_le_bytes(), &self.indexed.to_le_bytes(), retired.as_slice(), forgotten.as_slice()].concat()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (next, bytes) = bytes.split_first_chunk()?;
-        let (indexed, bytes) = bytes.split_first_chunk()?;
+        let (indexed, mut bytes) = bytes.split_first_chunk()?;
         Some(Self {
             next: u32::from_le_bytes(*next),
             indexed: u32::from_le_bytes(*indexed),
-            retired: RoaringBitmap::deserialize_from(bytes).ok()?,
+            retired: RoaringBitmap::deserialize_from(&mut bytes).ok()?,
+            forgotten: RoaringBitmap::deserialize_from(&mut bytes).ok()?,
         })
     }
 }
@@ -211,7 +250,8 @@ mod tests {
 
     #[test]
     fn the_numbering_reads_back_and_a_cut_one_is_refused() {
-        let numbering = Numbering { next: 9, indexed: 7, retired: RoaringBitmap::from_iter([2, 5]) };
+        let (retired, forgotten) = (RoaringBitmap::from_iter([2, 5]), RoaringBitmap::from_iter([5, 8]));
+        let numbering = Numbering { next: 9, indexed: 7, retired, forgotten };
         let bytes = numbering.encode();
         assert_eq!(Numbering::decode(&bytes), Some(numbering));
         assert_eq!(Numbering::decode(&bytes[..bytes.len() - 1]), None);

@@ -1,19 +1,26 @@
 //! Writing: how a batch of items becomes part of the store.
 //!
-//! Owns: upserts, item numbers, and keeping spaces and index in step with the items.
+//! Owns: upserts, item numbers, what is forgotten, and keeping spaces and index in step with the items.
 //! Promises: applying items again changes nothing, and how they are split into batches does not matter.
+//!
+//! What is forgotten leaves its space at once, and with it every answer; that costs a bit a message. Its rows are removed
+//! afterwards, a bounded number with every batch.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use heed::{PutFlags, RwTxn};
 use roaring::RoaringBitmap;
+use uuid::Uuid;
 
 use super::{
     cause::Cause,
-    record::{VectorItem, blank_facets, decode_facets_into, encode_facets, encode_vector},
+    record::{StoredVector, VectorItem, blank_facets, decode_facets_into, encode_facets, encode_vector},
     tables::{ItemNumber, Numbering, Tables, missing},
 };
-use crate::Facets;
+use crate::{Facets, Forgetting, Forgotten, Scope};
+
+/// Rows of forgotten messages that one batch removes: a few milliseconds.
+const SWEPT_ITEMS: usize = 1_000;
 
 /// Refuses an item that must not be stored.
 pub(super) fn validate(item: &VectorItem, dimensions: usize) -> Result<(), Cause> {
@@ -51,8 +58,73 @@ impl<'b, 'e> Batch<'b, 'e> {
     pub(super) fn upsert(&mut self, item: &VectorItem) -> Result<(), Cause> {
         match self.tables.number_of(self.transaction, item.message_id)? {
             None => self.insert(item),
+            Some(number) if self.numbering.forgotten.contains(number) => {
+                self.delete(number)?;
+                self.insert(item)
+            }
             Some(number) => self.replace(number, item),
         }
+    }
+
+    /// Forgets what is stored of messages that these cover.
+    pub(super) fn forget(&mut self, forgettings: &[Forgetting]) -> Result<(), Cause> {
+        let (mut wide, mut spaces) = (Forgotten::default(), BTreeSet::new());
+        for forgetting in forgettings {
+            self.tables.put_forgetting(self.transaction, forgetting)?;
+            if let Scope::Message(message_id) = forgetting.scope {
+                self.forget_message(message_id, |facets| forgetting.covers(message_id, facets))?;
+            } else {
+                wide.add(forgetting);
+                spaces.insert(&forgetting.space);
+            }
+        }
+        for space in spaces {
+            for number in self.space(space)?.clone() {
+                let facets = self.facets(number)?;
+                if wide.covers(Uuid::nil(), &facets) {
+                    self.hide(number, &facets)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what is stored of a message, if its facets are such.
+    pub(super) fn forget_message(
+        &mut self,
+        message_id: Uuid,
+        is_covered: impl FnOnce(&Facets) -> bool,
+    ) -> Result<(), Cause> {
+        let Some(number) = self.tables.number_of(self.transaction, message_id)? else { return Ok(()) };
+        let facets = self.facets(number)?;
+        if is_covered(&facets) { self.hide(number, &facets) } else { Ok(()) }
+    }
+
+    /// Removes some of the rows of forgotten messages.
+    pub(super) fn sweep(&mut self) -> Result<(), Cause> {
+        let numbers: Vec<_> = self.numbering.forgotten.iter().take(SWEPT_ITEMS).collect();
+        numbers.into_iter().try_for_each(|number| self.delete(number))
+    }
+
+    /// Takes an item out of its space, and so out of every answer.
+    fn hide(&mut self, number: ItemNumber, facets: &Facets) -> Result<(), Cause> {
+        self.space(&facets.space)?.remove(number);
+        if number < self.numbering.indexed {
+            self.numbering.retired.insert(number);
+        }
+        self.numbering.forgotten.insert(number);
+        Ok(())
+    }
+
+    /// Removes the rows of a forgotten message.
+    fn delete(&mut self, number: ItemNumber) -> Result<(), Cause> {
+        let bytes = self.tables.items.get(self.transaction, &number)?.ok_or_else(|| missing(number))?;
+        let message_id = StoredVector::decode(bytes, self.tables.dimensions)?.message_id;
+        self.tables.ids.delete(self.transaction, message_id.as_bytes())?;
+        self.tables.items.delete(self.transaction, &number)?;
+        self.tables.facets.delete(self.transaction, &number)?;
+        self.numbering.forgotten.remove(number);
+        Ok(())
     }
 
     /// Stores what the batch has gathered.

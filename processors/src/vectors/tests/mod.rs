@@ -2,6 +2,7 @@
 
 mod approximate;
 mod damage;
+mod forgetting;
 mod model;
 mod updates;
 
