@@ -42,6 +42,24 @@ pub(super) fn thread_of_recency(key: &[u8]) -> Option<String> {
     String::from_utf8(name.to_vec()).ok()
 }
 
+/// The space and the thread of a turn key, and what follows.
+pub(super) fn parts_of_turn(key: &[u8]) -> Option<(&str, &str, &[u8])> {
+    let (space, rest) = name(key)?;
+    let (thread, rest) = name(rest)?;
+    Some((space, thread, rest))
+}
+
+/// The time of a turn key.
+pub(super) fn time(ordered: [u8; 8]) -> i64 {
+    (u64::from_be_bytes(ordered) ^ (1 << 63)).cast_signed()
+}
+
+fn name(key: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = key.split_first_chunk()?;
+    let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+    Some((str::from_utf8(name).ok()?, rest))
+}
+
 /// The message's id at the end of a turn key.
 pub(super) fn message_of_turn(key: &[u8]) -> Option<Uuid> {
     Uuid::from_slice(key.get(key.len().checked_sub(16)?..)?).ok()
@@ -56,5 +74,11 @@ mod tests {
         assert!(!thread("ab", "c").starts_with(&space("a")));
         assert_ne!(thread("a", "bc"), thread("ab", "c"));
         assert_eq!(thread_of_recency(&recency("a/b", -3, "t\u{0}x")).as_deref(), Some("t\u{0}x"));
+        let turn = turn("a", "bc", -3, 1, Uuid::nil());
+        assert_eq!(
+            parts_of_turn(&turn).map(|(space, thread, rest)| (space, thread, rest.len())),
+            Some(("a", "bc", 32))
+        );
+        assert_eq!([i64::MIN, -3, 0, i64::MAX].map(|at| time(ordered(at))), [i64::MIN, -3, 0, i64::MAX]);
     }
 }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{keys, tables::Tables};
-use crate::{Facets, Micros, Order, Page, PageLimit, StoreError, database::Reopening, position::StoredPosition};
+use crate::{
+    Facets, Forgetting, Micros, Order, Page, PageLimit, StoreError, database::Reopening, position::StoredPosition,
+};
 
 /// A message without its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +76,39 @@ impl ThreadStore {
     /// The store cannot be read or written; nothing has changed then, but that it may have come back at another batch than the
     /// last, so that it is to be gone on from its checkpoints.
     pub fn apply(&self, messages: &[(MessageRow, &str)], checkpoints: &Checkpoints) -> Result<(), StoreError> {
-        self.tables.apply(|tables| tables.apply(messages, checkpoints))
+        self.apply_and_forget(messages, &[], checkpoints)
+    }
+
+    /// As [`ThreadStore::apply`], and forgets: what is covered by a forgetting, of this call or of any before, is in no answer
+    /// and not taken in, whichever comes first. Its rows are removed by this and later calls, a bounded number by each, or by
+    /// [`ThreadStore::sweep`].
+    ///
+    /// Invariant of the caller: what is said of a message is always the same, when it was taken in too.
+    ///
+    /// # Errors
+    /// As for [`ThreadStore::apply`].
+    pub fn apply_and_forget(
+        &self,
+        messages: &[(MessageRow, &str)],
+        forgettings: &[Forgetting],
+        checkpoints: &Checkpoints,
+    ) -> Result<(), StoreError> {
+        self.tables.apply(|tables| tables.apply(messages, forgettings, checkpoints))
+    }
+
+    /// Removes some of what is forgotten and still lies in the tables; after the last of it, once, the texts' files are written
+    /// anew without it, which reads and writes all texts while others read and write. Whether there is more to do.
+    ///
+    /// # Errors
+    /// The store cannot be read or written; what is forgotten stays hidden.
+    pub fn sweep(&self) -> Result<bool, StoreError> {
+        if self.tables.read("compact its texts", Tables::compact)? {
+            self.tables.apply(Tables::note_compacted)?;
+            return Ok(false);
+        }
+        let checkpoints = self.checkpoints()?;
+        self.tables.apply(|tables| tables.apply(&[], &[], &checkpoints))?;
+        self.tables.read("look for what is forgotten", |tables| Ok(tables.has_more_to_sweep()))
     }
 
     /// A message, without its text.

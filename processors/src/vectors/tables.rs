@@ -62,17 +62,18 @@ pub(super) struct Tables {
 impl Tables {
     /// Opens the databases, creating them in a new environment, for vectors of `dimensions`.
     pub(super) fn open(environment: &Environment, dimensions: usize) -> Result<Self, Cause> {
-        let (ids, items, facets, index, spaces, forgettings, meta) = environment.create_databases(|open, transaction| {
-            Ok((
-                open.create_database(transaction, Some("ids"))?,
-                open.create_database(transaction, Some("items"))?,
-                open.create_database(transaction, Some("facets"))?,
-                open.create_database(transaction, Some("index"))?,
-                open.create_database(transaction, Some("spaces"))?,
-                open.create_database(transaction, Some("forgettings"))?,
-                open.create_database(transaction, Some("meta"))?,
-            ))
-        })?;
+        let (ids, items, facets, index, spaces, forgettings, meta) =
+            environment.create_databases(|open, transaction| {
+                Ok((
+                    open.create_database(transaction, Some("ids"))?,
+                    open.create_database(transaction, Some("items"))?,
+                    open.create_database(transaction, Some("facets"))?,
+                    open.create_database(transaction, Some("index"))?,
+                    open.create_database(transaction, Some("spaces"))?,
+                    open.create_database(transaction, Some("forgettings"))?,
+                    open.create_database(transaction, Some("meta"))?,
+                ))
+            })?;
         let tables = Self { ids, items, facets, index, dimensions, spaces, forgettings, meta };
         tables.claim(environment)?;
         Ok(tables)
@@ -141,8 +142,9 @@ impl Tables {
     pub(super) fn space(&self, transaction: &RoTxn, name: &str) -> Result<RoaringBitmap, Cause> {
         match self.spaces.get(transaction, &space_key(name))? {
             None => Ok(RoaringBitmap::new()),
-            Some(bytes) => decode_bitmap(bytes)
-                .map_err(|error| Cause::damaged(format!("the items of space \"{name}\": {error}"))),
+            Some(bytes) => {
+                decode_bitmap(bytes).map_err(|error| Cause::damaged(format!("the items of space \"{name}\": {error}")))
+            }
         }
     }
 

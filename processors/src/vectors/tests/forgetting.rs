@@ -68,14 +68,16 @@ fn what_is_forgotten_was_never_there_whatever_comes_first() {
                     drop(store);
                     store = open_with(directory.path(), DIMENSIONS, options.clone());
                 }
-                1 => drop(store.sweep().expect("the store can be written")),
+                1 => assert!(store.sweep().is_ok()),
                 _ => {}
             }
         }
         store.apply_and_forget(&[], &forgettings, &Checkpoints::default()).expect("forgettings may come again");
 
         let mut forgotten = Forgotten::default();
-        forgettings.iter().for_each(|forgetting| drop(forgotten.add(forgetting)));
+        for forgetting in &forgettings {
+            forgotten.add(forgetting);
+        }
         let latest: BTreeMap<_, _> = items.iter().map(|item| (item.message_id, item)).collect();
         let kept: Vec<_> =
             latest.values().filter(|item| !forgotten.covers(item.message_id, &item.facets)).copied().cloned().collect();
@@ -109,7 +111,7 @@ fn check(store: &VectorStore, kept: &[VectorItem], messages: &[Uuid], chance: &m
 fn a_large_thread_is_gone_at_once_and_its_rows_follow_in_steps() {
     let directory = fresh_directory();
     let store = open_with(directory.path(), DIMENSIONS, small_limits());
-    let mut items: Vec<_> = (0..5_000).map(|number| item(number, "s", &[1.0, number as f32, 2.0, 0.0])).collect();
+    let mut items: Vec<_> = (0..500).map(|number| item(number, "s", &[1.0, number as f32, 2.0, 0.0])).collect();
     items[7].facets.thread = "kept".into();
     apply(&store, &items);
     assert!(!search(&store, &items[0].vector, &Filter::default(), 5).exact, "it has an index");
@@ -122,9 +124,9 @@ fn a_large_thread_is_gone_at_once_and_its_rows_follow_in_steps() {
         assert_eq!(store.count().unwrap(), 1);
         assert_eq!(store.numbering().forgotten.len(), rows, "rows that are still to be removed");
     };
-    check(3_999);
+    check(492);
     apply(&store, &items[..2]);
-    check(2_999);
+    check(485);
     while store.sweep().unwrap() {}
     check(0);
     let numbering = store.numbering();
