@@ -5,7 +5,7 @@
 
 use meshlog_schemas::Checkpoints;
 
-use super::FORMAT;
+use super::{FORMAT, forgettings::Extent};
 
 /// What a commit says about the index as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,12 +14,16 @@ pub(crate) struct Commit {
     pub(crate) checkpoints: Checkpoints,
     /// How many documents are live, so that a lost segment is noticed.
     pub(crate) documents: u64,
+    /// Which part of the file of the forgettings belongs to it.
+    pub(crate) forgettings: Extent,
 }
 
 impl Commit {
     /// The text to store: a checksum line, then the lines it covers.
     pub(crate) fn to_payload(&self) -> String {
-        let body = format!("format={FORMAT}\ndocuments={}\n{}", self.documents, self.checkpoints.to_text());
+        let Extent { bytes, checksum: lines } = &self.forgettings;
+        let (documents, checkpoints) = (self.documents, self.checkpoints.to_text());
+        let body = format!("format={FORMAT}\ndocuments={documents}\nforgettings={bytes} {lines}\n{checkpoints}");
         format!("checksum={}\n{body}", checksum(&body))
     }
 
@@ -40,10 +44,14 @@ impl Commit {
         if format != FORMAT.to_string() {
             return Err(format!("it was written with format {format}, and this version reads format {FORMAT}"));
         }
-        let (documents, checkpoints) =
+        let (documents, rest) =
             rest.strip_prefix("documents=").and_then(|rest| rest.split_once('\n')).ok_or_else(damaged)?;
+        let (forgettings, checkpoints) =
+            rest.strip_prefix("forgettings=").and_then(|rest| rest.split_once('\n')).ok_or_else(damaged)?;
+        let (bytes, lines) = forgettings.split_once(' ').ok_or_else(damaged)?;
         Ok(Self {
             documents: documents.parse().map_err(|_| damaged())?,
+            forgettings: Extent { bytes: bytes.parse().map_err(|_| damaged())?, checksum: lines.to_owned() },
             checkpoints: Checkpoints::from_text(checkpoints).ok_or_else(damaged)?,
         })
     }
@@ -62,7 +70,7 @@ mod tests {
     fn commit() -> Commit {
         let mut checkpoints = Checkpoints::default();
         checkpoints.advance(Partition { topic: Topic::Messages, id: 2 }, 41);
-        Commit { checkpoints, documents: 7 }
+        Commit { checkpoints, documents: 7, forgettings: Extent { bytes: 5, checksum: "ab".to_owned() } }
     }
 
     #[test]

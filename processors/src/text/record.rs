@@ -104,6 +104,13 @@ impl Record {
         })
     }
 
+    /// Whether two messages stand, or stood, at the same place of the same thread.
+    pub(crate) fn is_at_the_place_of(&self, other: &Self) -> bool {
+        self.ordinal == other.ordinal
+            && self.facets.thread == other.facets.thread
+            && self.facets.space == other.facets.space
+    }
+
     /// Adds the message to the digest of the store's content.
     pub(crate) fn add_to(&self, digest: &mut Digest) {
         let Facets { space, thread, author, role, sent_at, accepted_at: _ } = &self.facets;

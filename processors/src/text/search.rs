@@ -102,7 +102,7 @@ fn query_terms(text: &str) -> Vec<String> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Match {
     thread: u32,
-    ordinal: u32,
+    place: u32,
     /// The term's number in the query.
     term: u32,
     frequency: u32,
@@ -110,7 +110,7 @@ struct Match {
 
 /// Where the query's terms occur in one space.
 struct Matches {
-    /// Sorted by thread, ordinal and term.
+    /// Sorted by thread, place and term.
     all: Vec<Match>,
     /// The weight of each term.
     rarity: Vec<f64>,
@@ -133,9 +133,11 @@ impl Matches {
                 while postings.doc() != TERMINATED {
                     let document = postings.doc();
                     if !segment.is_deleted(document) {
-                        let thread = threads.number(columns.threads.get_val(document))?;
+                        let (thread, in_thread) = threads.thread(columns.threads.get_val(document))?;
                         let ordinal = u32::try_from(columns.ordinals.get_val(document))?;
-                        all.push(Match { thread, ordinal, term, frequency: postings.term_freq() });
+                        let place =
+                            in_thread.place(ordinal).ok_or("a posting belongs to a message that no record names")?;
+                        all.push(Match { thread, place, term, frequency: postings.term_freq() });
                     }
                     postings.advance();
                 }
@@ -166,19 +168,20 @@ fn rarity(messages: u64, frequency: u64) -> f64 {
 /// Finds threads by their keys. Documents of a thread lie close together, so the last answer is mostly the next one.
 struct ThreadNumbers<'a> {
     space: &'a Space,
-    last: Option<(u64, u32)>,
+    last: Option<(u64, u32, &'a Thread)>,
 }
 
-impl ThreadNumbers<'_> {
-    fn number(&mut self, key: u64) -> Result<u32, Cause> {
-        if let Some((last_key, number)) = self.last
+impl<'a> ThreadNumbers<'a> {
+    fn thread(&mut self, key: u64) -> Result<(u32, &'a Thread), Cause> {
+        if let Some((last_key, number, thread)) = self.last
             && last_key == key
         {
-            return Ok(number);
+            return Ok((number, thread));
         }
         let number = self.space.thread_number(key).ok_or("a posting belongs to a thread that no record names")?;
-        self.last = Some((key, number));
-        Ok(number)
+        let thread = self.space.thread(number);
+        self.last = Some((key, number, thread));
+        Ok((number, thread))
     }
 }
 
@@ -190,15 +193,15 @@ fn rank(space: &Space, matches: &Matches, mut gate: Gate<'_>, best: &mut Best) {
             break;
         }
         let thread = space.thread(in_thread[0].thread);
-        for_each_candidate(in_thread, |ordinal, nearby| {
+        for_each_candidate(in_thread, |place, nearby| {
             // Most candidates have common terms only: what they could reach at best is cheaper than their score.
             if best.is_out_of_reach(scoring.bound(nearby)) {
                 return;
             }
-            let Some(turn) = thread.turn(ordinal) else {
+            let Some(turn) = thread.turn(place) else {
                 return;
             };
-            let own = window_frequencies(thread, ordinal, nearby, &mut frequencies);
+            let own = window_frequencies(thread, place, nearby, &mut frequencies);
             let score = scoring.score(&frequencies, turn.window_length());
             if best.would_take(score, turn.message_id) && gate.accepts(thread, turn) {
                 best.take(Ranked { score, message_id: turn.message_id, own });
@@ -207,44 +210,44 @@ fn rank(space: &Space, matches: &Matches, mut gate: Gate<'_>, best: &mut Best) {
     }
 }
 
-/// Visits every ordinal within reach of a match, once and in order, with the matches within its reach.
+/// Visits every place within reach of a match, once and in order, with the matches within its reach.
 fn for_each_candidate(in_thread: &[Match], mut visit: impl FnMut(u32, &[Match])) {
     let mut next = 0;
     let mut window: Range<usize> = 0..0;
     for found in in_thread {
-        let last = found.ordinal.saturating_add(REACH);
-        for ordinal in found.ordinal.saturating_sub(REACH).max(next)..=last {
-            while in_thread[window.start].ordinal + REACH < ordinal {
+        let last = found.place.saturating_add(REACH);
+        for place in found.place.saturating_sub(REACH).max(next)..=last {
+            while in_thread[window.start].place + REACH < place {
                 window.start += 1;
             }
-            while window.end < in_thread.len() && in_thread[window.end].ordinal <= ordinal + REACH {
+            while window.end < in_thread.len() && in_thread[window.end].place <= place + REACH {
                 window.end += 1;
             }
-            visit(ordinal, &in_thread[window.clone()]);
-            next = ordinal + 1;
+            visit(place, &in_thread[window.clone()]);
+            next = place + 1;
         }
     }
 }
 
-/// Fills in how often each term counts for the message at `ordinal`. Returns the terms it has itself, as a bit each.
-fn window_frequencies(thread: &Thread, ordinal: u32, nearby: &[Match], frequencies: &mut [f64]) -> u128 {
+/// Fills in how often each term counts for the message at `place`. Returns the terms it has itself, as a bit each.
+fn window_frequencies(thread: &Thread, place: u32, nearby: &[Match], frequencies: &mut [f64]) -> u128 {
     frequencies.fill(0.0);
     let mut own = 0;
     for found in nearby {
         let frequency = f64::from(found.frequency);
-        if found.ordinal == ordinal {
+        if found.place == place {
             own |= 1 << found.term;
             frequencies[found.term as usize] += frequency;
             continue;
         }
-        let lending = thread.turn(found.ordinal).map_or(0.0, Turn::lending);
-        frequencies[found.term as usize] += weight(ordinal, found.ordinal) * lending * frequency;
+        let lending = thread.turn(found.place).map_or(0.0, Turn::lending);
+        frequencies[found.term as usize] += weight(place, found.place) * lending * frequency;
     }
     own
 }
 
-fn weight(ordinal: u32, neighbour: u32) -> f64 {
-    let distance = i64::from(neighbour) - i64::from(ordinal);
+fn weight(place: u32, neighbour: u32) -> f64 {
+    let distance = i64::from(neighbour) - i64::from(place);
     WINDOW.iter().find(|(reach, _)| *reach as i64 == distance).map_or(0.0, |(_, weight)| *weight)
 }
 

@@ -6,7 +6,8 @@
 //! Never: reads the log or asks the clock.
 
 use std::{
-    collections::{HashMap, HashSet},
+    borrow::Cow,
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
 };
@@ -14,7 +15,7 @@ use std::{
 use meshlog_pipeline::start_in_background;
 use meshlog_schemas::{Checkpoints, Digest, Position};
 use tantivy::{
-    Directory, Index, IndexReader, IndexWriter, ReloadPolicy,
+    Directory, Index, IndexReader, IndexWriter, ReloadPolicy, TantivyError,
     directory::MmapDirectory,
     indexer::{IndexWriterOptions, LogMergePolicy},
     schema::Schema,
@@ -26,12 +27,14 @@ use super::{
     cause::{Cause, reading},
     check::{Check, damage, refuse_marked},
     commit::Commit,
-    layout::Fields,
+    layout::{Fields, thread_key},
     record::{Record, fingerprint},
+    removals::Removals,
     search::{self, TextHits, TextQuery},
+    turns::place_behind,
     view::{Snapshot, View},
 };
-use crate::{Facets, StoreError};
+use crate::{Facets, Forgetting, Forgotten, StoreError};
 
 /// Bytes of postings the writer gathers before it flushes a segment; 15 MB is the least the index takes.
 const WRITER_MEMORY: usize = 20_000_000;
@@ -108,7 +111,32 @@ impl TextStore {
     /// When the index cannot be written, for example because the disk is full: the store still serves the last commit,
     /// and the call may be repeated. When the index is damaged.
     pub fn apply(&self, documents: &[TextDocument], checkpoints: &Checkpoints) -> Result<(), StoreError> {
-        self.apply_or_cause(documents, checkpoints).map_err(|cause| failure(&self.directory, "apply documents", cause))
+        self.apply_and_forget(documents, &[], checkpoints)
+    }
+
+    /// As [`TextStore::apply`], and forgets: what is covered by a forgetting, of this call or of any before, is in no answer
+    /// and not taken in, whichever comes first. A message whose newest document is covered is forgotten whole. The postings
+    /// leave the disk when their segment is merged, or with [`TextStore::sweep`].
+    ///
+    /// # Errors
+    /// As for [`TextStore::apply`].
+    pub fn apply_and_forget(
+        &self,
+        documents: &[TextDocument],
+        forgettings: &[Forgetting],
+        checkpoints: &Checkpoints,
+    ) -> Result<(), StoreError> {
+        let applied = self.apply_or_cause(documents, forgettings, checkpoints);
+        applied.map_err(|cause| failure(&self.directory, "apply documents", cause))
+    }
+
+    /// Writes the segment anew that has the fewest messages of those with documents that are forgotten or were replaced,
+    /// without these. Whether there are more, or the index is at one of its own accord. Others search and apply meanwhile.
+    ///
+    /// # Errors
+    /// When the index cannot be written: the call may be repeated.
+    pub fn sweep(&self) -> Result<bool, StoreError> {
+        self.sweep_or_cause().map_err(|cause| failure(&self.directory, "remove what is forgotten", cause))
     }
 
     /// The digest of the content: every message with its facets, position, place in its thread and terms.
@@ -121,9 +149,20 @@ impl TextStore {
     pub fn digest(&self) -> Result<Digest, StoreError> {
         let read = || {
             self.check.to_the_end()?;
-            let snapshot = self.view().snapshot.clone();
+            let (snapshot, gaps) = {
+                let view = self.view();
+                (view.snapshot.clone(), view.turns.gaps())
+            };
             let mut digest = Digest::default();
-            snapshot.for_each_record(|record| record.add_to(&mut digest))?;
+            snapshot.for_each_record(|mut record| {
+                // As if those that are forgotten had never been there.
+                if !gaps.is_empty()
+                    && let Some(gaps) = gaps.get(&thread_key(&record.facets.space, &record.facets.thread))
+                {
+                    record.ordinal = place_behind(gaps, record.ordinal);
+                }
+                record.add_to(&mut digest);
+            })?;
             Ok(digest)
         };
         reading(read).map_err(|cause| failure(&self.directory, "compute the digest", cause))
@@ -150,7 +189,7 @@ impl TextStore {
         let unread = check_what_is_read(&index, &schema)?;
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let writer = open_writer(&index)?;
-        let view = View::load(&index, &reader)?;
+        let view = View::load(directory, &index, &reader)?;
         let files = index.directory().clone();
         let check = Check::start(directory, unread, move |file| Ok(files.validate_checksum(file)?))?;
         Ok(Self {
@@ -164,19 +203,49 @@ impl TextStore {
         })
     }
 
-    fn apply_or_cause(&self, documents: &[TextDocument], checkpoints: &Checkpoints) -> Result<(), Cause> {
+    fn sweep_or_cause(&self) -> Result<bool, Cause> {
+        self.check.to_the_end()?;
+        let unswept = || -> Result<_, Cause> {
+            let segments = self.index.searchable_segment_metas()?;
+            Ok(segments.into_iter().filter(|segment| segment.num_deleted_docs() > 0).collect::<Vec<_>>())
+        };
+        if let Some(segment) = unswept()?.into_iter().min_by_key(|segment| segment.num_docs()) {
+            // After a failed `apply`, the next one opens the writer.
+            let Some(merge) = self.writer().as_mut().map(|writer| writer.merge(&[segment.id()])) else { return Ok(true) };
+            match merge.wait() {
+                // Of its own, the index merges segments of which much is deleted, and so may be at this one.
+                Ok(_) | Err(TantivyError::InvalidArgument(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // Files that the view still has open are not deleted.
+        let writer = self.writer();
+        let snapshot = Snapshot::newest(&self.reader)?;
+        self.view.write().unwrap_or_else(PoisonError::into_inner).snapshot = snapshot;
+        if let Some(writer) = &*writer {
+            writer.garbage_collect_files().wait()?;
+        }
+        Ok(!unswept()?.is_empty())
+    }
+
+    fn apply_or_cause(
+        &self,
+        documents: &[TextDocument],
+        forgettings: &[Forgetting],
+        checkpoints: &Checkpoints,
+    ) -> Result<(), Cause> {
         self.check.to_the_end()?;
         let mut slot = self.writer();
         let mut writer = match slot.take() {
             Some(writer) => writer,
             None => self.recover()?,
         };
-        if documents.is_empty() && self.view().commit.checkpoints == *checkpoints {
+        if documents.is_empty() && forgettings.is_empty() && self.view().commit.checkpoints == *checkpoints {
             *slot = Some(writer);
             return Ok(());
         }
         // On an error the writer is dropped, and with it everything that was not committed.
-        let changes = self.write(&mut writer, documents, checkpoints)?;
+        let changes = self.write(&mut writer, documents, forgettings, checkpoints)?;
         self.show(changes)?;
         *slot = Some(writer);
         Ok(())
@@ -185,7 +254,7 @@ impl TextStore {
     /// After a failure it is unknown whether the last commit happened, so its outcome is read from disk.
     fn recover(&self) -> Result<IndexWriter, Cause> {
         let writer = open_writer(&self.index)?;
-        let view = View::load(&self.index, &self.reader)?;
+        let view = View::load(&self.directory, &self.index, &self.reader)?;
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
         Ok(writer)
     }
@@ -194,11 +263,26 @@ impl TextStore {
         &self,
         writer: &mut IndexWriter,
         documents: &[TextDocument],
+        forgettings: &[Forgetting],
         checkpoints: &Checkpoints,
     ) -> Result<Changes, Cause> {
         let view = self.view();
-        let mut batch = Batch::new(&view, &self.fields);
+        let mut forgotten = Cow::Borrowed(&view.forgotten);
+        // What was known before has been removed, and was not let in again.
+        let new: Vec<_> = forgettings.iter().filter(|forgetting| forgotten.to_mut().add(forgetting)).collect();
+        let removals = Removals::find(&view, &self.fields, &new)?;
+        if removals.len() > 0 {
+            writer.delete_query(removals.query())?;
+        }
+        let mut batch = Batch::new(&view, &self.fields, removals);
         for document in documents {
+            if forgotten.covers(document.message_id, &document.facets) {
+                if let Some(before) = batch.before(document.message_id)? {
+                    writer.delete_term(self.fields.id_term(document.message_id));
+                    batch.note(document.message_id, Some(before), None);
+                }
+                continue;
+            }
             let terms = document_terms(&document.facets, &document.text);
             let (before, ordinal) = batch.place(document)?;
             let record = Record {
@@ -215,9 +299,16 @@ impl TextStore {
                 writer.delete_term(self.fields.id_term(document.message_id));
             }
             writer.add_document(self.fields.document(&record, &terms))?;
-            batch.note(before, record);
+            batch.note(document.message_id, before, Some(record));
         }
-        let changes = batch.into_changes(checkpoints);
+        let extent = view.commit.forgettings.append(&self.directory, &new)?;
+        let forgotten = match forgotten {
+            Cow::Owned(forgotten) => Some(forgotten),
+            Cow::Borrowed(_) => None,
+        };
+        let documents = view.commit.documents.saturating_add_signed(batch.added) - batch.removals.len();
+        let commit = Commit { checkpoints: checkpoints.clone(), documents, forgettings: extent };
+        let changes = Changes { removals: batch.removals, records: batch.changes, commit, forgotten };
         let mut prepared = writer.prepare_commit()?;
         prepared.set_payload(&changes.commit.to_payload());
         prepared.commit()?;
@@ -229,11 +320,19 @@ impl TextStore {
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
         view.snapshot = snapshot;
         view.commit = changes.commit;
+        if let Some(forgotten) = changes.forgotten {
+            view.forgotten = forgotten;
+        }
+        view.turns.remove_all(&changes.removals);
         for change in changes.records {
-            if let Some(before) = &change.before {
+            if let Some(before) = &change.before
+                && change.record.as_ref().is_none_or(|record| !record.is_at_the_place_of(before))
+            {
                 view.turns.remove(before);
             }
-            view.turns.put(&change.record);
+            if let Some(record) = &change.record {
+                view.turns.put(record);
+            }
         }
         Ok(())
     }
@@ -258,47 +357,60 @@ impl Drop for TextStore {
 
 /// What a commit changes in the view.
 struct Changes {
+    removals: Removals,
     records: Vec<Change>,
     commit: Commit,
+    /// Everything that is forgotten, if that changed.
+    forgotten: Option<Forgotten>,
 }
 
 struct Change {
-    /// The message's record until now. Its place is emptied first, for it may be another one.
+    /// The message's record until now.
     before: Option<Record>,
-    record: Record,
+    /// The message's record from now on, unless it is forgotten.
+    record: Option<Record>,
 }
 
 /// The documents of one commit while they are given their places.
 struct Batch<'a> {
     view: &'a View,
     fields: &'a Fields,
+    /// What is forgotten of the view.
+    removals: Removals,
     changes: Vec<Change>,
     /// For each message of the batch, its last change.
     by_message: HashMap<Uuid, usize>,
-    /// Messages that were not in the store before.
-    new: HashSet<Uuid>,
+    /// How many more messages there are than in the view, but for the removals.
+    added: i64,
     /// The next ordinal of each thread that the batch adds to.
     next_ordinals: HashMap<(String, String), u32>,
 }
 
 impl<'a> Batch<'a> {
-    fn new(view: &'a View, fields: &'a Fields) -> Self {
+    fn new(view: &'a View, fields: &'a Fields, removals: Removals) -> Self {
         Self {
             view,
             fields,
+            removals,
             changes: Vec::new(),
             by_message: HashMap::new(),
-            new: HashSet::new(),
+            added: 0,
             next_ordinals: HashMap::new(),
         }
     }
 
+    /// The message's record until now.
+    fn before(&self, message_id: Uuid) -> Result<Option<Record>, Cause> {
+        if let Some(change) = self.by_message.get(&message_id) {
+            return Ok(self.changes[*change].record.clone());
+        }
+        let found = self.view.snapshot.find(self.fields, message_id)?;
+        Ok(found.filter(|record| !self.removals.contains(record)))
+    }
+
     /// The message's record until now, and its ordinal from now on.
     fn place(&mut self, document: &TextDocument) -> Result<(Option<Record>, u32), Cause> {
-        let before = match self.by_message.get(&document.message_id) {
-            Some(change) => Some(self.changes[*change].record.clone()),
-            None => self.view.snapshot.find(self.fields, document.message_id)?,
-        };
+        let before = self.before(document.message_id)?;
         let facets = &document.facets;
         if let Some(before) = &before
             && before.facets.space == facets.space
@@ -317,17 +429,10 @@ impl<'a> Batch<'a> {
         Ok((before, ordinal))
     }
 
-    fn note(&mut self, before: Option<Record>, record: Record) {
-        if before.is_none() {
-            self.new.insert(record.message_id);
-        }
-        self.by_message.insert(record.message_id, self.changes.len());
+    fn note(&mut self, message_id: Uuid, before: Option<Record>, record: Option<Record>) {
+        self.added += i64::from(record.is_some()) - i64::from(before.is_some());
+        self.by_message.insert(message_id, self.changes.len());
         self.changes.push(Change { before, record });
-    }
-
-    fn into_changes(self, checkpoints: &Checkpoints) -> Changes {
-        let documents = self.view.commit.documents + self.new.len() as u64;
-        Changes { records: self.changes, commit: Commit { checkpoints: checkpoints.clone(), documents } }
     }
 }
 

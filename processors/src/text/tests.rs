@@ -16,6 +16,7 @@ use super::{TextDocument, TextHits, TextQuery, TextStore};
 use crate::{Facets, Filter};
 
 mod damage;
+mod forgetting;
 mod oracle;
 
 const PARTITION: Partition = Partition { topic: Topic::Messages, id: 0 };

@@ -1,17 +1,21 @@
 //! Turns: what ranking needs of every message at hand, thread by thread, in memory.
 //!
-//! Owns: the thread ordinals, the window that a message shares with its neighbours, and each space's statistics.
+//! Owns: the thread ordinals and places, the window that a message shares with its neighbours, and each space's statistics.
 //! Promises: the same messages give the same numbers in whatever order and batches they came.
 //! Never: outlives the commit it describes; it is loaded from the index and changed with it.
 //!
 //! About 48 bytes a message (10 MB for 200,000). In return a search reaches any neighbour without touching the index.
+//! A message's ordinal, which the index keeps, says where it stands among all that ever were in its thread; its place, where it
+//! stands among those that still are. So forgetting leaves no hole between neighbours, and changes nothing in the index.
 //! [`Load`] fills them at once: the numbers that depend on neighbours are computed when all of them are there.
 
 use std::{
     collections::{BTreeMap, HashMap},
     num::NonZeroU32,
+    ops::Range,
 };
 
+use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use super::{
@@ -19,6 +23,7 @@ use super::{
     layout::thread_key,
     names::{Union, part},
     record::Record,
+    removals::Removals,
 };
 use crate::Micros;
 
@@ -45,7 +50,7 @@ pub(crate) struct Turn {
     /// Terms of the text.
     pub(crate) content: u32,
     pub(crate) speaker: SpeakerId,
-    /// The length with what the neighbours lend. [`Thread::replace`] and [`Thread::settle`] keep it right.
+    /// The length with what the neighbours lend. [`Thread::settle`] keeps it right.
     window_length: f32,
 }
 
@@ -80,27 +85,49 @@ pub(crate) struct Speaker {
     pub(crate) role: String,
 }
 
-/// The messages of one thread at their ordinals. A place is empty when its message was moved to another thread.
+/// The messages of one thread at their places.
 #[derive(Debug, Default)]
 pub(crate) struct Thread {
     pub(crate) name: String,
-    turns: Vec<Option<Turn>>,
+    turns: Vec<Turn>,
+    /// The ordinals of messages that were moved to another thread or forgotten.
+    gaps: RoaringBitmap,
 }
 
 impl Thread {
-    /// The message at an ordinal.
-    pub(crate) fn turn(&self, ordinal: u32) -> Option<&Turn> {
-        self.turns.get(ordinal as usize)?.as_ref()
+    /// The message at a place.
+    pub(crate) fn turn(&self, place: u32) -> Option<&Turn> {
+        self.turns.get(place as usize)
     }
 
-    /// What the message at an ordinal and its neighbours give to its length.
-    fn length_of_window(&self, ordinal: u32) -> f64 {
-        WINDOW.iter().map(|(distance, weight)| weight * self.lent_length(ordinal, *distance)).sum()
+    /// The messages with their ordinals.
+    pub(crate) fn turns(&self) -> impl Iterator<Item = (u32, &Turn)> {
+        (0..).filter(|ordinal| !self.gaps.contains(*ordinal)).zip(&self.turns)
     }
 
-    fn lent_length(&self, ordinal: u32, distance: isize) -> f64 {
-        let neighbour =
-            (ordinal as usize).checked_add_signed(distance).and_then(|place| self.turns.get(place)?.as_ref());
+    /// The place of the message with an ordinal, if it is there.
+    pub(crate) fn place(&self, ordinal: u32) -> Option<u32> {
+        if self.gaps.is_empty() {
+            return Some(ordinal).filter(|place| (*place as usize) < self.turns.len());
+        }
+        if self.gaps.contains(ordinal) {
+            return None;
+        }
+        Some(place_behind(&self.gaps, ordinal)).filter(|place| (*place as usize) < self.turns.len())
+    }
+
+    fn next_ordinal(&self) -> u32 {
+        let ordinals = self.turns.len() as u64 + self.gaps.len();
+        u32::try_from(ordinals).expect("an ordinal is a u32, so a thread has at most 2^32 of them")
+    }
+
+    /// What the message at a place and its neighbours give to its length.
+    fn length_of_window(&self, place: usize) -> f64 {
+        WINDOW.iter().map(|(distance, weight)| weight * self.lent_length(place, *distance)).sum()
+    }
+
+    fn lent_length(&self, place: usize, distance: isize) -> f64 {
+        let neighbour = place.checked_add_signed(distance).and_then(|place| self.turns.get(place));
         match neighbour {
             None => 0.0,
             Some(turn) if distance == 0 => f64::from(turn.length),
@@ -108,43 +135,73 @@ impl Thread {
         }
     }
 
-    /// Puts a message at its place and brings the window lengths around it up to date. Returns what stood there, and
-    /// the sum of the thread's window lengths in [`LENGTH_UNIT`]s before and after, as far as it changed.
-    fn replace(&mut self, ordinal: u32, turn: Option<Turn>) -> (Option<Turn>, u64, u64) {
-        let around = || ordinal.saturating_sub(REACH)..=ordinal.saturating_add(REACH);
-        let sum = |thread: &Self| around().filter_map(|near| thread.turn(near)).map(Turn::window_length_units).sum();
-        let sum_before = sum(self);
-        let before = std::mem::replace(self.place(ordinal), turn);
-        for near in around() {
-            let length = self.length_of_window(near);
-            if let Some(Some(turn)) = self.turns.get_mut(near as usize) {
-                turn.window_length = length as f32;
-            }
+    /// Puts a message at its ordinal. Returns whether there was none, and the change of the sum of the window lengths.
+    fn put(&mut self, ordinal: u32, turn: Turn) -> (bool, LengthChange) {
+        if let Some(place) = self.place(ordinal) {
+            let place = place as usize;
+            let before = self.sum(around(place, 1));
+            self.turns[place] = turn;
+            return (false, LengthChange { before, after: self.settle(around(place, 1)) });
         }
-        (before, sum_before, sum(self))
+        self.gaps.insert_range(self.next_ordinal()..ordinal);
+        self.gaps.remove(ordinal);
+        let place = place_behind(&self.gaps, ordinal) as usize;
+        let before = self.sum(around(place, 0));
+        self.turns.insert(place, turn);
+        (true, LengthChange { before, after: self.settle(around(place, 1)) })
     }
 
-    /// Computes all window lengths. Returns how many messages there are, and the sum in [`LENGTH_UNIT`]s.
-    fn settle(&mut self) -> (u64, u64) {
-        let (mut messages, mut sum) = (0, 0);
-        for place in 0..self.turns.len() {
-            let length = self.length_of_window(place as u32);
-            if let Some(turn) = &mut self.turns[place] {
-                turn.window_length = length as f32;
-                messages += 1;
-                sum += turn.window_length_units();
-            }
-        }
-        (messages, sum)
+    /// Takes a message out. Returns whether it was there, and the change of the sum of the window lengths.
+    fn remove(&mut self, ordinal: u32) -> (bool, LengthChange) {
+        let Some(place) = self.place(ordinal) else { return (false, LengthChange::default()) };
+        let place = place as usize;
+        let before = self.sum(around(place, 1));
+        self.turns.remove(place);
+        self.gaps.insert(ordinal);
+        (true, LengthChange { before, after: self.settle(around(place, 0)) })
     }
 
-    fn place(&mut self, ordinal: u32) -> &mut Option<Turn> {
-        let place = ordinal as usize;
-        if self.turns.len() <= place {
-            self.turns.resize_with(place + 1, || None);
-        }
-        &mut self.turns[place]
+    /// Takes many messages out, which are there. Returns the change of the sum of the window lengths.
+    fn remove_all(&mut self, ordinals: &RoaringBitmap) -> LengthChange {
+        let before = self.sum(0..self.turns.len());
+        let gaps = &self.gaps;
+        let mut those_before = (0..).filter(|ordinal| !gaps.contains(*ordinal));
+        self.turns.retain(|_| those_before.next().is_some_and(|ordinal| !ordinals.contains(ordinal)));
+        self.turns.shrink_to_fit();
+        self.gaps |= ordinals;
+        self.gaps.optimize();
+        LengthChange { before, after: self.settle(0..self.turns.len()) }
     }
+
+    /// Computes the window lengths in a range. Returns their sum in [`LENGTH_UNIT`]s.
+    fn settle(&mut self, places: Range<usize>) -> u64 {
+        for place in places.start..places.end.min(self.turns.len()) {
+            self.turns[place].window_length = self.length_of_window(place) as f32;
+        }
+        self.sum(places)
+    }
+
+    fn sum(&self, places: Range<usize>) -> u64 {
+        let end = places.end.min(self.turns.len());
+        self.turns[places.start.min(end)..end].iter().map(Turn::window_length_units).sum()
+    }
+}
+
+/// The sum of window lengths in [`LENGTH_UNIT`]s before and after a change, as far as it changed.
+#[derive(Debug, Clone, Copy, Default)]
+struct LengthChange {
+    before: u64,
+    after: u64,
+}
+
+/// The places whose windows reach to one of so many messages from a place on.
+fn around(place: usize, messages: usize) -> Range<usize> {
+    place.saturating_sub(REACH as usize)..place + messages + REACH as usize
+}
+
+/// How many messages stand before an ordinal that is no gap.
+pub(crate) fn place_behind(gaps: &RoaringBitmap, ordinal: u32) -> u32 {
+    ordinal - gaps.rank(ordinal) as u32
 }
 
 /// The threads of one space and its statistics.
@@ -182,20 +239,21 @@ impl Space {
         &self.threads[number as usize]
     }
 
+    /// The threads with their keys, in no order.
+    pub(crate) fn threads(&self) -> impl Iterator<Item = (u64, &Thread)> {
+        self.by_key.iter().map(|(key, number)| (*key, self.thread(*number)))
+    }
+
     /// Where the thread stands, which is added if it is new.
     fn number(&mut self, thread: &str, key: u64) -> u32 {
         *self.by_key.entry(key).or_insert_with(|| {
-            self.threads.push(Thread { name: thread.to_owned(), turns: Vec::new() });
+            self.threads.push(Thread { name: thread.to_owned(), ..Thread::default() });
             u32::try_from(self.threads.len() - 1).expect("a space has fewer than 2^32 threads")
         })
     }
 
-    fn replace(&mut self, space: &str, thread: &str, ordinal: u32, turn: Option<Turn>) {
-        let number = self.number(thread, thread_key(space, thread));
-        self.messages += u64::from(turn.is_some());
-        let (before, sum_before, sum_after) = self.threads[number as usize].replace(ordinal, turn);
-        self.messages -= u64::from(before.is_some());
-        self.window_lengths = self.window_lengths + sum_after - sum_before;
+    fn count(&mut self, length: LengthChange) {
+        self.window_lengths = self.window_lengths + length.after - length.before;
     }
 }
 
@@ -225,8 +283,13 @@ impl Turns {
             return 0;
         };
         let number = space_turns.thread_number(thread_key(space, thread));
-        let places = number.map_or(0, |number| space_turns.thread(number).turns.len());
-        u32::try_from(places).expect("an ordinal is a u32, so a thread has at most 2^32 places")
+        number.map_or(0, |number| space_turns.thread(number).next_ordinal())
+    }
+
+    /// By the threads' keys, the ordinals that no message has any more, where there are such.
+    pub(crate) fn gaps(&self) -> HashMap<u64, RoaringBitmap> {
+        let threads = self.spaces.values().flat_map(Space::threads);
+        threads.filter(|(_, thread)| !thread.gaps.is_empty()).map(|(key, thread)| (key, thread.gaps.clone())).collect()
     }
 
     /// Puts a message at its place, instead of what stood there.
@@ -241,20 +304,43 @@ impl Turns {
             speaker: self.speaker_id(&facets.author, &facets.role),
             window_length: 0.0,
         };
-        self.replace(record, Some(turn));
+        let space = self.space_mut(&facets.space);
+        let number = space.number(&facets.thread, thread_key(&facets.space, &facets.thread));
+        let (is_new, length) = space.threads[number as usize].put(record.ordinal, turn);
+        space.messages += u64::from(is_new);
+        space.count(length);
     }
 
-    /// Empties the place of a message that is no longer there.
+    /// Takes out a message that is no longer there.
     pub(crate) fn remove(&mut self, record: &Record) {
-        self.replace(record, None);
-    }
-
-    fn replace(&mut self, record: &Record, turn: Option<Turn>) {
         let facets = &record.facets;
-        self.space(&facets.space).replace(&facets.space, &facets.thread, record.ordinal, turn);
+        let space = self.space_mut(&facets.space);
+        let number = space.number(&facets.thread, thread_key(&facets.space, &facets.thread));
+        let (was_there, length) = space.threads[number as usize].remove(record.ordinal);
+        space.messages -= u64::from(was_there);
+        space.count(length);
     }
 
-    fn space(&mut self, name: &str) -> &mut Space {
+    /// Takes out what is forgotten.
+    pub(crate) fn remove_all(&mut self, removals: &Removals) {
+        for (name, threads) in removals.spaces() {
+            let Some(space) = self.spaces.get_mut(name) else { continue };
+            for (key, ordinals) in threads {
+                if let Some(number) = space.thread_number(*key) {
+                    let length = space.threads[number as usize].remove_all(ordinals);
+                    space.messages -= ordinals.len();
+                    space.count(length);
+                }
+            }
+        }
+    }
+
+    /// A space, if it has or had messages.
+    pub(crate) fn space(&self, name: &str) -> Option<&Space> {
+        self.spaces.get(name)
+    }
+
+    fn space_mut(&mut self, name: &str) -> &mut Space {
         if !self.spaces.contains_key(name) {
             self.spaces.insert(name.to_owned(), Space::default());
         }
@@ -378,13 +464,19 @@ impl<'a> Load<'a> {
         for (number, name) in threads.values() {
             if places[number as usize] > 0 {
                 let (space, name) = part(name)?;
-                let space_turns = loaded.space(space);
+                let space_turns = loaded.space_mut(space);
                 let place = space_turns.number(name, thread_key(space, name));
                 let thread = &mut space_turns.threads[place as usize];
-                thread.turns = std::mem::take(&mut turns[number as usize]);
-                let (messages, window_lengths) = thread.settle();
-                space_turns.messages += messages;
-                space_turns.window_lengths += window_lengths;
+                let turns = std::mem::take(&mut turns[number as usize]);
+                let gaps = (0..).zip(&turns).filter(|(_, turn)| turn.is_none()).map(|(ordinal, _)| ordinal);
+                thread.gaps = gaps.collect();
+                thread.gaps.optimize();
+                #[expect(clippy::filter_map_identity, reason = "unlike the flattened ones, these stay in their memory")]
+                let mut turns: Vec<Turn> = turns.into_iter().filter_map(|turn| turn).collect();
+                turns.shrink_to_fit();
+                thread.turns = turns;
+                space_turns.messages += thread.turns.len() as u64;
+                space_turns.window_lengths += thread.settle(0..thread.turns.len());
             }
         }
         Ok(loaded)
@@ -466,16 +558,14 @@ mod tests {
     }
 
     /// Every message by its place, without the numbers that threads and speakers have by chance.
-    fn contents(turns: &Turns) -> BTreeMap<(String, String, usize), (Turn, Speaker)> {
+    fn contents(turns: &Turns) -> BTreeMap<(String, String, u32), (Turn, Speaker)> {
         let mut contents = BTreeMap::new();
         for (space, threads) in turns.spaces().map(|(name, space)| (name, &space.threads)) {
             for thread in threads {
-                for (place, turn) in thread.turns.iter().enumerate() {
-                    if let Some(turn) = turn {
-                        let speaker = turns.speaker(turn.speaker).clone();
-                        let turn = Turn { speaker: SpeakerId(NonZeroU32::MIN), ..turn.clone() };
-                        contents.insert((space.to_owned(), thread.name.clone(), place), (turn, speaker));
-                    }
+                for (ordinal, turn) in thread.turns() {
+                    let speaker = turns.speaker(turn.speaker).clone();
+                    let turn = Turn { speaker: SpeakerId(NonZeroU32::MIN), ..turn.clone() };
+                    contents.insert((space.to_owned(), thread.name.clone(), ordinal), (turn, speaker));
                 }
             }
         }

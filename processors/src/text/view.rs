@@ -4,6 +4,8 @@
 //! Promises: a view that loads is whole: every live document was read, and there are as many as the commit says.
 //! Never: changes the index.
 
+use std::path::Path;
+
 use tantivy::{DocSet, Index, IndexReader, Searcher, SegmentReader, TERMINATED, schema::IndexRecordOption};
 use uuid::Uuid;
 
@@ -16,12 +18,15 @@ use super::{
     record::{ORDINAL, Record, SPEAKER, THREAD, TURN_NUMBERS},
     turns::{Load, Turns},
 };
+use crate::Forgotten;
 
 /// One commit.
 pub(crate) struct View {
     pub(crate) snapshot: Snapshot,
     pub(crate) turns: Turns,
     pub(crate) commit: Commit,
+    /// Everything that is forgotten.
+    pub(crate) forgotten: Forgotten,
 }
 
 /// The documents of one commit.
@@ -44,9 +49,10 @@ impl View {
     ///
     /// # Errors
     /// When a file cannot be read, or what was read is not what the commit says.
-    pub(crate) fn load(index: &Index, reader: &IndexReader) -> Result<Self, Cause> {
+    pub(crate) fn load(directory: &Path, index: &Index, reader: &IndexReader) -> Result<Self, Cause> {
         let payload = index.load_metas()?.payload;
         let commit = Commit::from_payload(payload.as_deref())?;
+        let forgotten = commit.forgettings.read(directory)?;
         let snapshot = Snapshot::newest(reader)?;
         let (mut threads, mut speakers) = (Union::default(), Union::default());
         let mut segments = Vec::new();
@@ -72,7 +78,7 @@ impl View {
                 commit.documents
             )));
         }
-        Ok(Self { snapshot, turns: load.into_turns(&threads)?, commit })
+        Ok(Self { snapshot, turns: load.into_turns(&threads)?, commit, forgotten })
     }
 }
 
