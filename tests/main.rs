@@ -28,4 +28,5 @@ mod the_roles_share_one_log_on_kafka;
 #[path = "../testing/upstream.rs"]
 mod upstream;
 mod views_are_rebuilt_from_the_log;
+mod what_is_forgotten_is_in_no_answer;
 mod what_is_said_becomes_what_is_known;

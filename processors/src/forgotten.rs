@@ -84,6 +84,11 @@ impl Forgotten {
             || before(&Scope::Author(facets.author.clone()))
     }
 
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.spaces.is_empty()
+    }
+
     /// Everything that was taken in, in no order: what a store keeps, to take in again when it is opened.
     pub fn all(&self) -> impl Iterator<Item = Forgetting> {
         self.spaces.iter().flat_map(|(space, scopes)| {

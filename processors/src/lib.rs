@@ -20,6 +20,7 @@ mod seeds;
 #[cfg(test)]
 #[path = "../../testing/small_disk.rs"]
 mod small_disk;
+mod table_view;
 #[cfg(test)]
 mod testing;
 pub mod text;
@@ -30,3 +31,4 @@ pub use error::StoreError;
 pub use filter::{Facets, Filter, Micros};
 pub use forgotten::{Forgetting, Forgotten, Scope};
 pub use page::{Order, Page, PageLimit};
+pub use table_view::{Table, TableView};

@@ -2,6 +2,7 @@
 
 use meshlog_connectors::api::{EventView, Timestamp};
 use meshlog_pipeline::{Entry, StoredEvent, Unreadable};
+use meshlog_processors::{Facets, Forgotten};
 use meshlog_schemas::{AttemptFailed, CallRequested, CallSettled, Event, KnowledgeExtracted, TextEmbedded};
 use serde_json::{Value, json};
 
@@ -10,6 +11,39 @@ pub(super) fn event_view(entry: Entry) -> EventView {
     match entry {
         Ok(stored) => readable(stored),
         Err(unreadable) => unreadable_view(*unreadable),
+    }
+}
+
+/// Takes out of an event what is forgotten: then its data says no more than that.
+pub(super) fn without_forgotten(view: &mut EventView, forgotten: &Forgotten) {
+    let text = |field: &str| view.data[field].as_str().unwrap_or_default().to_owned();
+    let time = |field: &str| view.data[field].as_str().and_then(|time| time.parse::<Timestamp>().ok());
+    let message_id = match view.kind.as_str() {
+        "meshlog.message.accepted" => view.id.clone(),
+        _ => text("message_id"),
+    };
+    let taken_in = time("accepted_at").unwrap_or(view.appended_at);
+    let facets = Facets {
+        space: text("space"),
+        thread: text("thread"),
+        author: text("author"),
+        role: text("role"),
+        sent_at: 0,
+        accepted_at: taken_in.micros(),
+    };
+    let says_something = matches!(
+        view.kind.as_str(),
+        "meshlog.message.accepted"
+            | "meshlog.text.embedded"
+            | "meshlog.knowledge.extracted"
+            | "meshlog.call.requested"
+            | "meshlog.attempt.failed"
+            | "meshlog.call.settled"
+    );
+    // What is of no message has the id of none.
+    let message_id = message_id.parse().unwrap_or_default();
+    if says_something && forgotten.covers(message_id, &facets) {
+        view.data = json!({"forgotten": true, "space": facets.space, "thread": facets.thread});
     }
 }
 

@@ -10,11 +10,12 @@ use std::{
 use meshlog_connectors::http::{Forwarder, Scatter};
 use meshlog_pipeline::{ClearSealer, EventLog, NewEvent, Progress, work_in_background};
 use meshlog_processors::{
+    Forgotten, TableView,
     calls::CallStore,
     embedding::{CachedEncoder, Embedder, Encoder, ModelFiles},
     graph::GraphStore,
     recall::{RecallEngine, Stores},
-    route::SubscriptionView,
+    route::SubscriptionTable,
 };
 use meshlog_replay::Views;
 use meshlog_schemas::{Checkpoints, Event, EventId, PartitionShare, SchemaRegistered, Topic, Trust, catalog};
@@ -43,7 +44,9 @@ pub(super) struct Rooms {
     pub(super) stages: Arc<Stages>,
     /// `None` on a node that keeps no views.
     pub(super) reading: Option<Reading>,
-    pub(super) subscriptions: SubscriptionView,
+    pub(super) subscriptions: TableView<SubscriptionTable>,
+    /// Which messages are to be in no answer.
+    pub(super) forgotten: TableView<Forgotten>,
     pub(super) takes_messages: bool,
     /// `None` on a node that calls no models.
     pub(super) calls: Option<Calls>,
@@ -132,7 +135,8 @@ impl Rooms {
             engine,
             stages: Arc::new(stages),
             reading,
-            subscriptions: SubscriptionView::new(events.clone()),
+            subscriptions: TableView::new(events.clone()),
+            forgotten: TableView::new(events.clone()),
             takes_messages: plan.takes_messages,
             calls,
             queries,

@@ -17,9 +17,9 @@ pub use threads::ThreadProjection;
 pub use vectors::VectorProjection;
 
 use meshlog_pipeline::{ProjectionError, StoredEvent};
-use meshlog_schemas::{Event, MemoryForgotten, MessageAccepted};
+use meshlog_schemas::{Event, MemoryForgotten, MessageAccepted, Topic};
 
-use crate::{Facets, Forgetting, Scope, StoreError};
+use crate::{Facets, Forgetting, Forgotten, Scope, StoreError, Table};
 
 impl From<StoreError> for ProjectionError {
     fn from(error: StoreError) -> Self {
@@ -43,6 +43,15 @@ fn messages(events: &[StoredEvent]) -> impl Iterator<Item = (&StoredEvent, &Mess
     })
 }
 
+/// Which messages are to be in no answer any more.
+fn forgettings(events: &[StoredEvent]) -> Vec<Forgetting> {
+    let forgotten = events.iter().filter_map(|event| match &event.event {
+        Event::MemoryForgotten(body) => forgetting(body),
+        _ => None,
+    });
+    forgotten.collect()
+}
+
 /// What of the messages is forgotten; `None` where it is something else.
 fn forgetting(body: &MemoryForgotten) -> Option<Forgetting> {
     let scope = match body.scope.as_str() {
@@ -53,6 +62,18 @@ fn forgetting(body: &MemoryForgotten) -> Option<Forgetting> {
         _ => return None,
     };
     Some(Forgetting { space: body.space.clone(), scope, until: body.until })
+}
+
+impl Table for Forgotten {
+    const TOPIC: Topic = Topic::Memory;
+
+    fn observe(&mut self, event: &StoredEvent) {
+        if let Event::MemoryForgotten(body) = &event.event
+            && let Some(forgetting) = forgetting(body)
+        {
+            self.add(&forgetting);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 use std::path::Path;
 
 use meshlog_pipeline::{Projection, StoredEvent};
-use meshlog_schemas::{Checkpoints, Digest, Event, Partition, TextEmbedded, Topic};
+use meshlog_schemas::{
+    Checkpoints, Digest, EntityMentioned, Event, EventId, FactStated, InsightPinned, KnowledgeExtracted,
+    MemoryForgotten, Partition, TextEmbedded, Topic,
+};
 use tempfile::tempdir;
 
 use super::*;
@@ -49,6 +52,94 @@ fn called() -> Vec<StoredEvent> {
         Event::CallSettled(Box::new(call_settled(&one, 7))),
     ];
     events.into_iter().zip(0..).map(|(event, offset)| stored(offset, event)).collect()
+}
+
+/// What was read in the messages of [`said`].
+fn extracted() -> Vec<StoredEvent> {
+    let reading = |offset: u64| {
+        let thread = if offset % 2 == 0 { "t" } else { "u" };
+        let name = |name: &str| EntityMentioned {
+            kind: "person".into(),
+            name: name.into(),
+            start: 0,
+            end: 3,
+            confidence: 900,
+        };
+        let fact = FactStated {
+            fact_id: EventId::of_source("fact", &offset.to_string()),
+            start: 0,
+            end: 9,
+            subject_kind: "person".into(),
+            subject: "Ada".into(),
+            relation: "lives-in".into(),
+            object_kind: "place".into(),
+            object: format!("Town {offset}"),
+            polarity: "affirmed".into(),
+            modality: "asserted".into(),
+            valid_from: None,
+            valid_until: None,
+            confidence: 800,
+        };
+        let body = KnowledgeExtracted {
+            message_id: EventId::of_source("test", &format!("messages/{offset}")),
+            space: "s".into(),
+            thread: thread.into(),
+            author: "Ada".into(),
+            role: "user".into(),
+            sent_at: offset as i64,
+            accepted_at: 1_000 + offset as i64,
+            extractor: "patterns-1".into(),
+            mentions: vec![name("Ada"), name(&format!("Bob {offset}"))],
+            facts: vec![fact],
+        };
+        stored(offset, Event::KnowledgeExtracted(body))
+    };
+    (0..5).map(reading).collect()
+}
+
+fn pinned() -> StoredEvent {
+    let body = InsightPinned {
+        insight_id: EventId::of_source("s", "insight"),
+        space: "s".into(),
+        thread: None,
+        text: "be kind".into(),
+        sources: Vec::new(),
+        author: "Ada".into(),
+        reason: String::new(),
+        pinned_at: 1,
+    };
+    stored(0, Event::InsightPinned(body))
+}
+
+/// Something that was taken in before the time 1,003 is forgotten.
+fn forgotten(offset: u64, scope: &str, target: &str) -> StoredEvent {
+    let body = MemoryForgotten {
+        space: "s".into(),
+        scope: scope.into(),
+        target: target.into(),
+        until: 1_003,
+        author: "Ada".into(),
+        reason: String::new(),
+        forgotten_at: 2_000,
+    };
+    stored(offset, Event::MemoryForgotten(body))
+}
+
+/// Whatever is forgotten, and whenever that is read, the view is one that never saw it.
+fn check_forgetting(open: impl Fn(&Path) -> Box<dyn Projection>, events: &[StoredEvent]) {
+    let whole = digest(&open, events, 9);
+    let message = EventId::of_source("test", "messages/1").to_string();
+    for (scope, target) in
+        [("message", message.as_str()), ("thread", "t"), ("author", "Ada"), ("space", "s"), ("thread", "other")]
+    {
+        let forgotten = forgotten(7, scope, target);
+        let behind: Vec<_> = events.iter().cloned().chain([forgotten.clone()]).collect();
+        let before: Vec<_> = [forgotten.clone()].into_iter().chain(events.iter().cloned()).collect();
+        let found = digest(&open, &behind, 9);
+        assert_eq!(digest(&open, &behind, 1), found, "{scope}: batches do not matter");
+        assert_eq!(digest(&open, &before, 2), found, "{scope}: nor does the order");
+        assert_ne!(found, whole, "{scope}: what is forgotten is kept");
+    }
 }
 
 fn after(events: &[StoredEvent]) -> Checkpoints {
@@ -122,4 +213,26 @@ fn a_view_version_names_what_the_view_depends_on() {
     assert_ne!(vectors, VectorProjection::version("n"), "the model");
     assert_ne!(ThreadProjection::version(), vectors);
     assert!(vectors.chars().all(|character| character.is_ascii_alphanumeric() || character == '-'));
+}
+
+#[test]
+fn the_graph_keeps_the_contract() {
+    let open = |path: &Path| -> Box<dyn Projection> { Box::new(GraphProjection::open(path).unwrap()) };
+    check(open, &extracted());
+    let mut events = extracted();
+    let whole = digest(open, &events, 9);
+    events.insert(2, pinned());
+    assert_ne!(digest(open, &events, 2), whole);
+    // What older patterns found is passed over.
+    let Event::KnowledgeExtracted(body) = &mut events[0].event else { panic!("a reading") };
+    body.extractor = "patterns-0".into();
+    assert_ne!(digest(open, &events[..1], 2), digest(open, &extracted()[..1], 2));
+}
+
+#[test]
+fn what_is_forgotten_is_in_no_view_whenever_that_is_read() {
+    check_forgetting(|path| Box::new(ThreadProjection::open(path).unwrap()), &said());
+    check_forgetting(|path| Box::new(TextProjection::open(path).unwrap()), &said());
+    check_forgetting(|path| Box::new(VectorProjection::open(path, "m", DIMS).unwrap()), &embedded());
+    check_forgetting(|path| Box::new(GraphProjection::open(path).unwrap()), &extracted());
 }

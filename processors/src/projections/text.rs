@@ -1,11 +1,11 @@
-//! The `text` projection: messages into the text store.
+//! The `text` projection: messages, and what of them is forgotten, into the text store.
 
 use std::{path::Path, sync::Arc};
 
 use meshlog_pipeline::{Projection, ProjectionError, StoredEvent};
 use meshlog_schemas::{Checkpoints, Digest, Topic};
 
-use super::{messages, version::version};
+use super::{forgettings, messages, version::version};
 use crate::{
     StoreError,
     text::{TextDocument, TextStore},
@@ -13,7 +13,7 @@ use crate::{
 
 /// Counts up when what [`TextProjection`] keeps of an event changes, or how text becomes terms.
 const CODE: u32 = 1;
-const INPUTS: [Topic; 1] = [Topic::Messages];
+const INPUTS: [Topic; 2] = [Topic::Messages, Topic::Memory];
 
 /// Keeps messages searchable by their words.
 pub struct TextProjection {
@@ -57,7 +57,7 @@ impl Projection for TextProjection {
                 text: body.text.clone(),
             })
             .collect();
-        Ok(self.store.apply(&documents, checkpoints)?)
+        Ok(self.store.apply_and_forget(&documents, &forgettings(events), checkpoints)?)
     }
 
     fn digest(&self) -> Result<Digest, ProjectionError> {

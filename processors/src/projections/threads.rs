@@ -1,11 +1,11 @@
-//! The `threads` projection: messages into the threads store.
+//! The `threads` projection: messages, and what of them is forgotten, into the threads store.
 
 use std::{path::Path, sync::Arc};
 
 use meshlog_pipeline::{Projection, ProjectionError, StoredEvent};
 use meshlog_schemas::{Checkpoints, Digest, Topic};
 
-use super::{messages, version::version};
+use super::{forgettings, messages, version::version};
 use crate::{
     StoreError,
     threads::{MessageRow, ThreadStore},
@@ -13,7 +13,7 @@ use crate::{
 
 /// Counts up when what [`ThreadProjection`] keeps of an event changes.
 const CODE: u32 = 1;
-const INPUTS: [Topic; 1] = [Topic::Messages];
+const INPUTS: [Topic; 2] = [Topic::Messages, Topic::Memory];
 
 /// Keeps messages and threads.
 pub struct ThreadProjection {
@@ -61,7 +61,7 @@ impl Projection for ThreadProjection {
                 (row, body.text.as_str())
             })
             .collect();
-        Ok(self.store.apply(&rows, checkpoints)?)
+        Ok(self.store.apply_and_forget(&rows, &forgettings(events), checkpoints)?)
     }
 
     fn digest(&self) -> Result<Digest, ProjectionError> {

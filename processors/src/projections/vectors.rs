@@ -1,11 +1,11 @@
-//! The `vectors` projection: embeddings of one model into the vector store.
+//! The `vectors` projection: embeddings of one model, and what of them is forgotten, into the vector store.
 
 use std::{path::Path, sync::Arc};
 
 use meshlog_pipeline::{Projection, ProjectionError, StoredEvent};
 use meshlog_schemas::{Checkpoints, Digest, Event, TextEmbedded, Topic};
 
-use super::version::version;
+use super::{forgettings, version::version};
 use crate::{
     Facets, StoreError,
     vectors::{VectorItem, VectorStore},
@@ -13,7 +13,7 @@ use crate::{
 
 /// Counts up when what [`VectorProjection`] keeps of an event changes.
 const CODE: u32 = 1;
-const INPUTS: [Topic; 1] = [Topic::Embeddings];
+const INPUTS: [Topic; 2] = [Topic::Embeddings, Topic::Memory];
 
 /// Keeps messages searchable by what they mean, as one model sees it.
 pub struct VectorProjection {
@@ -79,7 +79,7 @@ impl Projection for VectorProjection {
             // The model itself never gives such a vector; another producer's event must not stop the projection.
             .filter(|item| item.vector.len() == self.dims && item.vector.iter().all(|number| number.is_finite()))
             .collect();
-        Ok(self.store.apply(&items, checkpoints)?)
+        Ok(self.store.apply_and_forget(&items, &forgettings(events), checkpoints)?)
     }
 
     fn digest(&self) -> Result<Digest, ProjectionError> {

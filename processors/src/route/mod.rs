@@ -7,7 +7,6 @@
 #[cfg(test)]
 mod simulation;
 mod table;
-mod view;
 
 use std::sync::{PoisonError, RwLock};
 
@@ -15,7 +14,8 @@ use meshlog_pipeline::{Derived, Stage, StageError, StoredEvent};
 use meshlog_schemas::{Event, MessageRouted, SubscriptionAdded, Topic};
 
 pub use table::SubscriptionTable;
-pub use view::SubscriptionView;
+
+use crate::Table as _;
 
 /// The routing stage.
 #[derive(Debug, Default)]

@@ -6,15 +6,18 @@
 use std::collections::BTreeMap;
 
 use meshlog_pipeline::StoredEvent;
-use meshlog_schemas::{Event, EventId, MessageAccepted, SubscriptionAdded};
+use meshlog_schemas::{Event, EventId, MessageAccepted, SubscriptionAdded, Topic};
+
+use crate::Table;
 
 /// The subscriptions that stand, by id.
 #[derive(Debug, Clone, Default)]
 pub struct SubscriptionTable(BTreeMap<EventId, SubscriptionAdded>);
 
-impl SubscriptionTable {
-    /// Folds in an event of the registry; others are passed over.
-    pub fn observe(&mut self, event: &StoredEvent) {
+impl Table for SubscriptionTable {
+    const TOPIC: Topic = Topic::Registry;
+
+    fn observe(&mut self, event: &StoredEvent) {
         match &event.event {
             Event::SubscriptionAdded(added) => {
                 self.0.insert(added.subscription_id, added.clone());
@@ -25,7 +28,9 @@ impl SubscriptionTable {
             _ => {}
         }
     }
+}
 
+impl SubscriptionTable {
     /// All subscriptions, in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = &SubscriptionAdded> {
         self.0.values()

@@ -211,7 +211,9 @@ impl TextStore {
         };
         if let Some(segment) = unswept()?.into_iter().min_by_key(|segment| segment.num_docs()) {
             // After a failed `apply`, the next one opens the writer.
-            let Some(merge) = self.writer().as_mut().map(|writer| writer.merge(&[segment.id()])) else { return Ok(true) };
+            let Some(merge) = self.writer().as_mut().map(|writer| writer.merge(&[segment.id()])) else {
+                return Ok(true);
+            };
             match merge.wait() {
                 // Of its own, the index merges segments of which much is deleted, and so may be at this one.
                 Ok(_) | Err(TantivyError::InvalidArgument(_)) => {}

@@ -9,7 +9,7 @@ use meshlog_connectors::{
 };
 use meshlog_pipeline::{LogError, ReadLimit, UnreadableCause};
 use meshlog_processors::{
-    PageLimit,
+    Facets, PageLimit,
     calls::{
         self, AttemptRow, CallRow, CallStore, Dimension, Group, GroupName, RequestRow, SettledRow, Tally, UsageQuery,
     },
@@ -46,7 +46,11 @@ impl CallRecordsPort {
             blocking(&self.rooms, move |rooms| {
                 // Held by the thread: a client that leaves does not end what was begun.
                 let _turn = turn;
-                row(rooms, &id)?.map(|row| read(rooms, row)).transpose()
+                let Some(row) = row(rooms, &id)? else { return Ok(None) };
+                if is_forgotten(rooms, &row)? {
+                    return Err(forgotten(&row));
+                }
+                read(rooms, row).map(Some)
             })
             .await
         })
@@ -148,6 +152,29 @@ fn event(rooms: &Rooms, position: Position) -> Result<Option<Event>, Problem> {
             Some(Err(unreadable)) => Err(Problem::internal(format!("{position}: {}", unreadable.cause))),
         },
     }
+}
+
+/// Whether what was said in a call's thread then is forgotten.
+fn is_forgotten(rooms: &Rooms, call: &CallRow) -> Result<bool, Problem> {
+    let Some(thread) = &call.thread else { return Ok(false) };
+    let facets = Facets {
+        space: call.space.clone(),
+        thread: thread.clone(),
+        author: String::new(),
+        role: String::new(),
+        sent_at: call.requested_at,
+        accepted_at: call.requested_at,
+    };
+    rooms.forgotten.look(|forgotten| forgotten.covers(call.call_id, &facets)).map_err(problems::from_log)
+}
+
+fn forgotten(call: &CallRow) -> Problem {
+    let detail = format!("what was said in the thread of the call {} is forgotten", call.call_id);
+    Problem::new(
+        Code::EventsRemoved,
+        detail,
+        "nothing to do: what its row says of it is kept, its bodies are not shown",
+    )
 }
 
 fn removed(call: &CallRow) -> Problem {

@@ -19,7 +19,10 @@ use meshlog_schemas::{Checkpoints, Offset, Partition, Topic};
 use tokio::sync::Semaphore;
 
 use super::{blocking, problems};
-use crate::house::{event_view::event_view, rooms::Rooms};
+use crate::house::{
+    event_view::{event_view, without_forgotten},
+    rooms::Rooms,
+};
 
 /// How many threads read for pages and tails at once.
 const READERS: usize = 8;
@@ -142,7 +145,7 @@ async fn in_turn(rooms: &Arc<Rooms>, turns: &Arc<Semaphore>, wanted: Wanted) -> 
 fn read(rooms: &Rooms, wanted: Wanted) -> Result<EventBatch, Problem> {
     let Wanted { places, filter, mut limit, mut scan } = wanted;
     let mut batch = EventBatch { next: places.iter().copied().collect(), ..EventBatch::default() };
-    for (partition, from) in &places {
+    'places: for (partition, from) in &places {
         let partition = known(rooms, *partition)?;
         let mut next = *from;
         while limit.events > 0 && limit.bytes > 0 && scan > 0 {
@@ -160,7 +163,7 @@ fn read(rooms: &Rooms, wanted: Wanted) -> Result<EventBatch, Problem> {
                     records
                 }
                 // What has been read before the failure is given first; the next reading meets the failure again.
-                Err(_) if !batch.events.is_empty() || !batch.gaps.is_empty() => return Ok(batch),
+                Err(_) if !batch.events.is_empty() || !batch.gaps.is_empty() => break 'places,
                 Err(error) => return Err(problems::from_log(error)),
             };
             if records.is_empty() {
@@ -182,6 +185,12 @@ fn read(rooms: &Rooms, wanted: Wanted) -> Result<EventBatch, Problem> {
             batch.next.advance(partition, next);
         }
     }
+    let redacted = rooms.forgotten.look(|forgotten| {
+        if !forgotten.is_empty() {
+            batch.events.iter_mut().for_each(|event| without_forgotten(event, forgotten));
+        }
+    });
+    redacted.map_err(problems::from_log)?;
     Ok(batch)
 }
 
