@@ -51,6 +51,11 @@ impl Links {
         at
     }
 
+    /// Whether a name stands for another, or another for it.
+    pub(super) fn is_linked(&self, id: Uuid) -> bool {
+        self.into.contains_key(&id) || self.from.contains_key(&id)
+    }
+
     /// All names that stand for the same node, the node's own first.
     pub(super) fn members(&self, id: Uuid) -> Vec<Uuid> {
         let mut members = vec![self.canonical(id)];
@@ -102,7 +107,9 @@ mod tests {
     fn chains_are_followed_and_a_circle_is_its_smallest() {
         let id = Uuid::from_u128;
         let mut links = Links::default();
-        [(1, 2), (2, 3), (9, 8), (8, 7), (7, 9), (5, 8)].map(|(from, into)| links.set(&link(from, into, false)));
+        for (from, into) in [(1, 2), (2, 3), (9, 8), (8, 7), (7, 9), (5, 8)] {
+            links.set(&link(from, into, false));
+        }
         assert_eq!([1, 2, 3, 4].map(|name| links.canonical(id(name))), [3, 3, 3, 4].map(id));
         assert_eq!([5, 7, 8, 9].map(|name| links.canonical(id(name))), [7; 4].map(id));
         let mut members = links.members(id(9));

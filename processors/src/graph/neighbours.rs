@@ -25,9 +25,11 @@ use crate::{Micros, Page, PageLimit, StoreError, knowledge::entities::EntityKind
 pub const MENTIONED_WITH: &str = "mentioned-with";
 
 /// So many names that a node is mentioned with are looked at.
-pub(super) const LOOKED_AT: usize = 5_000;
+const LOOKED_AT: usize = 1_000;
 /// So many facts about a node, and as many to it.
-pub(super) const FACTS_LOOKED_AT: usize = 500;
+const FACTS_LOOKED_AT: usize = 200;
+/// For each fact that is looked at, so many of other relations may be passed over.
+const PASSED_OVER: usize = 10;
 
 /// Which neighbours. An absent condition holds for each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,10 +66,30 @@ pub struct Neighbour {
 /// What binds a node to another.
 #[derive(Debug, Default)]
 pub(super) struct Bond {
-    pub(super) kind: Option<EntityKind>,
+    kind: Option<EntityKind>,
     pub(super) together: i64,
+    /// The names that were mentioned with one another.
+    pairs: Vec<[u8; 32]>,
     /// Facts that hold, by relation.
-    pub(super) facts: BTreeMap<String, Vec<Uuid>>,
+    facts: BTreeMap<String, u64>,
+}
+
+/// A node that a fact binds to another.
+pub(super) struct Bound {
+    pub(super) other: Uuid,
+    kind: Option<EntityKind>,
+    pub(super) relation: String,
+    pub(super) fact_id: Uuid,
+}
+
+/// A name that one of a node's names is mentioned with.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ranked {
+    /// The lower, the more often.
+    rank: u8,
+    pub(super) other: Uuid,
+    pub(super) member: Uuid,
+    kind: Option<EntityKind>,
 }
 
 impl NeighbourFilter {
@@ -88,7 +110,7 @@ impl NeighbourFilter {
 
 impl Bond {
     fn weight(&self) -> u64 {
-        self.together.unsigned_abs() + self.facts.values().map(|facts| facts.len() as u64).sum::<u64>()
+        self.together.unsigned_abs() + self.facts.values().sum::<u64>()
     }
 }
 
@@ -109,7 +131,14 @@ impl Snapshot<'_> {
             self.mentioned_with(&members, LOOKED_AT, &mut bonds)?;
         }
         if is_known && relation.as_deref() != Some(MENTIONED_WITH) {
-            self.bound_by_facts(&members, relation.as_deref(), *at, FACTS_LOOKED_AT, &mut bonds)?;
+            let mut judgements = Judgements::default();
+            let (bound, _) =
+                self.bound_by_facts(&mut judgements, &members, relation.as_deref(), *at, FACTS_LOOKED_AT)?;
+            for Bound { other, kind, relation, .. } in bound {
+                let bond = bonds.entry(other).or_default();
+                bond.kind = kind;
+                *bond.facts.entry(relation).or_default() += 1;
+            }
         }
         if !is_known {
             bonds = self.ends_of_fact(space, *id)?;
@@ -124,36 +153,26 @@ impl Snapshot<'_> {
             if bond.kind.is_none_or(|kind| !kinds.is_empty() && !kinds.contains(&kind)) {
                 continue;
             }
-            if bond.facts.is_empty() && !self.were_together(&members, id, *at)? {
+            if bond.facts.is_empty() && !self.were_together(&bond.pairs, *at)? {
                 continue;
             }
             if limit.is_reached(items.len(), 0) {
                 return Ok(Page { items, next: Some(mark.cursor(&place)) });
             }
-            items.push(self.neighbour(space, id, &bond)?);
+            items.push(self.neighbour(space, id, bond)?);
         }
         Ok(Page { items, next: None })
     }
 
-    /// Adds the nodes that a node is mentioned with, of the strongest `most` names. Whether there were more.
+    /// Adds the nodes that a node is mentioned with, of the strongest `most` names.
     pub(super) fn mentioned_with(
         &self,
         members: &[Uuid],
         most: usize,
         bonds: &mut HashMap<Uuid, Bond>,
-    ) -> Result<bool, StoreError> {
-        let names = |member: Uuid| {
-            self.rows(Table::Ranked, member.as_bytes()).map(move |row| {
-                let (key, value) = row?;
-                let (rank, other) = key.get(16).zip(keys::last_id(&key)).ok_or_else(|| self.damaged())?;
-                Ok((*rank, other, member, value.first().copied().and_then(kind::of_code)))
-            })
-        };
-        for (number, name) in Merge::new(members.iter().map(|member| names(*member))).enumerate() {
-            if number == most {
-                return Ok(true);
-            }
-            let (rank, other, member, kind) = name?;
+    ) -> Result<(), StoreError> {
+        for name in self.ranked(members).take(most) {
+            let Ranked { rank, other, member, kind } = name?;
             let node = self.links.canonical(other);
             // Two names of the node itself.
             if node == members[0] {
@@ -161,31 +180,46 @@ impl Snapshot<'_> {
             }
             let bond = bonds.entry(node).or_default();
             bond.kind = kind;
+            bond.pairs.push(keys::pair(member, other));
             bond.together += match i64::from(!rank) {
                 count if count <= keys::EXACT_RANKS => count,
                 _ => count_of(&self.get(Table::Pairs, &keys::pair(member, other))?.ok_or_else(|| self.damaged())?),
             };
         }
-        Ok(false)
+        Ok(())
     }
 
-    /// Adds the nodes that facts which hold lead to or come from, of the newest `most` in each direction. Whether there were
-    /// more. What is denied binds nothing.
+    /// The names that a node is mentioned with, the strongest first.
+    pub(super) fn ranked(&self, members: &[Uuid]) -> impl Iterator<Item = Result<Ranked, StoreError>> {
+        let names = |member: Uuid| {
+            self.rows(Table::Ranked, member.as_bytes()).map(move |row| {
+                let (key, value) = row?;
+                let (rank, other) = key.get(16).zip(keys::last_id(&key)).ok_or_else(|| self.damaged())?;
+                let kind = value.first().copied().and_then(kind::of_code);
+                Ok(Ranked { rank: *rank, other, member, kind })
+            })
+        };
+        Merge::new(members.iter().map(|member| names(*member)).collect::<Vec<_>>())
+    }
+
+    /// The nodes that facts which hold lead to or come from, of the newest `most` in each direction, and whether there were more.
+    /// What is denied binds nothing.
     pub(super) fn bound_by_facts(
         &self,
+        judgements: &mut Judgements,
         members: &[Uuid],
         relation: Option<&str>,
         at: Option<Micros>,
         most: usize,
-        bonds: &mut HashMap<Uuid, Bond>,
-    ) -> Result<bool, StoreError> {
-        let mut judgements = Judgements::default();
+    ) -> Result<(Vec<Bound>, bool), StoreError> {
+        let mut bound = Vec::new();
         let (mut were_more, mut seen) = (false, HashSet::new());
         for is_subject in [true, false] {
             let list = if is_subject { facts_about } else { facts_to };
             let lists = members.iter().map(|member| list(*member)).collect();
-            for (number, candidate) in self.listed(lists, None).enumerate() {
-                if number == most {
+            let mut looked_at = 0;
+            for (passed, candidate) in self.listed(lists, None).enumerate() {
+                if looked_at == most || passed == most * PASSED_OVER {
                     were_more = true;
                     break;
                 }
@@ -194,7 +228,8 @@ impl Snapshot<'_> {
                 if relation.is_some_and(|wanted| wanted != listed.relation) {
                     continue;
                 }
-                let group = self.judged(&mut judgements, listed.subject, &listed.relation)?;
+                looked_at += 1;
+                let group = self.judged(judgements, listed.subject, &listed.relation)?;
                 let judged = group.get(&candidate.fact_id()).ok_or_else(|| self.damaged())?;
                 let (other, kind) = match is_subject {
                     true => (judged.object, judged.object_kind),
@@ -204,24 +239,20 @@ impl Snapshot<'_> {
                 if !holds || kind.is_none() || other == members[0] || !seen.insert(candidate.fact_id()) {
                     continue;
                 }
-                let bond = bonds.entry(other).or_default();
-                bond.kind = kind;
-                bond.facts.entry(listed.relation.clone()).or_default().push(candidate.fact_id());
+                bound.push(Bound { other, kind, relation: listed.relation.clone(), fact_id: candidate.fact_id() });
             }
         }
-        Ok(were_more)
+        Ok((bound, were_more))
     }
 
-    /// Whether names of both were mentioned with one another by a time.
-    pub(super) fn were_together(&self, members: &[Uuid], other: Uuid, at: Option<Micros>) -> Result<bool, StoreError> {
+    /// Whether one of these pairs of names was mentioned with one another by a time.
+    pub(super) fn were_together(&self, pairs: &[[u8; 32]], at: Option<Micros>) -> Result<bool, StoreError> {
         let Some(at) = at else { return Ok(true) };
-        for other in self.links.members(other) {
-            for member in members {
-                let first = self.rows(Table::Together, &keys::pair(*member, other)).next().transpose()?;
-                let first = first.and_then(|(key, _)| keys::last_place(&key)).map(keys::of_place);
-                if first.is_some_and(|(first, _)| first <= at) {
-                    return Ok(true);
-                }
+        for pair in pairs {
+            let first = self.rows(Table::Together, pair).next().transpose()?;
+            let first = first.and_then(|(key, _)| keys::last_place(&key)).map(keys::of_place);
+            if first.is_some_and(|(first, _)| first <= at) {
+                return Ok(true);
             }
         }
         Ok(false)
@@ -239,16 +270,18 @@ impl Snapshot<'_> {
         let from = mark.place::<24>(cursor);
         let from = from.as_ref().map_or(&[][..], |place| &place[..]);
         let (one, other) = (self.links.members(one), self.links.members(other));
-        let pairs = one.iter().flat_map(|one| other.iter().map(move |other| keys::pair(*one, *other)));
-        let lists = pairs.map(|pair| {
-            self.rows_from(Table::Together, &pair, from)
-                .map(|row| keys::last_place(&row?.0).ok_or_else(|| self.damaged()))
-        });
-        let mut items = Vec::new();
+        let (mut items, mut lists) = (Vec::new(), Vec::new());
         if one[0] == other[0] || self.gathered(space, one[0])?.is_none() {
             return Ok(Page { items, next: None });
         }
-        for place in Merge::new(lists.collect::<Vec<_>>()) {
+        for pair in one.iter().flat_map(|one| other.iter().map(move |other| keys::pair(*one, *other))) {
+            // A look is cheaper than a list, and nodes of many names have many pairs.
+            if self.get(Table::Pairs, &pair)?.is_some() {
+                let rows = self.rows_from(Table::Together, &pair, from);
+                lists.push(rows.map(|row| keys::last_place(&row?.0).ok_or_else(|| self.damaged())));
+            }
+        }
+        for place in Merge::new(lists) {
             let place = place?;
             if limit.is_reached(items.len(), 0) {
                 return Ok(Page { items, next: Some(mark.cursor(&place)) });
@@ -264,12 +297,12 @@ impl Snapshot<'_> {
         for end in [fact.subject, fact.object].into_iter().filter(|end| end.kind.is_some()) {
             let bond = bonds.entry(end.id).or_default();
             bond.kind = end.kind;
-            bond.facts.insert(fact.relation.clone(), vec![id]);
+            bond.facts.insert(fact.relation.clone(), 1);
         }
         Ok(bonds)
     }
 
-    pub(super) fn neighbour(&self, space: &str, id: Uuid, bond: &Bond) -> Result<Neighbour, StoreError> {
+    fn neighbour(&self, space: &str, id: Uuid, bond: Bond) -> Result<Neighbour, StoreError> {
         let row = self.gathered(space, id)?.ok_or_else(|| self.damaged())?;
         Ok(Neighbour {
             id,
@@ -277,7 +310,7 @@ impl Snapshot<'_> {
             name: row.name().to_owned(),
             weight: bond.weight(),
             together: bond.together.unsigned_abs(),
-            relations: bond.facts.iter().map(|(name, facts)| (name.clone(), facts.len() as u64)).collect(),
+            relations: bond.facts,
         })
     }
 }

@@ -1,24 +1,29 @@
 //! Paths: how two nodes hang together.
 //!
 //! Promises: a shortest path, as long as nothing was left out; where it says that something was, there may be a shorter one, or
-//! one where none was found. At most [`LOOKED_AT`] edges are looked at, of a node the strongest [`OF_A_NODE`].
+//! one where none was found. At most [`LOOKED_AT`] edges are looked at: of a node its newest [`FACTS`] facts in each
+//! direction, then the [`NAMES`] names that it is mentioned with most.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
 use super::{
-    neighbours::{Bond, MENTIONED_WITH},
+    facts::Judgements,
+    keys,
+    neighbours::{Bound, MENTIONED_WITH},
     snapshot::Snapshot,
 };
 use crate::{Micros, StoreError};
 
 /// So many edges are looked at.
-pub(super) const LOOKED_AT: usize = 5_000;
-/// So many edges of one node, and facts in each direction.
-pub(super) const OF_A_NODE: usize = 500;
+const LOOKED_AT: usize = 2_000;
+/// So many names of a node.
+const NAMES: usize = 200;
+/// So many facts of a node in each direction.
+const FACTS: usize = 30;
 /// No path is longer.
-pub(super) const LONGEST: usize = 6;
+const LONGEST: usize = 6;
 
 /// How two nodes hang together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +47,18 @@ pub struct Step {
     pub fact_id: Option<Uuid>,
 }
 
+/// A search, and what it has cost.
+struct Search {
+    at: Option<Micros>,
+    judgements: Judgements,
+    looked_at: usize,
+    is_cut: bool,
+}
+
 /// What was reached from one end.
 struct Side {
-    /// Each node with the step by which it was reached, its `from` the nearer to the end, and how far it is.
-    reached: HashMap<Uuid, (Option<Step>, usize)>,
+    /// Each node with the step by which it was reached, its `from` the nearer to the end.
+    reached: HashMap<Uuid, Option<Step>>,
     /// The farthest.
     frontier: Vec<Uuid>,
     depth: usize,
@@ -53,13 +66,13 @@ struct Side {
 
 impl Side {
     fn new(end: Uuid) -> Self {
-        Self { reached: HashMap::from([(end, (None, 0))]), frontier: vec![end], depth: 0 }
+        Self { reached: HashMap::from([(end, None)]), frontier: vec![end], depth: 0 }
     }
 
     /// The steps from a node back to the end.
     fn back(&self, mut node: Uuid) -> Vec<Step> {
         let mut steps = Vec::new();
-        while let Some((Some(step), _)) = self.reached.get(&node) {
+        while let Some(Some(step)) = self.reached.get(&node) {
             steps.push(step.clone());
             node = step.from;
         }
@@ -84,70 +97,79 @@ impl Snapshot<'_> {
             return Ok(Path { steps: Some(Vec::new()), is_cut: false });
         }
         let mut sides = [Side::new(from), Side::new(to)];
-        let (mut looked_at, mut is_cut) = (0, false);
+        let mut search = Search { at, judgements: Judgements::default(), looked_at: 0, is_cut: false };
         while sides[0].depth + sides[1].depth < longest.min(LONGEST) {
             let [one, other] = &mut sides;
             // The side with less to do goes on.
             let (side, other) = if one.frontier.len() <= other.frontier.len() { (one, other) } else { (other, one) };
-            let mut met: Option<(usize, Uuid)> = None;
-            let frontier = std::mem::take(&mut side.frontier);
-            side.depth += 1;
-            for node in frontier {
-                if looked_at >= LOOKED_AT {
-                    is_cut = true;
-                    break;
-                }
-                let (bonds, were_more) = self.bonds(node, at)?;
-                is_cut |= were_more;
-                looked_at += bonds.len();
-                for (next, bond) in bonds {
-                    if side.reached.contains_key(&next) {
-                        continue;
-                    }
-                    if let Some((_, distance)) = other.reached.get(&next) {
-                        met = Some(met.map_or((*distance, next), |known| known.min((*distance, next))));
-                    }
-                    side.reached.insert(next, (Some(step(node, next, &bond)), side.depth));
-                    side.frontier.push(next);
-                }
-            }
-            if let Some((_, node)) = met {
+            if let Some(node) = self.go_on(&mut search, side, other)? {
                 let mut steps = sides[0].back(node);
                 steps.reverse();
                 let rest = sides[1].back(node).into_iter();
                 steps.extend(rest.map(|step| Step { from: step.to, to: step.from, ..step }));
-                return Ok(Path { steps: Some(steps), is_cut });
+                return Ok(Path { steps: Some(steps), is_cut: search.is_cut });
             }
-            if side_is_done(&sides) || looked_at >= LOOKED_AT {
+            if sides.iter().any(|side| side.frontier.is_empty()) {
                 break;
             }
         }
-        Ok(Path { steps: None, is_cut: is_cut || looked_at >= LOOKED_AT })
+        Ok(Path { steps: None, is_cut: search.is_cut })
     }
 
-    /// The nodes that a node is bound to, in order of their ids; whether some were left out.
-    fn bonds(&self, node: Uuid, at: Option<Micros>) -> Result<(Vec<(Uuid, Bond)>, bool), StoreError> {
-        let members = self.links.members(node);
-        let mut bonds = HashMap::new();
-        let mut were_more = self.mentioned_with(&members, OF_A_NODE, &mut bonds)?;
-        were_more |= self.bound_by_facts(&members, None, at, OF_A_NODE, &mut bonds)?;
-        let mut kept = Vec::new();
-        for (other, bond) in bonds {
-            if !bond.facts.is_empty() || self.were_together(&members, other, at)? {
-                kept.push((other, bond));
+    /// Goes one step further on one side; the node where it meets the other, if it does.
+    ///
+    /// The first is as good as any: what is nearer to the other end than its frontier has been left from there already.
+    fn go_on(&self, search: &mut Search, side: &mut Side, other: &Side) -> Result<Option<Uuid>, StoreError> {
+        side.depth += 1;
+        for node in std::mem::take(&mut side.frontier) {
+            if search.looked_at >= LOOKED_AT {
+                search.is_cut = true;
+                break;
+            }
+            for step in self.steps(search, node, &side.reached)? {
+                let next = step.to;
+                side.reached.insert(next, Some(step));
+                if other.reached.contains_key(&next) {
+                    return Ok(Some(next));
+                }
+                side.frontier.push(next);
             }
         }
-        kept.sort_unstable_by_key(|(other, _)| *other);
-        Ok((kept, were_more))
+        Ok(None)
     }
-}
 
-fn side_is_done(sides: &[Side; 2]) -> bool {
-    sides.iter().any(|side| side.frontier.is_empty())
-}
-
-fn step(from: Uuid, to: Uuid, bond: &Bond) -> Step {
-    let fact = bond.facts.iter().next();
-    let relation = fact.map_or(MENTIONED_WITH, |(relation, _)| relation).to_owned();
-    Step { from, to, relation, fact_id: fact.and_then(|(_, facts)| facts.first().copied()) }
+    /// The steps from a node to those that are not reached yet.
+    fn steps(
+        &self,
+        search: &mut Search,
+        node: Uuid,
+        reached: &HashMap<Uuid, Option<Step>>,
+    ) -> Result<Vec<Step>, StoreError> {
+        let members = self.links.members(node);
+        let (bound, were_more) = self.bound_by_facts(&mut search.judgements, &members, None, search.at, FACTS)?;
+        search.is_cut |= were_more;
+        search.looked_at += bound.len();
+        let (mut steps, mut seen) = (Vec::new(), HashSet::new());
+        for Bound { other, relation, fact_id, .. } in bound {
+            if !reached.contains_key(&other) && seen.insert(other) {
+                steps.push(Step { from: node, to: other, relation, fact_id: Some(fact_id) });
+            }
+        }
+        for (number, name) in self.ranked(&members).enumerate() {
+            if number == NAMES {
+                search.is_cut = true;
+                break;
+            }
+            search.looked_at += 1;
+            let name = name?;
+            let other = self.links.canonical(name.other);
+            let is_new = !reached.contains_key(&other) && !seen.contains(&other);
+            if !is_new || !self.were_together(&[keys::pair(name.member, name.other)], search.at)? {
+                continue;
+            }
+            seen.insert(other);
+            steps.push(Step { from: node, to: other, relation: MENTIONED_WITH.to_owned(), fact_id: None });
+        }
+        Ok(steps)
+    }
 }

@@ -19,7 +19,7 @@ use super::{
 use crate::{Page, PageLimit, StoreError, knowledge::entities::EntityKind};
 
 /// So many names that fit are looked at.
-pub(super) const LOOKED_AT: usize = 1_000;
+const LOOKED_AT: usize = 500;
 /// So many rows are passed over that are of other kinds.
 const PASSED_OVER: usize = 10_000;
 /// No name is mentioned 2^40 times.
@@ -101,16 +101,22 @@ impl Snapshot<'_> {
         if text.is_empty() && !query.text.trim().is_empty() {
             return Ok(Page { items: Vec::new(), next: None });
         }
-        let mut found: BTreeMap<Uuid, Match> = BTreeMap::new();
+        // Each node with how well it fits, and all that was said of it if it has one name.
+        let mut found: BTreeMap<Uuid, (Match, Option<EntityRow>)> = BTreeMap::new();
         for id in self.named(query, &text)? {
             let row: Option<EntityRow> = self.get_json(Table::Entities, &keys::in_space(&query.space, id))?;
-            let Some(matched) = row.and_then(|row| Match::of(&row.key, &text)) else { continue };
-            let best = found.entry(self.links.canonical(id)).or_insert(matched);
-            *best = matched.min(*best);
+            let Some(row) = row else { continue };
+            let Some(matched) = Match::of(&row.key, &text) else { continue };
+            let row = Some(row).filter(|_| !self.links.is_linked(id));
+            let node = found.entry(self.links.canonical(id)).or_insert((matched, row));
+            node.0 = matched.min(node.0);
         }
         let mut hits = Vec::new();
-        for (id, matched) in found {
-            let row = self.gathered(&query.space, id)?.ok_or_else(|| self.damaged())?;
+        for (id, (matched, row)) in found {
+            let row = match row {
+                Some(row) => row,
+                None => self.gathered(&query.space, id)?.ok_or_else(|| self.damaged())?,
+            };
             let mentions = row.mentions.unsigned_abs();
             hits.push(Hit { id, kind: row.kind, name: row.name().to_owned(), matched, mentions });
         }

@@ -60,7 +60,7 @@ impl GraphStore {
     }
 
     /// Entities and concepts by the beginning of a name or of one of its words, best first: exact, whole name, word; then those
-    /// mentioned most. Of the names that fit, 1,000 are looked at, those mentioned most first.
+    /// mentioned most. Of the names that fit, 500 are looked at, those mentioned most first.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -81,8 +81,8 @@ impl GraphStore {
         self.ask("read a node", |snapshot| snapshot.node(space, id))
     }
 
-    /// What a node is mentioned with and bound to by facts that hold, the heaviest first. Of an entity, the 5,000 names that it
-    /// is mentioned with most are looked at, and the 500 newest facts about it and to it; of a fact, its ends.
+    /// What a node is mentioned with and bound to by facts that hold, the heaviest first. Of an entity, the 1,000 names that it
+    /// is mentioned with most are looked at, and the 200 newest facts about it and to it; of a fact, its ends.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -131,7 +131,7 @@ impl GraphStore {
     }
 
     /// A shortest path between two entities, of at most `longest` steps and at most 6; as of a time, if one is given. It looks
-    /// at no more than 5,000 edges and at 500 of a node, and says whether it left any out.
+    /// at no more than 2,000 edges or little more, and at 260 of a node, and says whether it left any out.
     ///
     /// # Errors
     /// The store cannot be read.

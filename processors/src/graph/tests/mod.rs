@@ -4,7 +4,7 @@ mod behaviour;
 mod model;
 mod properties;
 
-use meshlog_schemas::{Checkpoints, Partition, Position, Topic};
+use meshlog_schemas::{Partition, Position, Topic};
 use uuid::Uuid;
 
 use super::*;

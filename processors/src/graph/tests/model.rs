@@ -22,6 +22,12 @@ pub(super) struct Model {
     pub(super) insights: BTreeMap<Uuid, Insight>,
 }
 
+/// What binds two nodes: messages, facts by relation, and when both were first mentioned.
+type Bond = (u64, BTreeMap<String, u64>, Option<i64>);
+
+/// Where a node stands: when, in which message or correction, where it is named, and what is stated of it.
+type Standpoint = (i64, Uuid, Vec<(u32, u32)>, Vec<Uuid>);
+
 /// A name in a message.
 struct Named {
     id: Uuid,
@@ -330,8 +336,8 @@ impl Model {
     }
 
     /// The neighbours of a node: together, facts by relation, and the first time together.
-    pub(super) fn bonds(&self, id: Uuid, at: Option<i64>) -> BTreeMap<Uuid, (u64, BTreeMap<String, u64>, Option<i64>)> {
-        let mut bonds: BTreeMap<Uuid, (u64, BTreeMap<String, u64>, Option<i64>)> = BTreeMap::new();
+    pub(super) fn bonds(&self, id: Uuid, at: Option<i64>) -> BTreeMap<Uuid, Bond> {
+        let mut bonds: BTreeMap<Uuid, Bond> = BTreeMap::new();
         let id = self.canonical(id);
         for ((one, other), messages) in self.pairs() {
             let ends = [self.canonical(one), self.canonical(other)];
@@ -414,16 +420,17 @@ impl Model {
     }
 
     /// Where a node stands: times, ids, mentions and facts.
-    pub(super) fn timeline(&self, id: Uuid) -> Vec<(i64, Uuid, Vec<(u32, u32)>, Vec<Uuid>)> {
+    pub(super) fn timeline(&self, id: Uuid) -> Vec<Standpoint> {
         let id = self.canonical(id);
-        let mut moments: BTreeMap<(i64, Uuid), (BTreeSet<(u32, u32)>, BTreeSet<(u32, u32, Uuid)>)> = BTreeMap::new();
+        let mut moments: BTreeMap<(i64, Uuid), (BTreeSet<(u32, u32)>, BTreeSet<MomentFact>)> = BTreeMap::new();
         for named in self.mentions().iter().filter(|named| self.canonical(named.id) == id) {
             moments.entry((named.sent_at, named.message)).or_default().0.insert((named.start, named.end));
         }
         for ((message, _), (fact, sent_at)) in self.statements() {
             if [&fact.subject, &fact.object].into_iter().any(|end| self.place(end).id == id) {
                 let moment = moments.entry((sent_at, message)).or_default();
-                moment.1.insert((fact.start, fact.end, fact.fact_id));
+                let Fact { start, end, fact_id, .. } = fact;
+                moment.1.insert(MomentFact { start, end, fact_id });
             }
         }
         for (fact_id, stated) in self.facts() {
@@ -433,7 +440,7 @@ impl Model {
             }
         }
         let flat = moments.into_iter().map(|((at, id), (mentions, facts))| {
-            (at, id, mentions.into_iter().collect(), facts.into_iter().map(|(.., id)| id).collect())
+            (at, id, mentions.into_iter().collect(), facts.into_iter().map(|fact| fact.fact_id).collect())
         });
         flat.collect()
     }
