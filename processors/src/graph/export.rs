@@ -53,7 +53,8 @@ impl Snapshot<'_> {
             let mut bonds: Vec<_> = bonds.into_iter().filter(|(other, _)| *other > members[0]).collect();
             bonds.sort_unstable_by_key(|(other, _)| *other);
             for (other, bond) in bonds {
-                if give(Exported::Together(members[0], other, bond.together.unsigned_abs()))?.is_break() {
+                let messages = self.messages_of(&bond)?;
+                if give(Exported::Together(members[0], other, messages))?.is_break() {
                     return Ok(());
                 }
             }

@@ -94,8 +94,16 @@ pub(super) fn rank(count: i64) -> u8 {
     }
 }
 
+/// The least and the greatest count of a rank.
+pub(super) fn counts_of_rank(rank: u8) -> (i64, i64) {
+    match i64::from(rank) {
+        count if count <= EXACT_RANKS => (count, count),
+        rank => (1 << (rank - 12).min(62), i64::MAX >> (62 - (rank - 12)).max(0)),
+    }
+}
+
 /// Ranks up to this are the counts themselves.
-pub(super) const EXACT_RANKS: i64 = 15;
+const EXACT_RANKS: i64 = 15;
 
 /// The place of another entity among those that one is mentioned with: the most often first.
 pub(super) fn ranked(entity: Uuid, rank: u8, other: Uuid) -> Vec<u8> {
@@ -157,6 +165,10 @@ mod tests {
         assert!((0..5_000).map(rank).is_sorted());
         assert!((0..=EXACT_RANKS).all(|count| i64::from(rank(count)) == count));
         assert_eq!((rank(16), rank(31), rank(32), rank(i64::MAX)), (16, 16, 17, 74));
+        for count in 0..5_000 {
+            let (least, greatest) = counts_of_rank(rank(count));
+            assert!(least <= count && count <= greatest && rank(least) == rank(greatest));
+        }
         assert!((0..5_000).map(tier).is_sorted());
         assert_eq!((tier(0), tier(1), tier(2), tier(3), tier(4)), (0, 1, 2, 2, 3));
     }

@@ -5,7 +5,10 @@
 //! ones by the power of two), and the [`FACTS_LOOKED_AT`] newest facts about it and to it. Where it has fewer, the list is
 //! whole.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
+};
 
 use uuid::Uuid;
 
@@ -67,9 +70,8 @@ pub struct Neighbour {
 #[derive(Debug, Default)]
 pub(super) struct Bond {
     kind: Option<EntityKind>,
-    pub(super) together: i64,
-    /// The names that were mentioned with one another.
-    pairs: Vec<[u8; 32]>,
+    /// The names that were mentioned with one another, and how the number of messages ranks.
+    pairs: Vec<([u8; 32], u8)>,
     /// Facts that hold, by relation.
     facts: BTreeMap<String, u64>,
 }
@@ -109,8 +111,32 @@ impl NeighbourFilter {
 }
 
 impl Bond {
-    fn weight(&self) -> u64 {
-        self.together.unsigned_abs() + self.facts.values().sum::<u64>()
+    fn weight_of_facts(&self) -> u64 {
+        self.facts.values().sum()
+    }
+
+    /// The least and the greatest weight that it may have.
+    fn weights(&self) -> (u64, u64) {
+        let facts = self.weight_of_facts();
+        let counts = self.pairs.iter().map(|(_, rank)| keys::counts_of_rank(*rank));
+        counts.fold((facts, facts), |(least, greatest), (low, high)| {
+            (least + low.unsigned_abs(), greatest.saturating_add(high.unsigned_abs()))
+        })
+    }
+}
+
+/// Neighbours that may come next, the heaviest first: their weight, or while it is not known, the most that it may be. So only
+/// those are weighed that may be on the page.
+///
+/// Of equal weight, those come first that are still to be weighed, then the smaller id.
+struct Waiting(BinaryHeap<(u64, bool, Reverse<Uuid>)>);
+
+impl Waiting {
+    /// Those that are not heavier than the first of the page for certain.
+    fn new(bonds: &HashMap<Uuid, Bond>, from: Option<u64>) -> Self {
+        let weighed = bonds.iter().map(|(id, bond)| (*id, bond.weights()));
+        let coming = weighed.filter(|(_, (least, _))| from.is_none_or(|from| *least <= from));
+        Self(coming.map(|(id, (least, greatest))| (greatest, least < greatest, Reverse(id))).collect())
     }
 }
 
@@ -143,25 +169,49 @@ impl Snapshot<'_> {
         if !is_known {
             bonds = self.ends_of_fact(space, *id)?;
         }
-        let mut bonds: Vec<([u8; 24], Uuid, Bond)> =
-            bonds.into_iter().map(|(id, bond)| (place(&bond, id), id, bond)).collect();
-        bonds.sort_unstable_by_key(|(place, ..)| *place);
         let mark = filter.mark();
-        let begin = mark.place(cursor).map_or(0, |from| bonds.partition_point(|(place, ..)| *place < from));
+        let from = mark.place::<24>(cursor);
+        bonds.retain(|_, bond| bond.kind.is_some_and(|kind| kinds.is_empty() || kinds.contains(&kind)));
+        let mut waiting = Waiting::new(&bonds, from.map(weight_of));
         let mut items = Vec::new();
-        for (place, id, bond) in bonds.drain(begin..) {
-            if bond.kind.is_none_or(|kind| !kinds.is_empty() && !kinds.contains(&kind)) {
+        while let Some((weight, is_bound, Reverse(id))) = waiting.0.pop() {
+            let bond = bonds.get(&id).ok_or_else(|| self.damaged())?;
+            if is_bound {
+                let weight = self.messages_of(bond)? + bond.weight_of_facts();
+                waiting.0.push((weight, false, Reverse(id)));
                 continue;
             }
-            if bond.facts.is_empty() && !self.were_together(&bond.pairs, *at)? {
+            let place = place(weight, id);
+            let is_late = bond.facts.is_empty() && !self.were_together(bond.pairs.iter().map(|(pair, _)| pair), *at)?;
+            if from.is_some_and(|from| place < from) || is_late {
                 continue;
             }
             if limit.is_reached(items.len(), 0) {
                 return Ok(Page { items, next: Some(mark.cursor(&place)) });
             }
-            items.push(self.neighbour(space, id, bond)?);
+            let row = self.gathered(space, id)?.ok_or_else(|| self.damaged())?;
+            items.push(Neighbour {
+                id,
+                kind: row.kind,
+                name: row.name().to_owned(),
+                weight,
+                together: weight - bond.weight_of_facts(),
+                relations: bond.facts.clone(),
+            });
         }
         Ok(Page { items, next: None })
+    }
+
+    /// The messages that mention both, for each two of their names.
+    pub(super) fn messages_of(&self, bond: &Bond) -> Result<u64, StoreError> {
+        let mut messages = 0;
+        for (pair, rank) in &bond.pairs {
+            messages += match keys::counts_of_rank(*rank) {
+                (least, greatest) if least == greatest => least,
+                _ => count_of(&self.get(Table::Pairs, pair)?.ok_or_else(|| self.damaged())?),
+            };
+        }
+        Ok(messages.unsigned_abs())
     }
 
     /// Adds the nodes that a node is mentioned with, of the strongest `most` names.
@@ -180,11 +230,7 @@ impl Snapshot<'_> {
             }
             let bond = bonds.entry(node).or_default();
             bond.kind = kind;
-            bond.pairs.push(keys::pair(member, other));
-            bond.together += match i64::from(!rank) {
-                count if count <= keys::EXACT_RANKS => count,
-                _ => count_of(&self.get(Table::Pairs, &keys::pair(member, other))?.ok_or_else(|| self.damaged())?),
-            };
+            bond.pairs.push((keys::pair(member, other), !rank));
         }
         Ok(())
     }
@@ -246,7 +292,11 @@ impl Snapshot<'_> {
     }
 
     /// Whether one of these pairs of names was mentioned with one another by a time.
-    pub(super) fn were_together(&self, pairs: &[[u8; 32]], at: Option<Micros>) -> Result<bool, StoreError> {
+    pub(super) fn were_together<'p>(
+        &self,
+        pairs: impl IntoIterator<Item = &'p [u8; 32]>,
+        at: Option<Micros>,
+    ) -> Result<bool, StoreError> {
         let Some(at) = at else { return Ok(true) };
         for pair in pairs {
             let first = self.rows(Table::Together, pair).next().transpose()?;
@@ -301,18 +351,6 @@ impl Snapshot<'_> {
         }
         Ok(bonds)
     }
-
-    fn neighbour(&self, space: &str, id: Uuid, bond: Bond) -> Result<Neighbour, StoreError> {
-        let row = self.gathered(space, id)?.ok_or_else(|| self.damaged())?;
-        Ok(Neighbour {
-            id,
-            kind: row.kind,
-            name: row.name().to_owned(),
-            weight: bond.weight(),
-            together: bond.together.unsigned_abs(),
-            relations: bond.facts,
-        })
-    }
 }
 
 /// The mark of the list of messages that mention both.
@@ -321,9 +359,13 @@ pub(super) fn together_mark(space: &str, [one, other]: [Uuid; 2]) -> ListMark {
 }
 
 /// The place of a neighbour: the heaviest first.
-fn place(bond: &Bond, id: Uuid) -> [u8; 24] {
+fn place(weight: u64, id: Uuid) -> [u8; 24] {
     let mut place = [0; 24];
-    place[..8].copy_from_slice(&(!bond.weight()).to_be_bytes());
+    place[..8].copy_from_slice(&(!weight).to_be_bytes());
     place[8..].copy_from_slice(id.as_bytes());
     place
+}
+
+fn weight_of(place: [u8; 24]) -> u64 {
+    !place.first_chunk().copied().map_or(0, u64::from_be_bytes)
 }

@@ -422,7 +422,8 @@ impl Model {
     /// Where a node stands: times, ids, mentions and facts.
     pub(super) fn timeline(&self, id: Uuid) -> Vec<Standpoint> {
         let id = self.canonical(id);
-        let mut moments: BTreeMap<(i64, Uuid), (BTreeSet<(u32, u32)>, BTreeSet<MomentFact>)> = BTreeMap::new();
+        type Found = (BTreeSet<(u32, u32)>, BTreeSet<MomentFact>);
+        let mut moments: BTreeMap<(i64, Uuid), Found> = BTreeMap::new();
         for named in self.mentions().iter().filter(|named| self.canonical(named.id) == id) {
             moments.entry((named.sent_at, named.message)).or_default().0.insert((named.start, named.end));
         }
