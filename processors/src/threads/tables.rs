@@ -66,8 +66,15 @@ pub(super) struct Tables {
 #[derive(Default)]
 struct Pending {
     messages: BTreeSet<Uuid>,
-    /// Each changed thread, if it has a message left, with the recency key that it had before the batch.
-    threads: HashMap<Vec<u8>, (Option<ThreadRow>, Option<Vec<u8>>)>,
+    /// The threads that changed, by the keys of their rows.
+    threads: HashMap<Vec<u8>, ChangedThread>,
+}
+
+struct ChangedThread {
+    /// Its row after the batch, if it has a message left.
+    row: Option<ThreadRow>,
+    /// The recency key that it had before the batch.
+    old_recency: Option<Vec<u8>>,
 }
 
 impl database::Tables for Tables {
@@ -141,15 +148,15 @@ impl Tables {
             batch.insert(&self.turns, turn, counted);
             self.count_in(row, &mut pending)?;
         }
-        for (key, (thread, old_recency)) in &pending.threads {
-            let recency = thread.as_ref().map(ThreadRow::recency);
+        for (key, ChangedThread { row, old_recency }) in &pending.threads {
+            let recency = row.as_ref().map(ThreadRow::recency);
             if let Some(old) = old_recency.as_ref().filter(|old| recency.as_ref() != Some(*old)) {
                 batch.remove(&self.recent, old.as_slice());
             }
-            match (thread, recency) {
-                (Some(thread), Some(recency)) => {
+            match (row, recency) {
+                (Some(row), Some(recency)) => {
                     batch.insert(&self.recent, recency, []);
-                    batch.insert(&self.threads, key.as_slice(), self.keyspaces.to_json(thread)?);
+                    batch.insert(&self.threads, key.as_slice(), self.keyspaces.to_json(row)?);
                 }
                 _ => batch.remove(&self.threads, key.as_slice()),
             }
@@ -168,12 +175,12 @@ impl Tables {
         let facets = &row.facets;
         let key = keys::thread(&facets.space, &facets.thread);
         if !pending.threads.contains_key(&key) {
-            let stored: Option<ThreadRow> = self.keyspaces.get_json(&self.threads, &key)?;
-            let recency = stored.as_ref().map(ThreadRow::recency);
-            pending.threads.insert(key.clone(), (stored, recency));
+            let row: Option<ThreadRow> = self.keyspaces.get_json(&self.threads, &key)?;
+            let old_recency = row.as_ref().map(ThreadRow::recency);
+            pending.threads.insert(key.clone(), ChangedThread { row, old_recency });
         }
-        if let Some((thread, _)) = pending.threads.get_mut(&key) {
-            let thread = thread.get_or_insert_with(|| ThreadRow::before(facets, row.position));
+        if let Some(changed) = pending.threads.get_mut(&key) {
+            let thread = changed.row.get_or_insert_with(|| ThreadRow::before(facets, row.position));
             thread.count_in(facets, row.position);
         }
         Ok(())
@@ -203,7 +210,7 @@ impl Tables {
             let Some(old) = self.keyspaces.get_json::<ThreadRow>(&self.threads, &key)? else { continue };
             let counted = self.count(&key, memory)?;
             if counted.as_ref() != Some(&old) {
-                pending.threads.insert(key, (counted, Some(old.recency())));
+                pending.threads.insert(key, ChangedThread { row: counted, old_recency: Some(old.recency()) });
             }
         }
         Ok(())
