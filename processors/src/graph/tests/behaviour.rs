@@ -1,6 +1,6 @@
 //! What people rely on, one at a time.
 
-use std::ops::ControlFlow;
+use std::{cmp::Reverse, ops::ControlFlow};
 
 use tempfile::{TempDir, tempdir};
 
@@ -216,4 +216,44 @@ fn a_cursor_of_another_list_is_none() {
     let other = SearchQuery { text: "an".into(), ..query.clone() };
     assert!(query.is_cursor(&cursor) && !other.is_cursor(&cursor));
     assert_eq!(kept.0.search(&other, LIMIT, Some(&cursor)).unwrap().items, page.items);
+}
+
+#[test]
+fn neighbours_are_listed_by_their_exact_weight_over_pages_and_names() {
+    let counts = [1, 2, 14, 15, 16, 17, 30, 31, 32, 33, 45, 16];
+    let name = |at: usize| format!("N{at}");
+    let each = counts.iter().enumerate().flat_map(|(at, count)| (0..*count).map(move |_| at));
+    let messages: Vec<_> = each
+        .enumerate()
+        .map(|(number, at)| Change::Read(said(number as u64, number as i64, &["Hub", &name(at)], vec![])))
+        .collect();
+    let kept = store_of(&messages);
+    let filter = NeighbourFilter { space: SPACE.into(), id: person("Hub"), ..NeighbourFilter::default() };
+    let listed = || {
+        let found = all(|cursor| kept.0.neighbours(&filter, LIMIT, cursor).unwrap());
+        found.iter().map(|neighbour| (Reverse(neighbour.weight), neighbour.id)).collect::<Vec<_>>()
+    };
+    let sorted = |counts: &[u64]| {
+        let known = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        let mut expected: Vec<_> = known.map(|(at, count)| (Reverse(*count), person(&name(at)))).collect();
+        expected.sort();
+        expected
+    };
+    assert_eq!(listed(), sorted(&counts));
+    apply(&kept.0, &[merged("N4", "N5"), merged("N11", "N5"), merged("N0", "N1")]);
+    assert_eq!(listed(), sorted(&[0, 3, 14, 15, 0, 49, 30, 31, 32, 33, 45, 0]));
+}
+
+#[test]
+fn a_path_says_when_it_has_not_looked_at_everything() {
+    let hub = |number: u64| Change::Read(said(number, 0, &["Hub", &format!("N{number}")], vec![]));
+    let mut messages: Vec<_> = (0..200).map(hub).collect();
+    messages.push(Change::Read(said(900, 0, &["Far"], vec![])));
+    let kept = store_of(&messages);
+    let path = |kept: &Kept| kept.0.path(SPACE, [person("Hub"), person("Far")], None, 6).unwrap();
+    assert_eq!(path(&kept), Path { steps: None, is_cut: false });
+    apply(&kept.0, &[hub(200)]);
+    assert_eq!(path(&kept), Path { steps: None, is_cut: true });
+    let direct = kept.0.path(SPACE, [person("Hub"), person("N200")], None, 6).unwrap();
+    assert_eq!(direct.steps.map(|steps| steps.len()), Some(1));
 }
