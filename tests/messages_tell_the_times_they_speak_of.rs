@@ -16,6 +16,8 @@ fn a_time_is_resolved_against_the_time_at_which_it_was_said() {
     send("1", "2025-05-07T13:56:00Z", "The greenhouse was painted last Friday, and on 9 June the roses come.");
     send("2", "2025-05-07T13:57:00Z", "The greenhouse may need another coat of paint.");
 
+    send("3", "2025-05-07T13:58:00Z", "My birthday is on 9 June.");
+
     let day = |text: &str, start: &str, end: &str| json!({"text": text, "start": start, "end": end, "grain": "day", "bound": "within"});
     let expected = json!([
         day("last Friday", "2025-05-02T00:00:00Z", "2025-05-03T00:00:00Z"),
@@ -28,4 +30,20 @@ fn a_time_is_resolved_against_the_time_at_which_it_was_said() {
         assert_eq!(message("1")["times"], expected, "{answers}");
         assert_eq!(message("2").get("times"), None);
     }
+
+    // A day that is named by what is known of who speaks; the reader of a page sees it once it is known.
+    send("4", "2025-05-08T10:00:00Z", "We meet the week before my birthday.");
+    server.settle();
+    let (_, page) = server.get("/v1/threads/garden/messages?order=newest&limit=1");
+    let time = &page["items"][0]["times"][0];
+    assert_eq!(
+        (&time["text"], &time["start"], &time["end"], &time["grain"]),
+        (
+            &json!("the week before my birthday"),
+            &json!("2025-06-02T00:00:00Z"),
+            &json!("2025-06-09T00:00:00Z"),
+            &json!("week")
+        ),
+        "{page}"
+    );
 }

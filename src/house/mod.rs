@@ -18,6 +18,7 @@ mod rooms;
 mod run;
 mod serving;
 mod stages;
+mod sweeping;
 
 pub(crate) use calls::CallOptions;
 pub(crate) use error::HouseError;

@@ -30,6 +30,7 @@ use super::{
     plan::Plan,
     serving::{Serving, specs},
     stages::{Embedded, Stages},
+    sweeping::Sweeper,
 };
 
 /// Vectors kept for texts that come again, 1.5 KB each.
@@ -64,6 +65,7 @@ pub(super) struct Reading {
     serving: Arc<Serving>,
     pub(super) recall: RecallEngine,
     pub(super) embedded: Option<Embedded>,
+    _sweeper: Sweeper,
 }
 
 impl Reading {
@@ -129,7 +131,8 @@ impl Rooms {
             let stage = Embedder::stage_name(encoder.model_id());
             let embedded = Embedded::of(&engine, &stages, stage);
             let recall = RecallEngine::new(encoder, plan.weights());
-            Reading { events: shared, shares, views, serving, recall, embedded }
+            let _sweeper = Sweeper::start(serving.clone());
+            Reading { events: shared, shares, views, serving, recall, embedded, _sweeper }
         });
         Ok(Self {
             engine,

@@ -9,7 +9,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Snapshot};
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Snapshot, config::PartitioningPolicy,
+};
 use meshlog_pipeline::{fjall_io_error, start_in_background, wait_for_sealing};
 use meshlog_schemas::Checkpoints;
 use serde::{Deserialize, Serialize};
@@ -98,7 +100,13 @@ impl Keyspaces {
 }
 
 fn keyspace(database: &Database, name: &str) -> io::Result<Keyspace> {
-    database
-        .keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(4 * 1024 * 1024))
-        .map_err(fjall_io_error)
+    let options = || {
+        // A filter or an index is read in pieces: whole ones, of megabytes, would drive each other out of a small cache, and
+        // every look at a row would read them again.
+        KeyspaceCreateOptions::default()
+            .max_memtable_size(4 * 1024 * 1024)
+            .filter_block_partitioning_policy(PartitioningPolicy::all(true))
+            .index_block_partitioning_policy(PartitioningPolicy::all(true))
+    };
+    database.keyspace(name, options).map_err(fjall_io_error)
 }

@@ -10,13 +10,13 @@ use meshlog_connectors::{
 use meshlog_pipeline::partition_of;
 use meshlog_processors::{
     Micros, PageLimit,
-    knowledge::times::{Anchor, times_in},
+    knowledge::times::{Anchor, NamedDate, times_in},
     threads::{MessageRow, ThreadRow, ThreadStore},
 };
 use meshlog_schemas::{EventId, PartitionId, Topic, thread_key};
 use time::UtcOffset;
 
-use super::{bad_cursor, blocking, from_cursor, problems, stores, to_cursor};
+use super::{bad_cursor, blocking, from_cursor, named_dates::named_dates, problems, stores, to_cursor};
 use crate::house::rooms::Rooms;
 
 pub(super) struct ConversationsPort(Arc<Rooms>);
@@ -60,7 +60,7 @@ impl Conversations for ConversationsPort {
             let found = threads.messages(&space, &thread, order, limit(&page), cursor.as_deref());
             let found = found.map_err(problems::from_store)?;
             Ok(Some(Page {
-                items: found.items.into_iter().map(|(row, text)| message(row, text)).collect(),
+                items: found.items.into_iter().map(|(row, text)| message(rooms, row, text)).collect(),
                 next: found.next.as_deref().map(to_cursor),
             }))
         }))
@@ -73,7 +73,7 @@ impl Conversations for ConversationsPort {
             let threads = stores(rooms)?.threads;
             let Some(row) = threads.message(id).map_err(problems::from_store)? else { return Ok(None) };
             let text = threads.text(id).map_err(problems::from_store)?.unwrap_or_default();
-            Ok(Some(message(row, text)))
+            Ok(Some(message(rooms, row, text)))
         }))
     }
 
@@ -109,9 +109,10 @@ fn thread(row: ThreadRow) -> Thread {
     }
 }
 
-pub(super) fn message(row: MessageRow, text: String) -> Message {
+pub(super) fn message(rooms: &Rooms, row: MessageRow, text: String) -> Message {
+    let named = named_dates(rooms, &row.facets.space, &row.facets.author, &text);
     Message {
-        times: spoken_times(&text, row.facets.sent_at),
+        times: spoken_times(&text, row.facets.sent_at, named),
         message_id: row.message_id.to_string(),
         source_id: row.source_id,
         space: row.facets.space,
@@ -124,10 +125,11 @@ pub(super) fn message(row: MessageRow, text: String) -> Message {
     }
 }
 
-/// The times that a text speaks of. They are kept nowhere, since they follow from the text and when it was said. Days are those of
+/// The times that a text speaks of. They are kept nowhere, since they follow from the text, when it was said and what is known of who
+/// said it. Days are those of
 /// UTC: the log does not have the sender's zone.
-fn spoken_times(text: &str, said_at: Micros) -> Vec<SpokenTime> {
-    let mentions = times_in(text, &Anchor::new(said_at, UtcOffset::UTC));
+fn spoken_times(text: &str, said_at: Micros, named: Vec<NamedDate>) -> Vec<SpokenTime> {
+    let mentions = times_in(text, &Anchor { named, ..Anchor::new(said_at, UtcOffset::UTC) });
     let spoken = mentions.into_iter().map(|mention| SpokenTime {
         text: text[mention.text].to_owned(),
         start: Timestamp::from_micros(mention.start),

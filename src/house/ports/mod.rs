@@ -10,6 +10,7 @@ mod ingest;
 mod knowledge;
 mod memory;
 mod metrics;
+mod named_dates;
 mod operations;
 pub(super) mod problems;
 mod recall;

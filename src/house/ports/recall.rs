@@ -116,7 +116,7 @@ fn answer(rooms: &Rooms, request: RecallRequest, started: Instant) -> Result<Rec
     };
     let found = reading(rooms)?.recall.recall(&stores(rooms)?, &query).map_err(problems::from_recall)?;
     let calibration = request.explain.then(|| view(found.calibration));
-    let results = found.answers.into_iter().map(|answer| result(answer, request.explain)).collect();
+    let results = found.answers.into_iter().map(|answer| result(rooms, answer, request.explain)).collect();
     Ok(RecallResponse { results, as_of, took_ms: started.elapsed().as_secs_f64() * 1e3, calibration })
 }
 
@@ -134,11 +134,11 @@ fn as_of(rooms: &Rooms) -> Result<BTreeMap<String, u64>, Problem> {
     Ok(lowest)
 }
 
-fn result(answer: recall::Answer, explain: bool) -> RecallResult {
+fn result(rooms: &Rooms, answer: recall::Answer, explain: bool) -> RecallResult {
     let (snippet, highlights) = mark_matches(&answer.snippet.text, &answer.snippet.highlights);
     let signals = explain.then(|| listed(&answer.signals));
     RecallResult {
-        message: message(answer.row, answer.text),
+        message: message(rooms, answer.row, answer.text),
         snippet,
         highlights,
         score: f64::from(answer.score),
