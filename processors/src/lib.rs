@@ -23,6 +23,7 @@ mod small_disk;
 mod table_view;
 #[cfg(test)]
 mod testing;
+pub mod summaries;
 pub mod text;
 pub mod threads;
 pub mod vectors;

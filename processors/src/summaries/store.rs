@@ -1,0 +1,225 @@
+//! The store itself: what it takes in, and what it is asked. What becomes of its tables when a write fails, see `database`.
+
+use std::{ops::RangeInclusive, path::Path};
+
+use meshlog_schemas::{Checkpoints, Digest, Position};
+use uuid::Uuid;
+
+use super::{
+    choose::Budget,
+    keys,
+    statistics::{By, DayTally, Statistics},
+    tables::Tables,
+};
+use crate::{Facets, Forgetting, Micros, Page, PageLimit, StoreError, database::Reopening};
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said<'a> {
+    /// The message's id.
+    pub message_id: Uuid,
+    /// Space, thread, author, role and times.
+    pub facets: Facets,
+    /// Where it stands on the log.
+    pub position: Position,
+    /// Its text.
+    pub text: &'a str,
+}
+
+/// A thread is put into the archive, or taken out of it. Of several, the one with the latest `at` holds; of these one that
+/// archives. What is taken in later than that brings the thread back by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archived {
+    /// The space.
+    pub space: String,
+    /// The thread.
+    pub thread: String,
+    /// Whether it is put in.
+    pub is_archived: bool,
+    /// When that was decided.
+    pub at: Micros,
+}
+
+/// What says most of a thread, in words that were said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// In the order of the thread.
+    pub sentences: Vec<Sentence>,
+    /// For how many messages it stands: all of the thread that are not forgotten.
+    pub turns: u64,
+    /// Where the last message of the thread stands; `None` where none has come.
+    pub through: Option<Position>,
+}
+
+/// A sentence with the message that it stands in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentence {
+    /// The sentence.
+    pub text: String,
+    /// The message.
+    pub message_id: Uuid,
+    /// Where the sentence begins in the message, in bytes.
+    pub start: usize,
+    /// Where it ends.
+    pub end: usize,
+    /// Who said it.
+    pub author: String,
+    /// As what.
+    pub role: String,
+    /// When.
+    pub sent_at: Micros,
+}
+
+/// A thread, and when its last message was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThreadLast {
+    /// The thread.
+    pub thread: String,
+    /// When its last message was said.
+    pub last_at: Micros,
+}
+
+/// A list that is given in pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List<'a> {
+    /// Threads that are not in the archive.
+    Quiet,
+    /// Threads in the archive.
+    Archived,
+    /// Days of the space, or of a thread.
+    Days(Option<&'a str>),
+}
+
+/// Summaries and statistics in a directory.
+pub struct SummaryStore {
+    tables: Reopening<Tables>,
+}
+
+impl SummaryStore {
+    /// Opens the store in `path`, or makes a new one there.
+    ///
+    /// # Errors
+    /// The directory cannot be used, or what is in it is damaged.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { tables: Reopening::open(path)? })
+    }
+
+    /// How far the data reflects the log.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn checkpoints(&self) -> Result<Checkpoints, StoreError> {
+        self.tables.checkpoints()
+    }
+
+    /// Takes in what was said, forgotten and archived, and moves the checkpoints, atomically; but where very much is forgotten,
+    /// that is done in steps before. The messages of a thread have to come in their order on the log; a message that is
+    /// there already changes nothing. After a failure the tables are opened again first, if there is space.
+    ///
+    /// # Errors
+    /// The store cannot be read or written; it is to be gone on from its checkpoints then.
+    pub fn apply(
+        &self,
+        said: &[Said<'_>],
+        forgettings: &[Forgetting],
+        archived: &[Archived],
+        checkpoints: &Checkpoints,
+    ) -> Result<(), StoreError> {
+        self.tables.apply(|tables| tables.apply(said, forgettings, archived, checkpoints))
+    }
+
+    /// What says most of a thread, within a budget. It has greetings, questions without answers, code and logs only where
+    /// nothing else was said. Empty for a thread that is not there.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn summary(&self, space: &str, thread: &str, budget: Budget) -> Result<Summary, StoreError> {
+        self.tables.read("summarise a thread", |tables| tables.summary(space, thread, budget))
+    }
+
+    /// How much was said in a thread, but for the days; `None` where nothing is remembered of it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn thread_statistics(&self, space: &str, thread: &str) -> Result<Option<Statistics>, StoreError> {
+        self.tables.read("count a thread", |tables| tables.statistics(space, Some(thread)))
+    }
+
+    /// How much was said in a space, but for the days; `None` where nothing is remembered of it. Takes time in proportion to
+    /// the number of its authors.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn space_statistics(&self, space: &str) -> Result<Option<Statistics>, StoreError> {
+        self.tables.read("count a space", |tables| tables.statistics(space, None))
+    }
+
+    /// How much was said on the days of a range (0 is 1970-01-01, in UTC), in a space or in a thread of it, the earliest first,
+    /// from `cursor` on. Days on which nothing was said are left out.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn days(
+        &self,
+        space: &str,
+        thread: Option<&str>,
+        days: RangeInclusive<i64>,
+        limit: PageLimit,
+        cursor: Option<&[u8]>,
+    ) -> Result<Page<DayTally>, StoreError> {
+        self.tables.read("list days", |tables| tables.days(space, thread, days, limit, cursor))
+    }
+
+    /// The threads outside the archive whose last message was said before a time, the quietest first, from `cursor` on.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn quiet(
+        &self,
+        space: &str,
+        before: Micros,
+        limit: PageLimit,
+        cursor: Option<&[u8]>,
+    ) -> Result<Page<ThreadLast>, StoreError> {
+        self.tables.read("list quiet threads", |tables| tables.filed(space, false, Some(before), limit, cursor))
+    }
+
+    /// The threads in the archive of which anything is remembered, the quietest first, from `cursor` on.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn archived(
+        &self,
+        space: &str,
+        limit: PageLimit,
+        cursor: Option<&[u8]>,
+    ) -> Result<Page<ThreadLast>, StoreError> {
+        self.tables.read("list archived threads", |tables| tables.filed(space, true, None, limit, cursor))
+    }
+
+    /// Whether a thread is in the archive.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn is_archived(&self, space: &str, thread: &str) -> Result<bool, StoreError> {
+        self.tables.read("look up a thread", |tables| Ok(tables.thread(space, thread)?.is_archived()))
+    }
+
+    /// Whether a cursor was given out by a list of this space.
+    pub fn is_cursor_of(space: &str, list: List<'_>, cursor: &[u8]) -> bool {
+        let prefix = match list {
+            List::Quiet => keys::filed(space, false),
+            List::Archived => keys::filed(space, true),
+            List::Days(thread) => keys::tallies(space, thread, &By::Day(0)),
+        };
+        cursor.len() > prefix.len() && cursor.starts_with(&prefix)
+    }
+
+    /// A digest of everything, but for the times at which messages were taken in.
+    ///
+    /// # Errors
+    /// The store cannot be read, or has to be opened again after a failed write.
+    pub fn digest(&self) -> Result<Digest, StoreError> {
+        self.tables.read("compute its digest", |tables| tables.digest(|| self.tables.is_awaited()))
+    }
+}
