@@ -53,7 +53,7 @@ pub enum Budget {
     Sentences(u32),
 }
 
-/// The candidates that say most together, by their index, in the order of the thread.
+/// The candidates that say most together, by their index and in their order, which has to be that of the thread.
 pub(super) fn choose(candidates: &[Candidate], budget: Budget) -> Vec<usize> {
     let has_content = candidates.iter().any(|candidate| !candidate.is_filler);
     let mut spoken: HashMap<u32, Vec<u32>> = HashMap::new();
@@ -128,7 +128,7 @@ pub(super) fn choose(candidates: &[Candidate], budget: Budget) -> Vec<usize> {
             nearest[other] = nearest[other].filter(|_| alike < ALIKE).map(|nearest| nearest.max(alike));
         }
     }
-    chosen.sort_by_key(|index| (candidates[*index].turn, candidates[*index].start));
+    chosen.sort_unstable();
     chosen
 }
 

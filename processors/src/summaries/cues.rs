@@ -3,6 +3,8 @@
 //! Never: understands anything. Where a language is missing, a sentence is weighed by its numbers, names and what it shares with
 //! others alone.
 
+use std::{collections::HashSet, sync::LazyLock};
+
 use super::words::Word;
 
 /// Phrases with which something is decided, or set as a goal; in lower case.
@@ -50,180 +52,35 @@ const DECISIONS: [&str; 40] = [
 ];
 
 /// Words that name a time, in lower case.
-const TIMES: [&str; 53] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-    "sunday",
-    "today",
-    "tomorrow",
-    "yesterday",
-    "tonight",
-    "weekend",
-    "week",
-    "weeks",
-    "month",
-    "months",
-    "year",
-    "years",
-    "ago",
-    "birthday",
-    "anniversary",
-    "summer",
-    "winter",
-    "spring",
-    "autumn",
-    "last",
-    "next",
-    "morgen",
-    "gestern",
-    "heute",
-    "woche",
-    "jahr",
-    "montag",
-    "freitag",
-    "demain",
-    "hier",
-    "semaine",
-    "mañana",
-    "ayer",
-    "semana",
-    "jan",
-    "dec",
-];
+static TIMES: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    "ago anniversary april august autumn ayer birthday dec december demain february freitag friday gestern heute \
+     hier jahr jan january july june last march mañana monday montag month months morgen next november october \
+     saturday semaine semana september spring summer sunday thursday today tomorrow tonight tuesday wednesday week \
+     weekend weeks winter woche year years yesterday"
+        .split_whitespace()
+        .collect()
+});
 
 /// Words with which somebody speaks of himself or his own, in lower case.
-const OWN: [&str; 17] =
-    ["i", "my", "me", "mine", "we", "our", "us", "ich", "mein", "meine", "wir", "je", "mon", "ma", "nous", "mi", "yo"];
+static OWN: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| "i ich je ma me mein meine mi mine mon my nous our us we wir yo".split_whitespace().collect());
 
 /// Words with which somebody speaks to another, in lower case. What one says of the other, the other knows better.
-const THEIRS: [&str; 8] = ["you", "your", "yours", "yourself", "dein", "deine", "votre", "tu"];
+static THEIRS: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| "dein deine tu votre you your yours yourself".split_whitespace().collect());
 
 /// Words of greetings, thanks and assent: a sentence of nothing else says nothing.
-const POLITE: [&str; 108] = [
-    "absolutely",
-    "adios",
-    "afternoon",
-    "again",
-    "agree",
-    "agreed",
-    "alright",
-    "always",
-    "amazing",
-    "anytime",
-    "appreciate",
-    "awesome",
-    "best",
-    "bien",
-    "bonjour",
-    "buenas",
-    "bye",
-    "care",
-    "catch",
-    "cheers",
-    "ciao",
-    "congrats",
-    "congratulations",
-    "cool",
-    "course",
-    "danke",
-    "day",
-    "dear",
-    "definitely",
-    "evening",
-    "everyone",
-    "exactly",
-    "excellent",
-    "exciting",
-    "fantastic",
-    "fine",
-    "fun",
-    "glad",
-    "gracias",
-    "great",
-    "guten",
-    "guys",
-    "ha",
-    "haha",
-    "happy",
-    "hallo",
-    "hear",
-    "hello",
-    "help",
-    "hey",
-    "hi",
-    "hola",
-    "hope",
-    "hug",
-    "hugs",
-    "impressive",
-    "indeed",
-    "inspiring",
-    "interesting",
-    "job",
-    "keep",
-    "kind",
-    "know",
-    "later",
-    "lol",
-    "lots",
-    "love",
-    "lovely",
-    "luck",
-    "man",
-    "merci",
-    "morning",
-    "much",
-    "nice",
-    "night",
-    "perfect",
-    "please",
-    "pleasure",
-    "proud",
-    "regards",
-    "right",
-    "see",
-    "sehr",
-    "sorry",
-    "sound",
-    "sounds",
-    "soon",
-    "sure",
-    "sweet",
-    "tag",
-    "take",
-    "talk",
-    "thank",
-    "thanks",
-    "that's",
-    "there",
-    "tho",
-    "totally",
-    "true",
-    "welcome",
-    "wish",
-    "wonderful",
-    "work",
-    "wow",
-    "yay",
-    "yeah",
-    "yep",
-    "your",
-];
+static POLITE: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    "absolutely adios afternoon again agree agreed alright always amazing anything anytime appreciate awesome best \
+     bien bonjour buenas bye care catch cheers ciao congrats congratulations cool course danke day dear definitely \
+     else evening everyone everything exactly excellent exciting fantastic fine fun glad gracias great guten guys ha \
+     haha hallo happy hear hello help hey hi hola hope hug hugs impressive indeed inspiring interesting job keep \
+     kind know later lol lots love lovely luck man merci morning much nice night nothing perfect please pleasure \
+     proud regards right see sehr something soon sorry sound sounds sure sweet tag take talk thank thanks that's \
+     there tho totally true welcome wish wonderful work wow yay yeah yep your yours"
+        .split_whitespace()
+        .collect()
+});
 
 /// Whether a sentence, in lower case, decides something.
 pub(super) fn decides(lower: &str) -> bool {
@@ -232,22 +89,22 @@ pub(super) fn decides(lower: &str) -> bool {
 
 /// Whether a word, in lower case, names a time.
 pub(super) fn is_time(lower: &str) -> bool {
-    TIMES.contains(&lower)
+    TIMES.contains(lower)
 }
 
 /// Whether a word, in lower case, is the speaker's own.
 pub(super) fn is_own(lower: &str) -> bool {
-    OWN.contains(&lower)
+    OWN.contains(lower)
 }
 
 /// Whether a word, in lower case, is the listener's.
 pub(super) fn is_theirs(lower: &str) -> bool {
-    THEIRS.contains(&lower)
+    THEIRS.contains(lower)
 }
 
 /// Whether a word, in lower case, is one of greetings, thanks and assent.
 pub(super) fn is_polite(lower: &str) -> bool {
-    POLITE.contains(&lower)
+    POLITE.contains(lower)
 }
 
 /// Whether a sentence is a line of code, a log, or data. By its marks and by how such lines begin.

@@ -107,6 +107,10 @@ fn assess(sentence: &str, part: Part, role: &str, is_enumeration: bool) -> (Kind
     if is_enumeration && part == Part::Item && role != "assistant" {
         score = score * 7 / 10;
     }
+    // "Here is the plan:" only leads to what follows.
+    if sentence.ends_with([':', '：']) {
+        score /= 2;
+    }
     if asks(sentence) { (Kind::Question, score / 3) } else { (Kind::Statement, score) }
 }
 
@@ -157,7 +161,8 @@ impl Features {
                 && !is_address(sentence, word);
             seen.names += u32::from(is_name);
         }
-        seen.content += unspaced / 2;
+        // Greetings and thanks have two or three characters.
+        seen.content += u32::saturating_sub(unspaced, 2) / 2;
         seen
     }
 }

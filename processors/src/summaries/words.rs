@@ -3,19 +3,20 @@
 //! Promises: no text fails; the same terms on every machine, for they are stored; a term is a hash, no word.
 //! Never: shares its terms with the text index, which may change its own at any time.
 
-/// English words that say nothing about what a sentence is about, in order. Other languages do without: a word that stands
+use std::{collections::HashSet, sync::LazyLock};
+
+/// English words that say nothing about what a sentence is about. Other languages do without: a word that stands
 /// everywhere weighs alike in all sentences.
-const EMPTY_WORDS: [&str; 137] = [
-    "a", "about", "after", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "because", "been",
-    "before", "being", "but", "by", "can", "could", "d", "did", "do", "does", "doing", "don", "down", "each", "even",
-    "for", "from", "get", "go", "got", "had", "has", "have", "having", "he", "her", "here", "hers", "him", "his",
-    "how", "i", "if", "in", "into", "is", "it", "its", "just", "let", "like", "ll", "m", "may", "me", "might", "mine",
-    "more", "most", "much", "must", "my", "no", "nor", "not", "now", "of", "off", "on", "only", "or", "other", "our",
-    "ours", "out", "over", "own", "re", "really", "s", "same", "shall", "she", "should", "so", "some", "such", "t",
-    "than", "that", "the", "their", "them", "then", "there", "these", "they", "thing", "this", "those", "to", "too",
-    "up", "us", "ve", "very", "was", "way", "we", "well", "were", "what", "when", "where", "which", "while", "who",
-    "whom", "whose", "why", "will", "with", "would", "yeah", "yes", "you", "your", "yours", "yup", "ok", "okay", "oh",
-];
+static EMPTY_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    "a about after all also am an and any are as at be because been before being but by can could d did do does \
+     doing don down each even for from get go got had has have having he her here hers him his how i if in into is \
+     it its just let like ll m may me might mine more most much must my no nor not now of off oh ok okay on only or \
+     other our ours out over own re really s same shall she should so some such t than that the their them then \
+     there these they thing this those to too up us ve very was way we well were what when where which while who \
+     whom whose why will with would yeah yes you your yours yup"
+        .split_whitespace()
+        .collect()
+});
 
 /// The most terms by which a sentence is compared; those that stand first.
 const MOST_TERMS: usize = 24;
@@ -84,7 +85,7 @@ pub(super) fn terms(sentence: &str) -> Vec<u32> {
 
 /// Whether a word, in lower case, says nothing about what a sentence is about.
 pub(super) fn is_empty_word(lower: &str) -> bool {
-    EMPTY_WORDS.contains(&lower)
+    EMPTY_WORDS.contains(lower)
 }
 
 /// About how many tokens a model makes of a text: four letters of the Latin script are one, two of another alphabet, and every
