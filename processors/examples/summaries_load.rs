@@ -115,7 +115,7 @@ fn message(number: usize, text: &str) -> Said<'_> {
             space: "s".into(),
             thread,
             author: format!("a{}", number % 1_000),
-            role: if index % 2 == 0 { "user" } else { "assistant" }.into(),
+            role: if index.is_multiple_of(2) { "user" } else { "assistant" }.into(),
             sent_at: number as i64 * (DAY / 500),
             accepted_at: number as i64,
         },

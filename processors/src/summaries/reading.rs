@@ -2,7 +2,10 @@
 //!
 //! Never: changes anything, or reads more of a thread than its answer needs.
 
-use std::{collections::HashMap, ops::RangeInclusive};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    ops::RangeInclusive,
+};
 
 use fjall::{Keyspace, Readable, Snapshot};
 use serde::Deserialize;
@@ -40,11 +43,13 @@ impl Tables {
         let mut sentences = Vec::new();
         for index in choose(&candidates, budget) {
             let chosen = &candidates[index];
-            if !turns.contains_key(&chosen.turn) {
-                let turn = self.read(&snapshot, &self.turns, &keys::turn(&key, chosen.turn))?;
-                turns.insert(chosen.turn, turn.ok_or_else(|| self.error(action, "a turn is missing"))?);
-            }
-            let turn = &turns[&chosen.turn];
+            let turn = match turns.entry(chosen.turn) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    let turn = self.read(&snapshot, &self.turns, &keys::turn(&key, chosen.turn))?;
+                    entry.insert(turn.ok_or_else(|| self.error(action, "a turn is missing"))?)
+                }
+            };
             let kept = turn.sentences.iter().find(|kept| kept.start == chosen.start);
             let kept = kept.ok_or_else(|| self.error(action, "a sentence is missing"))?;
             sentences.push(Sentence {
