@@ -5,7 +5,7 @@
 //! Promises: whole numbers and fixed order, so that every machine chooses the same; near-duplicates are never chosen together.
 //! Never: reads texts or a store.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,81 +55,103 @@ pub enum Budget {
 
 /// The candidates that say most together, by their index and in their order, which has to be that of the thread.
 pub(super) fn choose(candidates: &[Candidate], budget: Budget) -> Vec<usize> {
-    let has_content = candidates.iter().any(|candidate| !candidate.is_filler);
-    let mut spoken: HashMap<u32, Vec<u32>> = HashMap::new();
-    for (index, candidate) in candidates.iter().enumerate() {
-        if candidate.is_filler == has_content {
-            continue;
-        }
-        for term in &candidate.terms {
-            spoken.entry(*term).or_default().push(index as u32);
-        }
-    }
-    let worth: Vec<u64> = candidates.iter().map(|candidate| worth(candidate, candidates, &spoken)).collect();
-    // How alike each is to the nearest chosen one; `None` once it is out of the choice.
-    let mut nearest: Vec<Option<u32>> =
-        candidates.iter().map(|candidate| (candidate.is_filler != has_content).then_some(0)).collect();
-    let mut of_turn: HashMap<u64, Vec<usize>> = HashMap::new();
-    for (index, candidate) in candidates.iter().enumerate() {
-        of_turn.entry(candidate.turn).or_default().push(index);
-    }
-    let mut repeats_turn = vec![false; candidates.len()];
-    let mut left = match budget {
-        Budget::Tokens(most) | Budget::Sentences(most) => most,
-    };
-    let cost = |candidate: &Candidate| match budget {
-        Budget::Tokens(_) => candidate.tokens,
-        Budget::Sentences(_) => 1,
-    };
+    let mut choice = Choice::new(candidates, budget);
     let mut chosen = Vec::new();
-    let mut shared = vec![0_u32; candidates.len()];
-    loop {
+    while let Some(index) = choice.best() {
+        choice.take(index);
+        chosen.push(index);
+    }
+    chosen.sort_unstable();
+    chosen
+}
+
+/// A choice that is being made.
+struct Choice<'a> {
+    candidates: &'a [Candidate],
+    budget: Budget,
+    /// What of the budget is not spent.
+    left: u32,
+    /// Which candidates have a term, of those that may be chosen at all.
+    spoken: HashMap<u32, Vec<u32>>,
+    /// What each is worth, before anything is chosen.
+    worth: Vec<u64>,
+    /// How alike each is to the nearest chosen one, in thousandths; `None` once it can be chosen no more.
+    nearest: Vec<Option<u32>>,
+    /// The turns of which a sentence is chosen.
+    turns: HashSet<u64>,
+}
+
+impl<'a> Choice<'a> {
+    fn new(candidates: &'a [Candidate], budget: Budget) -> Self {
+        let has_content = candidates.iter().any(|candidate| !candidate.is_filler);
+        let mut spoken: HashMap<u32, Vec<u32>> = HashMap::new();
+        let mut nearest = vec![None; candidates.len()];
+        for (index, candidate) in candidates.iter().enumerate().filter(|(_, one)| one.is_filler != has_content) {
+            nearest[index] = Some(0);
+            for term in &candidate.terms {
+                spoken.entry(*term).or_default().push(index as u32);
+            }
+        }
+        let worth = candidates.iter().map(|candidate| worth(candidate, candidates, &spoken)).collect();
+        let (Budget::Tokens(left) | Budget::Sentences(left)) = budget;
+        Self { candidates, budget, left, spoken, worth, nearest, turns: HashSet::new() }
+    }
+
+    /// The one that says most for what it costs; of equals the first.
+    fn best(&mut self) -> Option<usize> {
         let mut best: Option<(u64, usize)> = None;
-        for (index, alike) in nearest.iter_mut().enumerate() {
-            let Some(nearest) = *alike else { continue };
-            let candidate = &candidates[index];
-            if cost(candidate) > left {
+        for index in 0..self.candidates.len() {
+            let Some(nearest) = self.nearest[index] else { continue };
+            if self.cost(index) > self.left {
                 // What is left only becomes less.
-                *alike = None;
+                self.nearest[index] = None;
                 continue;
             }
-            let mut gain = worth[index] * u64::from(1_000 - nearest);
-            if repeats_turn[index] {
-                gain = gain * SAME_TURN / 1_000;
-            }
-            if let Budget::Tokens(_) = budget {
-                gain = gain * 16 / (u64::from(candidate.tokens + 4) * 256).isqrt();
-            }
-            // Of equals the first stands.
+            let gain = self.gain(index, nearest);
             if best.is_none_or(|(most, _)| gain > most) {
                 best = Some((gain, index));
             }
         }
-        let Some((_, index)) = best else { break };
-        let candidate = &candidates[index];
-        chosen.push(index);
-        nearest[index] = None;
-        left -= cost(candidate);
-        for other in &of_turn[&candidate.turn] {
-            repeats_turn[*other] = true;
-        }
-        let mut touched = Vec::new();
-        for other in candidate.terms.iter().filter_map(|term| spoken.get(term)).flatten() {
-            let other = *other as usize;
-            if shared[other] == 0 {
-                touched.push(other);
-            }
-            shared[other] += 1;
-        }
-        for other in touched {
-            let both = std::mem::take(&mut shared[other]);
-            let all = (candidate.terms.len() + candidates[other].terms.len()) as u32 - both;
-            let alike = both * 1_000 / all.max(1);
-            nearest[other] = nearest[other].filter(|_| alike < ALIKE).map(|nearest| nearest.max(alike));
+        best.map(|(_, index)| index)
+    }
+
+    fn cost(&self, index: usize) -> u32 {
+        match self.budget {
+            Budget::Tokens(_) => self.candidates[index].tokens,
+            Budget::Sentences(_) => 1,
         }
     }
-    chosen.sort_unstable();
-    chosen
+
+    /// What a candidate adds to what is chosen. Where tokens are spent, a longer one has to say more, by the root of its length:
+    /// in proportion to the length, scraps would win.
+    fn gain(&self, index: usize, nearest: u32) -> u64 {
+        let candidate = &self.candidates[index];
+        let mut gain = self.worth[index] * u64::from(1_000 - nearest);
+        if self.turns.contains(&candidate.turn) {
+            gain = gain * SAME_TURN / 1_000;
+        }
+        match self.budget {
+            Budget::Tokens(_) => gain * 16 / (u64::from(candidate.tokens + 4) * 256).isqrt(),
+            Budget::Sentences(_) => gain,
+        }
+    }
+
+    /// Spends the budget on one, and looks who says the same.
+    fn take(&mut self, index: usize) {
+        let candidate = &self.candidates[index];
+        self.left -= self.cost(index);
+        self.nearest[index] = None;
+        self.turns.insert(candidate.turn);
+        let mut shared: HashMap<usize, u32> = HashMap::new();
+        for other in candidate.terms.iter().filter_map(|term| self.spoken.get(term)).flatten() {
+            *shared.entry(*other as usize).or_default() += 1;
+        }
+        for (other, both) in shared {
+            let all = (candidate.terms.len() + self.candidates[other].terms.len()) as u32 - both;
+            let alike = both * 1_000 / all.max(1);
+            self.nearest[other] = self.nearest[other].filter(|_| alike < ALIKE).map(|nearest| nearest.max(alike));
+        }
+    }
 }
 
 /// What a candidate is worth among all.
