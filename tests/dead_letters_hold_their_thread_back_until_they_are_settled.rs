@@ -39,11 +39,12 @@ fn classes(letters: &[Value]) -> Vec<&str> {
     letters.iter().map(|letter| letter["class"].as_str().unwrap()).collect()
 }
 
-/// How many dead letters each of the two stages counts.
+/// How many dead letters each stage counts that reads messages.
 fn parked(server: &Server) -> Vec<u64> {
     let (_, view) = server.get("/v1/processors");
     let processors = view["processors"].as_array().unwrap();
-    let is_stage = |processor: &&Value| ["route", "embed"].iter().any(|name| name_of(processor).starts_with(name));
+    let is_stage =
+        |processor: &&Value| ["route", "embed", "extract"].iter().any(|name| name_of(processor).starts_with(name));
     processors.iter().filter(is_stage).map(|processor| processor["parked"].as_u64().unwrap()).collect()
 }
 
@@ -69,19 +70,19 @@ fn dead_letters_are_shown_outlive_a_kill_and_a_discard_lets_their_thread_go_on()
     let server = Server::start(data.path());
     say(&server, "waits", "t", "the ferry leaves at nine");
     say(&server, "flows", "u", "the soup needs more salt");
-    // Each of the two stages parks the junk, and the message behind it.
-    server.eventually("both are parked by both stages", || dead_letters(&server).len() == 4);
+    // Each of the three stages parks the junk, and the message behind it.
+    server.eventually("all are parked by each stage", || dead_letters(&server).len() == 6);
     let before = dead_letters(&server);
-    assert_eq!(classes(&before), ["unreadable", "waiting", "unreadable", "waiting"], "{before:?}");
+    assert_eq!(classes(&before), ["unreadable", "waiting"].repeat(3), "{before:?}");
     for letter in &before {
         assert_eq!((&letter["key"], &letter["position"]["topic"]), (&json!("main/t"), &json!("messages")), "{letter}");
     }
-    for head in [&before[0], &before[2]] {
+    for head in [&before[0], &before[2], &before[4]] {
         assert_eq!((&head["waiting"], &head["waits_behind"]), (&json!(1), &Value::Null), "{head}");
         assert!(!head["error"].as_str().unwrap().is_empty(), "{head}");
     }
     assert_eq!(before[1]["waits_behind"], before[0]["position"]["offset"]);
-    server.eventually("both stages count what they parked", || parked(&server) == [2, 2]);
+    server.eventually("each stage counts what it parked", || parked(&server) == [2, 2, 2]);
     server.eventually("another thread flows", || thread(&server, "u") == ["flows"]);
     server.eventually("its message is embedded", || server.events_on("embeddings") == 1);
     server.kill();
@@ -89,15 +90,15 @@ fn dead_letters_are_shown_outlive_a_kill_and_a_discard_lets_their_thread_go_on()
     let server = Server::start(data.path());
     server.settle();
     assert_eq!(dead_letters(&server), before, "still parked, with the attempts and times of before");
-    server.eventually("both stages have read what they parked", || parked(&server) == [2, 2]);
+    server.eventually("each stage has read what it parked", || parked(&server) == [2, 2, 2]);
     assert_eq!(server.events_on("embeddings"), 1);
 
-    for head in [&before[0], &before[2]] {
+    for head in [&before[0], &before[2], &before[4]] {
         let id = head["id"].as_str().unwrap();
         let output = server.run(&["dead-letters", "discard", id, "--reason", "it is no event"]);
         assert!(output.status.success(), "{output:?}");
     }
-    server.eventually("what waited goes on", || dead_letters(&server).is_empty() && parked(&server) == [0, 0]);
+    server.eventually("what waited goes on", || dead_letters(&server).is_empty() && parked(&server) == [0, 0, 0]);
     server.eventually("it is embedded", || server.events_on("embeddings") == 2);
     server.eventually("it can be recalled", || server.recalled("main", "when does the ferry leave?", 1) == ["waits"]);
 }

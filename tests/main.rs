@@ -25,6 +25,7 @@ mod subscribers_are_told_of_messages;
 mod support;
 mod the_compose_file_is_understood;
 mod the_roles_share_one_log_on_kafka;
+mod threads_are_summed_up_and_put_away;
 #[path = "../testing/upstream.rs"]
 mod upstream;
 mod views_are_rebuilt_from_the_log;

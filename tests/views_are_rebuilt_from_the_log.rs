@@ -46,7 +46,7 @@ fn a_rebuild_while_serving_ends_in_the_same_view_and_verifies() {
     let (status, report) = server.post_json("/v1/verifications", serde_json::json!({}));
     assert_eq!(status, 200, "{report}");
     let results = report["results"].as_array().unwrap();
-    assert!(results.len() == 5 && results.iter().all(|result| result["equal"] == true), "{report}");
+    assert!(results.len() == 6 && results.iter().all(|result| result["equal"] == true), "{report}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use meshlog_schemas::Topic;
 
 use crate::{
     api::{
-        CALL_STATES, ContextRequest, DeadLetterSelection, DiscardRequest, FAILURE_CLASSES, FactCorrection,
+        CALL_STATES, ContextRequest, DeadLetterSelection, DiscardRequest, FAILURE_CLASSES, FactCorrection, FileRequest,
         ForgetRequest, NameLink, NewInsight, NewMessage, NewSubscription, RebuildRequest, RecallRequest, VerifyRequest,
     },
     ports::{CallSelection, CheckedMessage, EventFilter, UsageSelection},
@@ -164,6 +164,13 @@ pub fn forgetting(request: &ForgetRequest) -> Result<(&'static str, String), Pro
         return Err(Problem::new(Code::InvalidField, detail, "leave before out").with("field", "before"));
     }
     Ok((scope, target))
+}
+
+/// Lets the filing of a thread through, or says what is wrong with it (`invalid_field`).
+pub fn filing(request: &FileRequest) -> Result<(), Problem> {
+    name("space", &request.space)?;
+    name("thread", &request.thread)?;
+    written(&request.author, &request.reason)
 }
 
 /// Lets a link between names through, or says what is wrong with it (`invalid_field`).

@@ -7,6 +7,7 @@
 
 mod knowledge;
 mod memory;
+mod summaries;
 
 use std::{pin::Pin, sync::Arc, time::Instant};
 
@@ -27,6 +28,7 @@ use crate::{
 
 pub use knowledge::{EdgeSelection, FactSelection, GraphFormat, Knowledge, NodeSelection, Pieces};
 pub use memory::{Memory, MemoryWrite, Written};
+pub use summaries::Summaries;
 
 /// What a port answers, once it has.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send + 'a>>;
@@ -54,6 +56,8 @@ pub struct Ports {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// Answers from the graph.
     pub knowledge: Arc<dyn Knowledge>,
+    /// Says what says most of a thread, and how much was said.
+    pub summaries: Arc<dyn Summaries>,
     /// Takes writes into the memory.
     pub memory: Arc<dyn Memory>,
     /// Shows calls of models, and what they used.

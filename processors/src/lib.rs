@@ -20,10 +20,10 @@ mod seeds;
 #[cfg(test)]
 #[path = "../../testing/small_disk.rs"]
 mod small_disk;
+pub mod summaries;
 mod table_view;
 #[cfg(test)]
 mod testing;
-pub mod summaries;
 pub mod text;
 pub mod threads;
 pub mod vectors;

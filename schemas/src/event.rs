@@ -9,8 +9,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    EntitiesMerged, EntitiesParted, EventId, FactCorrected, InsightPinned, KnowledgeExtracted, MemoryForgotten, Topic,
-    binary::records,
+    EntitiesMerged, EntitiesParted, EventId, FactCorrected, InsightPinned, KnowledgeExtracted, MemoryForgotten,
+    ThreadFiled, Topic, binary::records,
 };
 
 records! {
@@ -373,6 +373,8 @@ pub enum Event {
     FactCorrected(FactCorrected),
     /// On `memory`.
     MemoryForgotten(MemoryForgotten),
+    /// On `memory`.
+    ThreadFiled(ThreadFiled),
     /// On `calls`.
     CallRequested(CallRequested),
     /// On `calls`.
@@ -405,7 +407,9 @@ impl Event {
             Event::MessageRouted(_) => Topic::Deliveries,
             Event::TextEmbedded(_) => Topic::Embeddings,
             Event::KnowledgeExtracted(_) | Event::EntitiesMerged(_) | Event::EntitiesParted(_) => Topic::Knowledge,
-            Event::InsightPinned(_) | Event::FactCorrected(_) | Event::MemoryForgotten(_) => Topic::Memory,
+            Event::InsightPinned(_) | Event::FactCorrected(_) | Event::MemoryForgotten(_) | Event::ThreadFiled(_) => {
+                Topic::Memory
+            }
             Event::CallRequested(_) | Event::AttemptStarted(_) | Event::AttemptFailed(_) | Event::CallSettled(_) => {
                 Topic::Calls
             }
@@ -430,6 +434,7 @@ impl Event {
             Event::InsightPinned(_) => "meshlog.insight.pinned",
             Event::FactCorrected(_) => "meshlog.fact.corrected",
             Event::MemoryForgotten(_) => "meshlog.memory.forgotten",
+            Event::ThreadFiled(_) => "meshlog.thread.filed",
             Event::CallRequested(_) => CallRequested::KIND,
             Event::AttemptStarted(_) => "meshlog.attempt.started",
             Event::AttemptFailed(_) => "meshlog.attempt.failed",
@@ -455,6 +460,7 @@ impl Event {
             Event::InsightPinned(body) => body.space.clone(),
             Event::FactCorrected(body) => body.space.clone(),
             Event::MemoryForgotten(body) => body.space.clone(),
+            Event::ThreadFiled(body) => body.space.clone(),
             Event::CallRequested(body) => call_key(&body.space, body.thread.as_deref(), body.call_id),
             Event::AttemptStarted(body) => call_key(&body.space, body.thread.as_deref(), body.call_id),
             Event::AttemptFailed(body) => call_key(&body.space, body.thread.as_deref(), body.call_id),
@@ -482,6 +488,7 @@ impl Event {
             Event::InsightPinned(body) => Some(&body.space),
             Event::FactCorrected(body) => Some(&body.space),
             Event::MemoryForgotten(body) => Some(&body.space),
+            Event::ThreadFiled(body) => Some(&body.space),
             Event::CallRequested(body) => Some(&body.space),
             Event::AttemptStarted(body) => Some(&body.space),
             Event::AttemptFailed(body) => Some(&body.space),

@@ -81,4 +81,21 @@ records! {
         /// When; microseconds since the epoch.
         pub forgotten_at: i64,
     }
+
+    /// A thread is put into the archive, or taken out of it.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct ThreadFiled {
+        /// The space.
+        pub space: String,
+        /// The thread.
+        pub thread: String,
+        /// archived or restored.
+        pub state: String,
+        /// Who did it.
+        pub author: String,
+        /// Why, in their words; may be empty.
+        pub reason: String,
+        /// When; microseconds since the epoch. What is said later restores the thread by itself.
+        pub filed_at: i64,
+    }
 }

@@ -8,7 +8,8 @@ use meshlog_schemas::{
     AttemptFailed, AttemptStarted, CallRequested, CallSettled, DeadLetterDiscarded, DeadLetterRedriven, EntitiesMerged,
     EntitiesParted, EntityMentioned, Event, EventFailed, EventId, FactCorrected, FactStated, InsightPinned,
     KnowledgeExtracted, MemoryForgotten, MessageAccepted, MessageRouted, RedriveRequested, SchemaRegistered,
-    SchemaVersion, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, catalog, decode, encode, schema_of,
+    SchemaVersion, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, ThreadFiled, catalog, decode, encode,
+    schema_of,
 };
 
 /// The call whose end the fixtures of `CallSettled` hold, in its first version.
@@ -179,6 +180,14 @@ fn expected(version: &SchemaVersion) -> Event {
             author: "Ada".into(),
             reason: "he asked for it".into(),
             forgotten_at: 1_795_000_000_123_456,
+        }),
+        ("meshlog.memory.ThreadFiled", 1) => Event::ThreadFiled(ThreadFiled {
+            space: "ada".into(),
+            thread: "letters".into(),
+            state: "archived".into(),
+            author: "Ada".into(),
+            reason: "all is said".into(),
+            filed_at: 1_795_000_000_123_456,
         }),
         ("meshlog.calls.CallRequested", 1) => Event::CallRequested(CallRequested {
             call_id: id(11),

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use meshlog_connectors::api::{
-    FactCorrection, ForgetRequest, Insight, MemoryReceipt, NameLink, NewInsight, Page, Timestamp,
+    FactCorrection, FileRequest, ForgetRequest, Insight, MemoryReceipt, NameLink, NewInsight, Page, Timestamp,
 };
 use serde::Serialize;
 
@@ -112,6 +112,22 @@ enum MemoryCommand {
         #[command(flatten)]
         by: By,
     },
+    /// Put a thread into the archive: it is in no list of threads until it is restored, or something is said in it
+    #[command(after_help = format!("Example:\n  meshlog memory archive garden --author Ada\n\n{EXIT_CODES}"))]
+    Archive {
+        /// The thread
+        thread: String,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Take a thread out of the archive
+    #[command(after_help = format!("Example:\n  meshlog memory restore garden --author Ada\n\n{EXIT_CODES}"))]
+    Restore {
+        /// The thread
+        thread: String,
+        #[command(flatten)]
+        by: By,
+    },
     /// Say that two names stand for one thing
     #[command(after_help = format!("Example:\n  meshlog memory merge person Ann \"Ann Miller\" --author Ada\n\n{EXIT_CODES}"))]
     Merge {
@@ -202,6 +218,12 @@ pub(super) fn run(context: &mut Context, arguments: MemoryArguments) -> Result<O
             };
             write(&client, output, "/v1/memory/forgettings", &request, "forgotten; the decision has the id")?;
         }
+        MemoryCommand::Archive { thread, by } => {
+            write(&client, output, "/v1/archive", &filing(thread, true, by), "archived; the decision has the id")?;
+        }
+        MemoryCommand::Restore { thread, by } => {
+            write(&client, output, "/v1/archive", &filing(thread, false, by), "restored; the decision has the id")?;
+        }
         MemoryCommand::Merge { names, by } => {
             write(&client, output, "/v1/graph/merges", &link(names, by), "merged; the decision has the id")?;
         }
@@ -210,6 +232,11 @@ pub(super) fn run(context: &mut Context, arguments: MemoryArguments) -> Result<O
         }
     }
     Ok(Outcome::Done)
+}
+
+fn filing(thread: String, archived: bool, by: By) -> FileRequest {
+    let By { author, reason, space } = by;
+    FileRequest { space, thread, archived, author, reason }
 }
 
 fn link(names: Names, by: By) -> NameLink {

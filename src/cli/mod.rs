@@ -31,6 +31,7 @@ mod recall;
 mod replay;
 mod roles;
 mod server_sent;
+mod summary;
 mod table;
 mod tail;
 mod threads;
@@ -115,6 +116,8 @@ enum Command {
     Graph(graph::GraphArguments),
     /// Write into the memory: pin, correct, forget, merge names
     Memory(memory::MemoryArguments),
+    /// Show what says most of a thread, and how much was said by whom
+    Summary(summary::SummaryArguments),
     /// List the calls of models, or show one with its attempts
     Calls(calls::CallsArguments),
     /// Sum up what calls of models used and cost
@@ -199,6 +202,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Outcome, Failure>
         Command::Threads(arguments) => threads::run(context, arguments),
         Command::Graph(arguments) => graph::run(context, arguments),
         Command::Memory(arguments) => memory::run(context, arguments),
+        Command::Summary(arguments) => summary::run(context, arguments),
         Command::Calls(arguments) => calls::run(context, arguments),
         Command::Usage(arguments) => usage::run(context, arguments),
         Command::Tail(arguments) => tail::run(context, arguments),

@@ -104,6 +104,9 @@ fn data(event: &Event) -> Value {
             let value = with_time(value, "valid_from", body.valid_from);
             with_time(with_time(value, "valid_until", body.valid_until), "corrected_at", Some(body.corrected_at))
         }),
+        Event::ThreadFiled(body) => {
+            serde_json::to_value(body).map(|value| with_time(value, "filed_at", Some(body.filed_at)))
+        }
         Event::MemoryForgotten(body) => serde_json::to_value(body).map(|value| {
             with_time(with_time(value, "until", Some(body.until)), "forgotten_at", Some(body.forgotten_at))
         }),

@@ -16,6 +16,7 @@ use meshlog_processors::{
     graph::GraphStore,
     recall::{RecallEngine, Stores},
     route::SubscriptionTable,
+    summaries::SummaryStore,
 };
 use meshlog_replay::Views;
 use meshlog_schemas::{Checkpoints, Event, EventId, PartitionShare, SchemaRegistered, Topic, Trust, catalog};
@@ -77,6 +78,11 @@ impl Reading {
     /// The store of calls; `None` before its view is open.
     pub(super) fn calls(&self) -> Option<Arc<CallStore>> {
         self.serving.calls()
+    }
+
+    /// The summaries; `None` before their view is open.
+    pub(super) fn summaries(&self) -> Option<Arc<SummaryStore>> {
+        self.serving.summaries()
     }
 
     /// The graph; `None` before its view is open.

@@ -7,8 +7,11 @@ use meshlog_pipeline::{Projection, ProjectionError};
 use meshlog_processors::{
     calls::CallStore,
     graph::GraphStore,
-    projections::{CallProjection, GraphProjection, TextProjection, ThreadProjection, VectorProjection},
+    projections::{
+        CallProjection, GraphProjection, SummaryProjection, TextProjection, ThreadProjection, VectorProjection,
+    },
     recall::Stores,
+    summaries::SummaryStore,
     text::TextStore,
     threads::ThreadStore,
     vectors::VectorStore,
@@ -22,6 +25,7 @@ pub(super) struct Serving {
     text: ArcSwapOption<TextStore>,
     vectors: ArcSwapOption<VectorStore>,
     calls: ArcSwapOption<CallStore>,
+    summaries: ArcSwapOption<SummaryStore>,
     graph: ArcSwapOption<GraphStore>,
 }
 
@@ -38,6 +42,11 @@ impl Serving {
     /// The store of calls; `None` before its view is open.
     pub(super) fn calls(&self) -> Option<Arc<CallStore>> {
         self.calls.load_full()
+    }
+
+    /// The summaries; `None` before their view is open.
+    pub(super) fn summaries(&self) -> Option<Arc<SummaryStore>> {
+        self.summaries.load_full()
     }
 
     /// The graph; `None` before its view is open.
@@ -91,6 +100,17 @@ pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize) -> Vec<
             |serving| &serving.calls,
             |path| {
                 let projection = CallProjection::open(path)?;
+                let store = projection.store.clone();
+                Ok((Arc::new(projection), store))
+            },
+        ),
+        spec(
+            serving,
+            SummaryProjection::NAME,
+            SummaryProjection::version(),
+            |serving| &serving.summaries,
+            |path| {
+                let projection = SummaryProjection::open(path)?;
                 let store = projection.store.clone();
                 Ok((Arc::new(projection), store))
             },

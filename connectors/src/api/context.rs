@@ -89,6 +89,8 @@ pub enum SectionName {
     Pinned,
     /// Facts that bear on what is asked.
     Facts,
+    /// What says most of the part of the thread that is left out.
+    Summary,
     /// The latest turns of the thread.
     Recent,
     /// Turns of any thread that bear on what is asked.

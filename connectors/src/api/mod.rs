@@ -20,6 +20,7 @@ mod recall;
 mod share;
 mod spoken_time;
 mod subscription;
+mod summary;
 mod thread;
 mod timestamp;
 mod topic;
@@ -52,6 +53,7 @@ pub use recall::{Calibration, RecallRequest, RecallResponse, RecallResult, mark_
 pub use share::ShareView;
 pub use spoken_time::SpokenTime;
 pub use subscription::{NewSubscription, Subscription};
+pub use summary::{DayTally, FileRequest, NamedTally, Statistics, SummarySentence, Tally, ThreadLast, ThreadSummary};
 pub use thread::Thread;
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use topic::{DurabilityView, LogView, PartitionView, RetentionView, TopicView, TopicsView};

@@ -24,7 +24,7 @@ mod tests;
 
 use crate::api::{
     ContextItem, ContextSection, Fact, Insight, Message, PromptFamily, PromptMessage, RecallResult, SectionName,
-    Timestamp,
+    SummarySentence, Timestamp,
 };
 
 use note::Note;
@@ -38,6 +38,8 @@ pub struct Material {
     pub pinned: Vec<Insight>,
     /// Facts that bear on what is asked, the best first.
     pub facts: Vec<Fact>,
+    /// What says most of the thread, in its order.
+    pub summary: Vec<SummarySentence>,
     /// The latest turns of the thread, the oldest first.
     pub recent: Vec<Message>,
     /// What memory found, the best first.
@@ -79,19 +81,22 @@ pub struct TooSmall {
 /// How much of what is left beside the frame pinned insights may take, and how much facts, of ten.
 const PINNED_SHARE: u64 = 2;
 const FACTS_SHARE: u64 = 1;
+/// And how much what says most of the turns that do not come in.
+const SUMMARY_SHARE: u64 = 1;
 /// How much of what is left beside these recalled turns may take before the latest turns have had their part, of ten.
 const RECALLED_SHARE: u64 = 4;
 
 /// Packs a context into `budget` tokens.
 ///
-/// What is pinned comes first, then facts, each as far as it fits into its part of the budget. Then the latest turns, as many as
+/// What is pinned comes first, then facts, then what says most of the turns that are left out, each as far as it fits into its
+/// part of the budget. Then the latest turns, as many as
 /// fit into theirs. Recalled turns that are not among them take
 /// what is left, those with the most value for their tokens first. Both stand in the order in which they were said.
 ///
 /// # Errors
 /// What is asked alone has more tokens.
 pub fn pack(material: Material, family: PromptFamily, budget: u64, count: Count<'_>) -> Result<Packed, TooSmall> {
-    let Material { pinned, facts, mut recent, recalled, query, now } = material;
+    let Material { pinned, facts, summary, mut recent, recalled, query, now } = material;
     let asked = match query {
         Some(query) => Quote::asked(query),
         None => recent.pop().map(Quote::turn).unwrap_or_else(|| Quote::asked(String::new())),
@@ -107,14 +112,30 @@ pub fn pack(material: Material, family: PromptFamily, budget: u64, count: Count<
     let left = left - of_pinned - of_facts;
     (prompt.pinned, prompt.facts) = (pinned, facts);
 
+    let thread = recent.first().map(|turn| turn.thread_id.clone()).unwrap_or_default();
+    let of_summary = if summary.is_empty() { 0 } else { left * SUMMARY_SHARE / 10 };
+    let left = left - of_summary;
     let share = if recalled.is_empty() { 0 } else { left * RECALLED_SHARE / 10 };
     let (first, taken) = window::start(&recent, left - share, |turn| prompt::turn_tokens(turn, count));
     let kept = recent.split_off(first);
     prompt.turns = kept.into_iter().map(Quote::turn).collect();
 
+    // Of what comes in as it was said nothing is said twice.
+    let is_shown = |id: &str| {
+        let mut turns = prompt.turns.iter().chain([&prompt.asked]).filter_map(Quote::message);
+        turns.any(|turn| turn.message_id == id)
+    };
+    let notes = summary.into_iter().filter(|sentence| !is_shown(&sentence.message_id));
+    let notes = notes.map(|sentence| Note::sentence(sentence, &thread)).collect();
+    let (notes, taken_by_summary) = note::first(notes, of_summary, Note::said, count);
+    prompt.summary = notes;
+    let left = left + of_summary - taken_by_summary;
+
     let is_there = |result: &RecallResult| {
         let id = &result.message.message_id;
-        prompt.turns.iter().chain([&prompt.asked]).filter_map(Quote::message).any(|turn| turn.message_id == *id)
+        let is_summed_up = prompt.summary.iter().any(|note| note.message_id() == Some(id.as_str()));
+        let mut turns = prompt.turns.iter().chain([&prompt.asked]).filter_map(Quote::message);
+        is_summed_up || turns.any(|turn| turn.message_id == *id)
     };
     let fresh: Vec<_> = recalled.into_iter().filter(|result| !is_there(result)).collect();
     let mut chosen = selection::choose(fresh, left.saturating_sub(taken), count);
@@ -126,7 +147,10 @@ pub fn pack(material: Material, family: PromptFamily, budget: u64, count: Count<
         if tokens <= budget {
             return Ok(packed(prompt, tokens));
         }
-        let is_shorter = chosen.pop().is_some() || prompt.facts.pop().is_some() || prompt.pinned.pop().is_some();
+        let is_shorter = chosen.pop().is_some()
+            || prompt.summary.pop().is_some()
+            || prompt.facts.pop().is_some()
+            || prompt.pinned.pop().is_some();
         if !is_shorter {
             prompt.turns.remove(0);
         }
@@ -139,12 +163,15 @@ fn packed(prompt: Prompt, tokens: u64) -> Packed {
     let pinned = ContextSection { name: SectionName::Pinned, items: pinned.collect() };
     let facts = prompt.facts.iter().zip(prompt.first_fact()..).map(|(note, number)| note.item(number));
     let facts = ContextSection { name: SectionName::Facts, items: facts.collect() };
+    let summary = prompt.summary.iter().zip(prompt.first_sentence()..).map(|(note, number)| note.item(number));
+    let summary = ContextSection { name: SectionName::Summary, items: summary.collect() };
     let numbered = prompt.recalled.iter().zip(prompt.first_recalled()..);
     let recalled = numbered.filter_map(|(quote, number)| item(quote, Some(number)));
     let recalled = ContextSection { name: SectionName::Recalled, items: recalled.collect() };
     let turns = prompt.turns.iter().chain([&prompt.asked]).filter_map(|quote| item(quote, None));
     let recent = ContextSection { name: SectionName::Recent, items: turns.collect() };
-    let sections = [pinned, recent, facts, recalled].into_iter().filter(|section| !section.items.is_empty()).collect();
+    let sections =
+        [pinned, recent, facts, summary, recalled].into_iter().filter(|section| !section.items.is_empty()).collect();
     Packed { sections, system, messages, turns: prompt.turns(), memory: prompt.pinned() + &prompt.memory(), tokens }
 }
 

@@ -4,7 +4,7 @@
 //! Never: ranks facts; they come the best first.
 
 use super::{Count, prompt::quoted};
-use crate::api::{ContextItem, Fact, Insight, Timestamp};
+use crate::api::{ContextItem, Fact, Insight, SummarySentence, Timestamp};
 
 /// An insight or a fact.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,18 @@ impl Note {
         let text = insight.text;
         let item = note(text, insight.author, insight.pinned_at);
         Self { item: ContextItem { insight_id: Some(insight.insight_id), thread_id: insight.thread, ..item } }
+    }
+
+    /// A sentence of a turn.
+    pub(super) fn sentence(sentence: SummarySentence, thread: &str) -> Self {
+        let item = note(sentence.text, sentence.author, sentence.sent_at);
+        let (message_id, thread_id, role) = (Some(sentence.message_id), Some(thread.to_owned()), Some(sentence.role));
+        Self { item: ContextItem { message_id, thread_id, role, is_cut: true, ..item } }
+    }
+
+    /// The message that it is from.
+    pub(super) fn message_id(&self) -> Option<&str> {
+        self.item.message_id.as_deref()
     }
 
     /// A fact by the first of those who state it; `None` where there is none.
@@ -36,6 +48,13 @@ impl Note {
     /// The line of an insight: the words alone.
     pub(super) fn words(&self, number: u32) -> String {
         quoted(&format!("[{number}] {}\n", self.item.text.trim()))
+    }
+
+    /// The line of a sentence: who said it when.
+    pub(super) fn said(&self, number: u32) -> String {
+        let ContextItem { author, sent_at, text, .. } = &self.item;
+        let author = super::prompt::name(author);
+        quoted(&format!("[{number}] {sent_at} {author} earlier in this thread: {}\n", text.trim()))
     }
 
     /// The line of a fact, with who said so and when.

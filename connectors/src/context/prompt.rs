@@ -96,6 +96,7 @@ pub(super) struct Prompt {
     now: Timestamp,
     pub(super) pinned: Vec<Note>,
     pub(super) facts: Vec<Note>,
+    pub(super) summary: Vec<Note>,
     pub(super) turns: Vec<Quote>,
     pub(super) recalled: Vec<Quote>,
     pub(super) asked: Quote,
@@ -104,8 +105,8 @@ pub(super) struct Prompt {
 impl Prompt {
     /// A prompt that has only what is asked.
     pub(super) fn new(family: PromptFamily, now: Timestamp, asked: Quote) -> Self {
-        let (pinned, facts, turns, recalled) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { family, now, pinned, facts, turns, recalled, asked }
+        let (pinned, facts, summary) = (Vec::new(), Vec::new(), Vec::new());
+        Self { family, now, pinned, facts, summary, turns: Vec::new(), recalled: Vec::new(), asked }
     }
 
     /// The number of the first fact.
@@ -113,9 +114,14 @@ impl Prompt {
         self.pinned.len() as u32 + 1
     }
 
+    /// The number of the first sentence of the summary.
+    pub(super) fn first_sentence(&self) -> u32 {
+        self.first_fact() + self.facts.len() as u32
+    }
+
     /// The number of the first recalled turn.
     pub(super) fn first_recalled(&self) -> u32 {
-        self.first_fact() + self.facts.len() as u32
+        self.first_sentence() + self.summary.len() as u32
     }
 
     /// The turns of the thread, user and model by turns.
@@ -179,7 +185,8 @@ impl Prompt {
     pub(super) fn memory(&self) -> String {
         let facts = self.facts.iter().zip(self.first_fact()..).map(|(note, number)| note.statement(number));
         let recalled = self.recalled.iter().zip(self.first_recalled()..).map(|(quote, number)| quote.line(number));
-        let lines: String = facts.chain(recalled).collect();
+        let summary = self.summary.iter().zip(self.first_sentence()..).map(|(note, number)| note.said(number));
+        let lines: String = facts.chain(summary).chain(recalled).collect();
         format!("<memory now=\"{}\">\n{lines}</memory>\n", self.now)
     }
 

@@ -31,8 +31,16 @@ fn result(number: u64, score: f64, text: &str) -> RecallResult {
 }
 
 fn material(recent: Vec<Message>, recalled: Vec<RecallResult>, query: Option<&str>) -> Material {
-    let (pinned, facts) = (Vec::new(), Vec::new());
-    Material { pinned, facts, recent, recalled, query: query.map(str::to_owned), now: Timestamp::from_micros(NOW) }
+    let (pinned, facts, summary) = (Vec::new(), Vec::new(), Vec::new());
+    Material {
+        pinned,
+        facts,
+        summary,
+        recent,
+        recalled,
+        query: query.map(str::to_owned),
+        now: Timestamp::from_micros(NOW),
+    }
 }
 
 fn insight(number: u64, text: &str) -> Insight {
@@ -74,6 +82,22 @@ fn fact(number: u64, object: &str) -> Fact {
     }
 }
 
+/// Sentences of turns that are among the recent ones, and of others.
+fn sentences() -> impl Strategy<Value = Vec<SummarySentence>> {
+    proptest::collection::btree_map(0..60_u64, text(), 0..8).prop_map(|sentences| {
+        let sentence = |(number, text): (u64, String)| SummarySentence {
+            text,
+            message_id: format!("m{number}"),
+            start: 0,
+            end: 1,
+            author: "Ada".into(),
+            role: "user".into(),
+            sent_at: Timestamp::from_micros(NOW - 1_000_000_000 + number as i64),
+        };
+        sentences.into_iter().map(sentence).collect()
+    })
+}
+
 fn notes() -> impl Strategy<Value = (Vec<Insight>, Vec<Fact>)> {
     let texts = || proptest::collection::vec(text(), 0..6);
     (texts(), texts()).prop_map(|(pinned, facts)| {
@@ -113,6 +137,7 @@ proptest! {
     #[test]
     fn a_context_keeps_its_promises(
         (pinned, facts) in notes(),
+        summary in sentences(),
         recent in turns(),
         recalled in results(),
         query in proptest::option::of(text()),
@@ -120,7 +145,7 @@ proptest! {
         budget in 0..6_000_u64,
     ) {
         let asked = query.is_some() || !recent.is_empty();
-        let material = Material { pinned, facts, ..material(recent, recalled, query.as_deref()) };
+        let material = Material { pinned, facts, summary, ..material(recent, recalled, query.as_deref()) };
         match pack(material, family, budget, &tokens::count) {
             Err(TooSmall { needed }) => prop_assert!(needed > budget),
             Ok(packed) => {

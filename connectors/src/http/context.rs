@@ -20,7 +20,7 @@ use super::{Gateway, extract::JsonBody, reached::AFTER};
 use crate::{
     api::{
         ContextRequest, ContextResponse, Fact, Insight, Message, Page, RecallRequest, RecallResponse, RecallResult,
-        Role, Timestamp,
+        Role, SummarySentence, ThreadSummary, Timestamp,
     },
     checks,
     context::{Material, Packed, TooSmall, pack},
@@ -43,6 +43,9 @@ const RESULTS: u32 = 40;
 /// Facts, and insights, that are asked for.
 const FACTS: u32 = 20;
 const INSIGHTS: u32 = 500;
+/// Of so many tokens of the budget, one of a summary is asked for; and the least and the most of these.
+const SUMMARY_OF: u32 = 8;
+const SUMMARY_TOKENS: (u32, u32) = (16, 2_000);
 /// As much of a turn as is looked for, in bytes: a long one tells no better what it is about, and what is asked counts.
 pub(super) const QUERY_BYTES: usize = 2048;
 
@@ -93,14 +96,18 @@ pub(super) async fn make(
     let asker = Asker::new(routes, headers);
     let recent = asker.turns(&request).await?;
     // Side by side: recall takes the longest of them.
-    let (recalled, facts, pinned) =
-        tokio::try_join!(asker.recalled(&request, &recent), asker.facts(&request, &recent), asker.pinned(&request))?;
+    let (recalled, facts, pinned, summary) = tokio::try_join!(
+        asker.recalled(&request, &recent),
+        asker.facts(&request, &recent),
+        asker.pinned(&request),
+        asker.summary(&request),
+    )?;
     let now = Timestamp::from_micros(now_micros());
     let ContextRequest { query, budget_tokens, provider, model, .. } = request;
     let counter =
         gateway.ports.calls.as_ref().zip(model.as_deref()).and_then(|(calls, model)| calls.token_counter(model));
     let tokenizer = model.filter(|_| counter.is_some()).unwrap_or_else(|| "o200k".to_owned());
-    let material = Material { pinned, facts, recent, recalled, query, now };
+    let material = Material { pinned, facts, summary, recent, recalled, query, now };
     let packed = tokio::task::spawn_blocking(move || match counter {
         Some(count) => pack(material, provider, budget_tokens.into(), &count),
         None => pack(material, provider, budget_tokens.into(), &tokens::count),
@@ -193,6 +200,16 @@ impl Asker {
         let (space, about) = (encoded(&request.space), encoded(&format!("{author}: {about}")));
         let path = format!("/v1/graph/facts?space={space}&limit={FACTS}&about={about}");
         Ok(self.get::<Page<Fact>>(&path).await?.items)
+    }
+
+    /// What says most of the thread.
+    async fn summary(&self, request: &ContextRequest) -> Result<Vec<SummarySentence>, Problem> {
+        let Some(thread) = &request.thread else { return Ok(Vec::new()) };
+        let (thread, space) = (encoded(thread), encoded(&request.space));
+        // About as much as comes in; what is among the latest turns does not.
+        let budget = (request.budget_tokens / SUMMARY_OF).clamp(SUMMARY_TOKENS.0, SUMMARY_TOKENS.1);
+        let path = format!("/v1/threads/{thread}/summary?space={space}&budget_tokens={budget}");
+        Ok(self.get::<ThreadSummary>(&path).await?.sentences)
     }
 
     /// What is pinned for the thread and for the space, the oldest first.

@@ -84,6 +84,7 @@ impl Fake {
             subscriptions: self.clone(),
             dead_letters: self.clone(),
             knowledge: self.clone(),
+            summaries: self.clone(),
             memory: self.clone(),
             call_records: self.clone(),
             calls: None,

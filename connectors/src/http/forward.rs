@@ -70,6 +70,7 @@ fn needs_stores(method: &Method, path: &str) -> bool {
         Some("recall") => method == Method::POST,
         Some(path) if path == "threads" || path.starts_with("threads/") => method == Method::GET,
         Some(path) if path.starts_with("graph/") || path.starts_with("memory/") => method == Method::GET,
+        Some("statistics" | "archive") => method == Method::GET,
         Some(path) if path == "calls" || path.starts_with("calls/") || path == "usage" => method == Method::GET,
         Some(path) => method == Method::GET && path.starts_with("messages/"),
         None => false,

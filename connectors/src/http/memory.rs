@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// A write was taken in.
-type Taken = (StatusCode, Json<MemoryReceipt>);
+pub(super) type Taken = (StatusCode, Json<MemoryReceipt>);
 
 /// Pins an insight: something to remember, in these words. It comes first in every context of its thread or space.
 ///
@@ -205,7 +205,7 @@ pub(super) async fn part(
     write(&gateway, query, MemoryWrite { space, author, reason, what: Written::Parting { kind, from, into } }).await
 }
 
-async fn write(gateway: &Gateway, query: WriteQuery, write: MemoryWrite) -> Result<Taken, Problem> {
+pub(super) async fn write(gateway: &Gateway, query: WriteQuery, write: MemoryWrite) -> Result<Taken, Problem> {
     let wait = query.checked()?;
     let stored = gateway.ports.memory.write(write).await?;
     let mut written = Checkpoints::default();

@@ -35,6 +35,7 @@ mod scatter;
 mod stall;
 mod starting;
 mod subscriptions;
+mod summaries;
 mod threads;
 mod tree;
 mod usage;
@@ -163,6 +164,10 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(threads::messages))
         .routes(routes!(recall::recall))
         .routes(routes!(context::context))
+        .routes(routes!(summaries::summary))
+        .routes(routes!(summaries::of_thread))
+        .routes(routes!(summaries::of_space))
+        .routes(routes!(summaries::archive, summaries::file))
         .routes(routes!(graph::nodes))
         .routes(routes!(graph::node))
         .routes(routes!(graph::edges))

@@ -14,14 +14,14 @@ use std::{
 use axum::{
     Json,
     body::{Body, Bytes, to_bytes},
-    extract::{FromRequest, FromRequestParts, MatchedPath, Request, State},
+    extract::{FromRequest, FromRequestParts, MatchedPath, Query, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use futures_util::future::join_all;
 use meshlog_schemas::PartitionShare;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
 use super::{
@@ -30,11 +30,15 @@ use super::{
     extract::{JsonBody, Name, Parameters},
     nodes::{self, ANSWER_LIMIT, Node, Nodes},
     reached::{Reached, ReachedQuery},
+    summaries::{self, ArchiveQuery},
     threads::{MessagesQuery, SpacePageQuery},
     usage::{self, UsageQuery},
 };
 use crate::{
-    api::{Call, Page, RecallRequest, RecallResponse, ShareView, Thread, Usage, WaitLevel},
+    api::{
+        Call, Page, RecallRequest, RecallResponse, ShareView, Statistics, Thread, ThreadLast, Usage, WaitLevel,
+        default_space,
+    },
     checks,
     problem::{Code, Problem},
 };
@@ -210,6 +214,11 @@ pub(super) async fn scatter(State(gateway): State<Gateway>, request: Request, ne
     let answer = match (is_read, route.as_str()) {
         (true, "/v1/threads") => threads(gateway, scatter, request, next).await,
         (true, "/v1/threads/{id}/messages") => messages(gateway, scatter, request, next).await,
+        (true, "/v1/threads/{id}/summary" | "/v1/threads/{id}/statistics") => {
+            of_thread(gateway, scatter, request, next).await
+        }
+        (true, "/v1/archive") => archive(gateway, scatter, request, next).await,
+        (true, "/v1/statistics") => counted(scatter, request, next).await,
         (true, "/v1/messages/{id}") => found(scatter, request, next).await,
         (true, "/v1/calls") => calls(gateway, scatter, request, next).await,
         (true, "/v1/calls/{id}" | "/v1/calls/{id}/request" | "/v1/calls/{id}/response") => {
@@ -248,12 +257,63 @@ fn merged<T>(pages: Vec<Page<T>>, items: usize, cursor: impl Fn(&T) -> String) -
 async fn messages(gateway: Gateway, scatter: Arc<Scatter>, request: Request, next: Next) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
     let Parameters(query) = Parameters::<MessagesQuery>::from_request_parts(&mut parts, &gateway).await?;
+    in_its_share(gateway, scatter, query.space, Request::from_parts(parts, body), next).await
+}
+
+/// What is said of a thread, which is all in one share. The space is in the query, whatever else is.
+async fn of_thread(gateway: Gateway, scatter: Arc<Scatter>, request: Request, next: Next) -> Result<Response, Problem> {
+    #[derive(Deserialize)]
+    struct Space {
+        #[serde(default = "default_space")]
+        space: String,
+    }
+    let (mut parts, body) = request.into_parts();
+    // Its own handler says what is wrong with the query.
+    let space = Query::<Space>::from_request_parts(&mut parts, &gateway).await;
+    let space = space.map_or_else(|_| default_space(), |Query(query)| query.space);
+    in_its_share(gateway, scatter, space, Request::from_parts(parts, body), next).await
+}
+
+/// A request for a thread, answered where the thread is.
+async fn in_its_share(
+    gateway: Gateway,
+    scatter: Arc<Scatter>,
+    space: String,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
     let Name(thread) = Name::from_request_parts(&mut parts, &gateway).await?;
-    let share = scatter.own.beside(gateway.ports.conversations.partition_of(&query.space, &thread));
+    let share = scatter.own.beside(gateway.ports.conversations.partition_of(&space, &thread));
     if share == scatter.own {
         return Ok(next.run(Request::from_parts(parts, body)).await);
     }
     scatter.ask(share, &Question::new(&scatter, parts, Bytes::new())).await.map(Answered::into_response)
+}
+
+/// The archived or quiet threads of all shares. Their order is by time, then by name, as it is in each.
+async fn archive(gateway: Gateway, scatter: Arc<Scatter>, request: Request, next: Next) -> Result<Response, Problem> {
+    let (mut parts, _) = request.into_parts();
+    let Parameters(query) = Parameters::<ArchiveQuery>::from_request_parts(&mut parts, &gateway).await?;
+    let items = query.page()?.items;
+    let pages = Question::new(&scatter, parts, Bytes::new()).all::<Page<ThreadLast>>(&scatter, next).await?;
+    // The cursors of shares are of the same form, and order as their lists do; only whole pieces are given on.
+    let next = pages.iter().filter_map(|page| page.next.clone()).min();
+    let mut all: Vec<ThreadLast> = pages.into_iter().flat_map(|page| page.items).collect();
+    all.sort_by(|left, right| left.last_at.cmp(&right.last_at).then_with(|| left.thread_id.cmp(&right.thread_id)));
+    if all.len() > items {
+        let detail = format!("the {} nodes together have more than {items} such threads", scatter.own.of());
+        let help = "ask for more at once with limit, or with a later or no quiet_since";
+        return Err(Problem::new(Code::TooManyRows, detail, help));
+    }
+    Ok(Json(Page { items: all, next }).into_response())
+}
+
+/// The statistics of all shares together.
+async fn counted(scatter: Arc<Scatter>, request: Request, next: Next) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let answers = Question::new(&scatter, parts, Bytes::new()).all::<Statistics>(&scatter, next).await?;
+    Ok(Json(summaries::merged(answers)).into_response())
 }
 
 /// The calls of all shares: each is asked for as many as are wanted, from the same place on.

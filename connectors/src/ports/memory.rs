@@ -69,6 +69,13 @@ pub enum Written {
         /// What was taken in before this; `None` for now.
         until: Option<Timestamp>,
     },
+    /// A thread is put into the archive, or taken out of it.
+    Filing {
+        /// The thread.
+        thread: String,
+        /// Whether it is put in.
+        is_archived: bool,
+    },
     /// Two names stand for one thing.
     Merge {
         /// What both are.

@@ -5,6 +5,7 @@
 
 mod calls;
 mod graph;
+mod summaries;
 mod text;
 mod threads;
 mod vectors;
@@ -12,6 +13,7 @@ mod version;
 
 pub use calls::CallProjection;
 pub use graph::GraphProjection;
+pub use summaries::SummaryProjection;
 pub use text::TextProjection;
 pub use threads::ThreadProjection;
 pub use vectors::VectorProjection;

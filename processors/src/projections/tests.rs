@@ -57,7 +57,7 @@ fn called() -> Vec<StoredEvent> {
 /// What was read in the messages of [`said`].
 fn extracted() -> Vec<StoredEvent> {
     let reading = |offset: u64| {
-        let thread = if offset % 2 == 0 { "t" } else { "u" };
+        let thread = if offset.is_multiple_of(2) { "t" } else { "u" };
         let name = |name: &str| EntityMentioned {
             kind: "person".into(),
             name: name.into(),
@@ -148,8 +148,10 @@ fn after(events: &[StoredEvent]) -> Checkpoints {
 fn digest(open: impl Fn(&Path) -> Box<dyn Projection>, events: &[StoredEvent], size: usize) -> Digest {
     let directory = tempdir().unwrap();
     let projection = open(directory.path());
+    let mut reached = Checkpoints::default();
     for batch in events.chunks(size) {
-        projection.apply(batch, &after(batch)).unwrap();
+        after(batch).iter().for_each(|(partition, next)| reached.advance(partition, next));
+        projection.apply(batch, &reached).unwrap();
     }
     assert!(projection.checkpoints().unwrap().covers(&after(events)));
     projection.digest().unwrap()
@@ -185,6 +187,11 @@ fn text_keeps_the_contract() {
 #[test]
 fn vectors_keep_the_contract() {
     check(|path| Box::new(VectorProjection::open(path, "m", DIMS).unwrap()), &embedded());
+}
+
+#[test]
+fn summaries_keep_the_contract() {
+    check(|path| Box::new(SummaryProjection::open(path).unwrap()), &said());
 }
 
 #[test]
@@ -231,6 +238,7 @@ fn the_graph_keeps_the_contract() {
 fn what_is_forgotten_is_in_no_view_whenever_that_is_read() {
     check_forgetting(|path| Box::new(ThreadProjection::open(path).unwrap()), &said());
     check_forgetting(|path| Box::new(TextProjection::open(path).unwrap()), &said());
+    check_forgetting(|path| Box::new(SummaryProjection::open(path).unwrap()), &said());
     check_forgetting(|path| Box::new(VectorProjection::open(path, "m", DIMS).unwrap()), &embedded());
     check_forgetting(|path| Box::new(GraphProjection::open(path).unwrap()), &extracted());
 }

@@ -16,7 +16,7 @@ use meshlog_processors::{
 use meshlog_schemas::{EventId, PartitionId, Topic, thread_key};
 use time::UtcOffset;
 
-use super::{bad_cursor, blocking, from_cursor, named_dates::named_dates, problems, stores, to_cursor};
+use super::{bad_cursor, blocking, from_cursor, named_dates::named_dates, problems, stores, summary_store, to_cursor};
 use crate::house::rooms::Rooms;
 
 pub(super) struct ConversationsPort(Arc<Rooms>);
@@ -33,10 +33,15 @@ impl Conversations for ConversationsPort {
             let cursor = cursor(&page, &space, None)?;
             let threads = stores(rooms)?.threads;
             let found = threads.threads(&space, limit(&page), cursor.as_deref()).map_err(problems::from_store)?;
-            Ok(Page {
-                items: found.items.into_iter().map(thread).collect(),
-                next: found.next.as_deref().map(to_cursor),
-            })
+            let summaries = summary_store(rooms)?;
+            let mut items = Vec::with_capacity(found.items.len());
+            for row in found.items {
+                // Those in the archive are in its list; so a piece can have fewer than were asked for.
+                if !summaries.is_archived(&space, &row.thread).map_err(problems::from_store)? {
+                    items.push(thread(row));
+                }
+            }
+            Ok(Page { items, next: found.next.as_deref().map(to_cursor) })
         }))
     }
 

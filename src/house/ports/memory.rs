@@ -9,7 +9,7 @@ use meshlog_connectors::{
 };
 use meshlog_pipeline::{NewEvent, now_micros};
 use meshlog_schemas::{
-    EntitiesMerged, EntitiesParted, Event, EventId, FactCorrected, InsightPinned, MemoryForgotten, Trust,
+    EntitiesMerged, EntitiesParted, Event, EventId, FactCorrected, InsightPinned, MemoryForgotten, ThreadFiled, Trust,
 };
 
 use super::ingest::{SOURCE, append};
@@ -92,6 +92,10 @@ fn to_event(write: MemoryWrite, now: i64) -> (Option<EventId>, Event) {
             let (scope, forgotten_at) = (scope.to_owned(), now);
             let forgotten = MemoryForgotten { space, scope, target, until, author, reason, forgotten_at };
             (None, Event::MemoryForgotten(forgotten))
+        }
+        Written::Filing { thread, is_archived } => {
+            let state = if is_archived { "archived" } else { "restored" }.to_owned();
+            (None, Event::ThreadFiled(ThreadFiled { space, thread, state, author, reason, filed_at: now }))
         }
         Written::Merge { kind, from, into } => {
             let reason = if reason.is_empty() { "asked".to_owned() } else { reason };

@@ -16,6 +16,7 @@ pub(super) mod problems;
 mod recall;
 mod status;
 mod subscriptions;
+mod summaries;
 
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ pub(super) fn ports(rooms: &Arc<Rooms>) -> Ports {
         subscriptions: Arc::new(subscriptions::SubscriptionsPort::new(rooms.clone())),
         dead_letters: Arc::new(dead_letters::DeadLettersPort::new(rooms.clone())),
         knowledge: Arc::new(knowledge::KnowledgePort::new(rooms.clone())),
+        summaries: Arc::new(summaries::SummariesPort::new(rooms.clone())),
         memory: Arc::new(memory::MemoryPort::new(rooms.clone())),
         call_records: Arc::new(calls::CallRecordsPort::new(rooms.clone())),
         calls: rooms.calls.as_ref().map(|calls| calls.dispatcher.clone()),
@@ -74,6 +76,11 @@ fn stores(rooms: &Rooms) -> Result<meshlog_processors::recall::Stores, Problem> 
 /// The store of calls that serves now.
 fn call_store(rooms: &Rooms) -> Result<Arc<meshlog_processors::calls::CallStore>, Problem> {
     reading(rooms)?.calls().ok_or_else(not_open)
+}
+
+/// The summaries that serve now.
+fn summary_store(rooms: &Rooms) -> Result<Arc<meshlog_processors::summaries::SummaryStore>, Problem> {
+    reading(rooms)?.summaries().ok_or_else(not_open)
 }
 
 /// The graph that serves now.

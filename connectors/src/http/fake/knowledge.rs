@@ -6,12 +6,12 @@ use meshlog_schemas::{EventId, Partition, Position, Topic};
 use super::{Fake, NOON, answer, page};
 use crate::{
     api::{
-        Fact, FactSource, FoundNode, GraphEdge, GraphNode, GraphNodeName, GraphNodeView, GraphPath, Insight, Order,
-        Page, TimelineEntry, Timestamp, Together,
+        Fact, FactSource, FoundNode, GraphEdge, GraphNode, GraphNodeName, GraphNodeView, GraphPath, Insight, Message,
+        Order, Page, Statistics, SummarySentence, Tally, ThreadLast, ThreadSummary, TimelineEntry, Timestamp, Together,
     },
     ports::{
         Answer, EdgeSelection, FactSelection, GraphFormat, Knowledge, Memory, MemoryWrite, NodeSelection, PageRequest,
-        Pieces, Stored, Written,
+        Pieces, Stored, Summaries, Written,
     },
 };
 
@@ -183,5 +183,37 @@ impl Memory for Fake {
         state.known.writes.push(write);
         let position = Position { partition: Partition { topic: Topic::Memory, id: 0 }, offset };
         answer(Ok(Stored { id, position, duplicate: false }))
+    }
+}
+
+impl Summaries for Fake {
+    fn summary(&self, space: String, thread: String, _: u32) -> Answer<'_, ThreadSummary> {
+        let state = self.state();
+        let of_thread = |message: &&Message| message.space == space && message.thread_id == thread;
+        let sentence = |message: &Message| SummarySentence {
+            text: message.text.clone(),
+            message_id: message.message_id.clone(),
+            start: 0,
+            end: message.text.len() as u64,
+            author: message.author.clone(),
+            role: message.role.clone(),
+            sent_at: message.sent_at,
+        };
+        let sentences: Vec<_> = state.messages.iter().filter(of_thread).map(sentence).collect();
+        let turns = sentences.len() as u64;
+        answer(Ok(ThreadSummary { sentences, turns, through: None, archived: false }))
+    }
+
+    fn statistics(&self, space: String, thread: Option<String>) -> Answer<'_, Statistics> {
+        let state = self.state();
+        let is_wanted = |message: &&Message| {
+            message.space == space && thread.as_ref().is_none_or(|thread| message.thread_id == *thread)
+        };
+        let messages = state.messages.iter().filter(is_wanted).count() as u64;
+        answer(Ok(Statistics { total: Tally { messages, ..Tally::default() }, ..Statistics::default() }))
+    }
+
+    fn filed(&self, _: String, _: Option<Timestamp>, request: PageRequest) -> Answer<'_, Page<ThreadLast>> {
+        answer(page(Vec::new(), &request))
     }
 }

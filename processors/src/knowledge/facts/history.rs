@@ -72,8 +72,28 @@ pub fn history<K: Ord + Copy>(relation: Relation, assertions: &[Assertion<K>]) -
     sorted.sort();
     sorted.dedup_by_key(|assertion| assertion.fact_id);
     sorted.sort_by_key(|assertion| (assertion.takes_effect_at(), assertion.fact_id));
+    if relation.is_functional() {
+        return timeline_of(relation, &sorted);
+    }
+    // Objects of a relation that holds of many have nothing to do with each other, and there can be thousands.
+    let mut groups: BTreeMap<&str, (Vec<usize>, Vec<&Assertion<K>>)> = BTreeMap::new();
+    for (place, assertion) in sorted.iter().enumerate() {
+        let (places, group) = groups.entry(&assertion.object).or_default();
+        places.push(place);
+        group.push(assertion);
+    }
+    let mut placed: Vec<(usize, Held<K>)> = Vec::with_capacity(sorted.len());
+    for (places, group) in groups.values() {
+        placed.extend(places.iter().copied().zip(timeline_of(relation, group)));
+    }
+    placed.sort_by_key(|(place, _)| *place);
+    placed.into_iter().map(|(_, held)| held).collect()
+}
+
+/// What held when, of statements in the order in which they take effect.
+fn timeline_of<K: Ord + Copy>(relation: Relation, sorted: &[&Assertion<K>]) -> Vec<Held<K>> {
     let mut timeline =
-        Timeline { relation, assertions: &sorted, held: Vec::new(), open: Vec::new(), ended: BTreeMap::new() };
+        Timeline { relation, assertions: sorted, held: Vec::new(), open: Vec::new(), ended: BTreeMap::new() };
     let mut over = Vec::new();
     for (at, assertion) in sorted.iter().enumerate() {
         timeline.held.push(at_no_time(assertion));
