@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     Page, PageLimit, StoreError,
-    database::{self, Keyspaces},
+    database::{self, Keyspaces, SMALL_CACHE},
 };
 
 /// An open database with its keyspaces.
@@ -59,7 +59,7 @@ impl database::Tables for Tables {
     const STORE: &'static str = "calls";
 
     fn open(path: &Path) -> io::Result<Self> {
-        let keyspaces = Keyspaces::open(Self::STORE, path)?;
+        let keyspaces = Keyspaces::open(Self::STORE, path, SMALL_CACHE)?;
         Ok(Self {
             calls: keyspaces.keyspace("calls")?,
             recent: keyspaces.keyspace("recent")?,

@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use crate::StoreError;
 
 const CHECKPOINTS: &str = "checkpoints";
+/// The cache of a store of which most questions ask for what was written last.
+pub(crate) const SMALL_CACHE: u64 = 16 * 1024 * 1024;
 
 /// An open database.
 pub(crate) struct Keyspaces {
@@ -29,13 +31,11 @@ pub(crate) struct Keyspaces {
 }
 
 impl Keyspaces {
-    /// Opens the database of a store in `path`, or makes a new one there.
-    pub(crate) fn open(store: &'static str, path: &Path) -> io::Result<Self> {
+    /// Opens the database of a store in `path`, or makes a new one there. It holds so many bytes of blocks that were read.
+    pub(crate) fn open(store: &'static str, path: &Path, cache_bytes: u64) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
-        let builder = Database::builder(path)
-            .cache_size(16 * 1024 * 1024)
-            .max_journaling_size(64 * 1024 * 1024)
-            .worker_threads(1);
+        let builder =
+            Database::builder(path).cache_size(cache_bytes).max_journaling_size(64 * 1024 * 1024).worker_threads(1);
         let database = start_in_background(|| builder.open())?.map_err(fjall_io_error)?;
         let meta = keyspace(&database, "meta")?;
         Ok(Self { store, path: path.to_owned(), database, meta })

@@ -7,5 +7,5 @@ pub(crate) mod keys;
 mod keyspaces;
 mod reopening;
 
-pub(crate) use keyspaces::Keyspaces;
+pub(crate) use keyspaces::{Keyspaces, SMALL_CACHE};
 pub(crate) use reopening::{Reopening, Tables};

@@ -167,11 +167,27 @@ pub(super) struct Judged {
 /// Judgements, by the subject that they are about and its relation; made once for a question.
 #[derive(Default)]
 pub(super) struct Judgements {
-    groups: HashMap<(Uuid, String), Rc<HashMap<Uuid, Judged>>>,
+    groups: HashMap<(Uuid, String), Group>,
 }
 
 /// So many groups are held at once.
 const GROUPS: usize = 10_000;
+/// Of all that was said of a subject in a relation, the newest so many statements are judged, as long as a question is about one
+/// of them: what ends a statement is newer, but for what was said to begin later.
+const NEWEST: usize = 500;
+
+/// Judged statements of one subject in one relation.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    judged: Rc<HashMap<Uuid, Judged>>,
+    is_whole: bool,
+}
+
+impl Group {
+    pub(super) fn get(&self, fact_id: &Uuid) -> Option<&Judged> {
+        self.judged.get(fact_id)
+    }
+}
 
 impl FactFilter {
     pub(super) fn mark(&self) -> ListMark {
@@ -226,7 +242,7 @@ impl Snapshot<'_> {
             if filter.relation.as_ref().is_some_and(|wanted| wanted != relation) {
                 continue;
             }
-            let group = self.judged(&mut judgements, *subject, relation)?;
+            let group = self.judged(&mut judgements, *subject, relation, candidate.fact_id())?;
             let judged = group.get(&candidate.fact_id()).ok_or_else(|| self.damaged())?;
             if !filter.admits(judged, candidate.said_at()) || object.is_some_and(|object| object != judged.object) {
                 continue;
@@ -244,7 +260,7 @@ impl Snapshot<'_> {
         let row: Option<FactRow> = self.get_json(Table::Facts, &keys::in_space(space, id))?;
         let Some((fact, _)) = row.and_then(|row| row.said()) else { return Ok(None) };
         let subject = Place::of_end(space, &fact.subject);
-        let group = self.judged(&mut Judgements::default(), subject.id, &fact.relation)?;
+        let (group, _) = self.judge(self.links.canonical(subject.id), &fact.relation, usize::MAX)?;
         let judged = group.get(&id).ok_or_else(|| self.damaged())?;
         self.answer(space, id, judged)
     }
@@ -289,30 +305,45 @@ impl Snapshot<'_> {
         }))
     }
 
-    /// What has become of all facts about a subject in a relation.
+    /// What has become of the facts about a subject in a relation, this one among them.
     pub(super) fn judged(
         &self,
         judgements: &mut Judgements,
         subject: Uuid,
         relation: &str,
-    ) -> Result<Rc<HashMap<Uuid, Judged>>, StoreError> {
+        fact_id: Uuid,
+    ) -> Result<Group, StoreError> {
         let key = (self.links.canonical(subject), relation.to_owned());
-        if let Some(group) = judgements.groups.get(&key) {
-            return Ok(Rc::clone(group));
+        let answers = |group: &Group| group.is_whole || group.judged.contains_key(&fact_id);
+        if let Some(group) = judgements.groups.get(&key).filter(|group| answers(group)) {
+            return Ok(group.clone());
         }
         if judgements.groups.len() >= GROUPS {
             judgements.groups.clear();
         }
-        let group = Rc::new(self.judge(key.0, relation)?);
-        judgements.groups.insert(key, Rc::clone(&group));
+        let judge = |newest| {
+            let (judged, is_whole) = self.judge(key.0, relation, newest)?;
+            Ok(Group { judged: Rc::new(judged), is_whole })
+        };
+        let mut group = judge(NEWEST)?;
+        if !answers(&group) {
+            group = judge(usize::MAX)?;
+        }
+        judgements.groups.insert(key, group.clone());
         Ok(group)
     }
 
-    fn judge(&self, subject: Uuid, relation: &str) -> Result<HashMap<Uuid, Judged>, StoreError> {
+    /// Judges the newest statements of each of a subject's names; and whether these are all.
+    fn judge(&self, subject: Uuid, relation: &str, newest: usize) -> Result<(HashMap<Uuid, Judged>, bool), StoreError> {
         let mut judged = HashMap::new();
         let mut assertions = Vec::new();
+        let mut is_whole = true;
         for member in self.links.members(subject) {
-            for row in self.rows(Table::Statements, &keys::group(member, relation)) {
+            for (number, row) in self.rows(Table::Statements, &keys::group(member, relation)).rev().enumerate() {
+                if number == newest {
+                    is_whole = false;
+                    break;
+                }
                 let (key, value) = row?;
                 let place = keys::last_place(&key).map(keys::of_place);
                 let ((said_at, fact_id), edge) = place.zip(Edge::from_bytes(&value)).ok_or_else(|| self.damaged())?;
@@ -342,7 +373,7 @@ impl Snapshot<'_> {
                 fact.standing = Standing::Ended;
             }
         }
-        Ok(judged)
+        Ok((judged, is_whole))
     }
 
     pub(super) fn answer(&self, space: &str, id: Uuid, judged: &Judged) -> Result<Option<FactAnswer>, StoreError> {

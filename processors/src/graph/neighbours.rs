@@ -28,9 +28,9 @@ use crate::{Micros, Page, PageLimit, StoreError, knowledge::entities::EntityKind
 pub const MENTIONED_WITH: &str = "mentioned-with";
 
 /// So many names that a node is mentioned with are looked at.
-const LOOKED_AT: usize = 1_000;
+const LOOKED_AT: usize = 300;
 /// So many facts about a node, and as many to it.
-const FACTS_LOOKED_AT: usize = 200;
+const FACTS_LOOKED_AT: usize = 50;
 /// For each fact that is looked at, so many of other relations may be passed over.
 const PASSED_OVER: usize = 10;
 
@@ -275,7 +275,7 @@ impl Snapshot<'_> {
                     continue;
                 }
                 looked_at += 1;
-                let group = self.judged(judgements, listed.subject, &listed.relation)?;
+                let group = self.judged(judgements, listed.subject, &listed.relation, candidate.fact_id())?;
                 let judged = group.get(&candidate.fact_id()).ok_or_else(|| self.damaged())?;
                 let (other, kind) = match is_subject {
                     true => (judged.object, judged.object_kind),

@@ -81,8 +81,8 @@ impl GraphStore {
         self.ask("read a node", |snapshot| snapshot.node(space, id))
     }
 
-    /// What a node is mentioned with and bound to by facts that hold, the heaviest first. Of an entity, the 1,000 names that it
-    /// is mentioned with most are looked at, and the 200 newest facts about it and to it; of a fact, its ends.
+    /// What a node is mentioned with and bound to by facts that hold, the heaviest first. Of an entity, the 300 names that it
+    /// is mentioned with most are looked at, and the 50 newest facts about it and to it; of a fact, its ends.
     ///
     /// # Errors
     /// The store cannot be read.

@@ -42,6 +42,9 @@ use crate::{
     database::{self, Keyspaces},
 };
 
+/// Questions about a node that is named often look at hundreds of rows all over the tables.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
 /// A table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Table {
@@ -102,7 +105,7 @@ impl database::Tables for Tables {
     const STORE: &'static str = "graph";
 
     fn open(path: &Path) -> io::Result<Self> {
-        let keyspaces = Keyspaces::open(Self::STORE, path)?;
+        let keyspaces = Keyspaces::open(Self::STORE, path, CACHE_BYTES)?;
         let tables = TABLES.iter().map(|(_, name)| keyspaces.keyspace(name)).collect::<io::Result<_>>()?;
         let empty = (RwLock::default(), Mutex::default());
         let this = Self { keyspaces, tables, links: empty.0, forgotten: empty.1 };

@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     Forgetting, Forgotten, Micros, Scope, StoreError,
-    database::{self, Keyspaces},
+    database::{self, Keyspaces, SMALL_CACHE},
 };
 
 /// How many messages one batch forgets at the most, so that it takes bounded memory to forget a space.
@@ -62,7 +62,7 @@ impl database::Tables for Tables {
     const STORE: &'static str = "summaries";
 
     fn open(path: &Path) -> io::Result<Self> {
-        let keyspaces = Keyspaces::open(Self::STORE, path)?;
+        let keyspaces = Keyspaces::open(Self::STORE, path, SMALL_CACHE)?;
         let forgotten = keyspaces.keyspace("forgotten")?;
         Ok(Self {
             messages: keyspaces.keyspace("messages")?,

@@ -38,7 +38,7 @@ use super::{
 };
 use crate::{
     Forgetting, Order, Page, PageLimit, Scope, StoreError,
-    database::{self, Keyspaces},
+    database::{self, Keyspaces, SMALL_CACHE},
 };
 
 /// Turns that one batch looks at, and rows that it removes, for what is forgotten: some 30 ms.
@@ -81,7 +81,7 @@ impl database::Tables for Tables {
     const STORE: &'static str = "threads";
 
     fn open(path: &Path) -> io::Result<Self> {
-        let keyspaces = Keyspaces::open(Self::STORE, path)?;
+        let keyspaces = Keyspaces::open(Self::STORE, path, SMALL_CACHE)?;
         let forgettings = keyspaces.keyspace("forgettings")?;
         let uncompacted = keyspaces.keyspace("uncompacted")?;
         let memory = remember(&forgettings, &uncompacted)?;
