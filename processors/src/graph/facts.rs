@@ -174,7 +174,7 @@ pub(super) struct Judgements {
 const GROUPS: usize = 10_000;
 /// Of all that was said of a subject in a relation, the newest so many statements are judged, as long as a question is about one
 /// of them: what ends a statement is newer, but for what was said to begin later.
-const NEWEST: usize = 500;
+const NEWEST: usize = 128;
 
 /// Judged statements of one subject in one relation.
 #[derive(Debug, Clone)]

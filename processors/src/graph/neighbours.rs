@@ -30,7 +30,7 @@ pub const MENTIONED_WITH: &str = "mentioned-with";
 /// So many names that a node is mentioned with are looked at.
 const LOOKED_AT: usize = 300;
 /// So many facts about a node, and as many to it.
-const FACTS_LOOKED_AT: usize = 50;
+const FACTS_LOOKED_AT: usize = 32;
 /// For each fact that is looked at, so many of other relations may be passed over.
 const PASSED_OVER: usize = 10;
 

@@ -17,7 +17,7 @@ use super::{
 use crate::{Micros, StoreError};
 
 /// So many edges are looked at.
-const LOOKED_AT: usize = 2_000;
+const LOOKED_AT: usize = 1_000;
 /// So many names of a node.
 const NAMES: usize = 200;
 /// So many facts of a node in each direction.

@@ -82,7 +82,7 @@ impl GraphStore {
     }
 
     /// What a node is mentioned with and bound to by facts that hold, the heaviest first. Of an entity, the 300 names that it
-    /// is mentioned with most are looked at, and the 50 newest facts about it and to it; of a fact, its ends.
+    /// is mentioned with most are looked at, and the 32 newest facts about it and to it; of a fact, its ends.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -131,7 +131,7 @@ impl GraphStore {
     }
 
     /// A shortest path between two entities, of at most `longest` steps and at most 6; as of a time, if one is given. It looks
-    /// at no more than 2,000 edges or little more, and at 260 of a node, and says whether it left any out.
+    /// at no more than 1,000 edges or little more, and at 260 of a node, and says whether it left any out.
     ///
     /// # Errors
     /// The store cannot be read.
