@@ -65,7 +65,7 @@ pub fn all_equal(node: &Server) {
     node.settle();
     let (_, report) = node.post_json("/v1/verifications", json!({}));
     let results = report["results"].as_array().unwrap();
-    assert!(results.len() == 4 && results.iter().all(|result| result["equal"] == true), "{report}");
+    assert!(results.len() == 6 && results.iter().all(|result| result["equal"] == true), "{report}");
 }
 
 #[test]

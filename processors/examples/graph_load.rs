@@ -19,7 +19,7 @@ use meshlog_processors::{
     },
     knowledge::entities::EntityKind,
 };
-use meshlog_schemas::{Checkpoints, Partition, Position, Topic};
+use meshlog_schemas::{Checkpoints, Partition, Topic};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use uuid::Uuid;
 
@@ -114,7 +114,6 @@ fn reading(number: u64, names: &Names, random: &mut SmallRng) -> Change {
             sent_at: number as i64 * 1_000_000,
             accepted_at: number as i64 * 1_000_000,
         },
-        position: Position { partition: Partition { topic: Topic::Messages, id: 0 }, offset: number },
         extractor: "patterns-1".into(),
         mentions: (0..3).map(|at| mention(at, random)).collect(),
         facts: facts.into_iter().collect(),

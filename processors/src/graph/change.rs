@@ -2,12 +2,11 @@
 //!
 //! Owns: their types, and which readings replace one another.
 
-use meshlog_schemas::Position;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::kind::KindName;
-use crate::{Facets, Forgetting, Micros, knowledge::entities::EntityKind, position::StoredPosition};
+use crate::{Facets, Forgetting, Micros, knowledge::entities::EntityKind};
 
 /// Something that the store is to take in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +37,6 @@ pub struct Reading {
     pub message_id: Uuid,
     /// Space, thread, author, role and times of the message.
     pub facets: Facets,
-    /// Where on the log it stands.
-    #[serde(with = "StoredPosition")]
-    pub position: Position,
     /// Who read it, with its version. What stands before the first ":" or "-" is its family.
     pub extractor: String,
     /// Whom and what it names.
@@ -225,8 +221,6 @@ pub struct InsightForgotten {
 
 #[cfg(test)]
 mod tests {
-    use meshlog_schemas::{Partition, Topic};
-
     use super::*;
 
     #[test]
@@ -240,10 +234,8 @@ mod tests {
                 sent_at: 0,
                 accepted_at: 0,
             };
-            let position = Position { partition: Partition { topic: Topic::Messages, id: 0 }, offset: 0 };
             let extractor = extractor.to_owned();
-            let reading =
-                Reading { message_id: Uuid::nil(), facets, position, extractor, mentions: vec![], facts: vec![] };
+            let reading = Reading { message_id: Uuid::nil(), facets, extractor, mentions: vec![], facts: vec![] };
             assert_eq!(reading.family(), family);
         }
     }

@@ -36,7 +36,14 @@ use std::{
 use fjall::{Keyspace, Readable};
 use meshlog_schemas::{Checkpoints, Digest};
 
-use super::{change::Change, forgetting, links::Links, pending::Pending, row::MessageRow, snapshot::Snapshot};
+use super::{
+    change::Change,
+    forgetting,
+    links::Links,
+    pending::Pending,
+    row::{LinkRow, MessageRow},
+    snapshot::Snapshot,
+};
 use crate::{
     Forgotten, StoreError,
     database::{self, Keyspaces},
@@ -186,13 +193,20 @@ impl Tables {
                     return Err(self.error(action, "it has to be opened again after a failed write; try again"));
                 }
                 let (key, value) = entry.into_inner().map_err(|cause| self.error(action, cause))?;
-                if table != Table::Messages {
-                    digest.add(&[name.as_bytes(), &key, &value]);
-                    continue;
-                }
-                let mut row: MessageRow = self.keyspaces.read_json(&value)?;
-                row.readings.values_mut().for_each(|reading| reading.facets.accepted_at = 0);
-                digest.add(&[name.as_bytes(), &key, &self.keyspaces.to_json(&row)?]);
+                // Not when a message was taken in, nor when a stage came to merge names.
+                let value = match table {
+                    Table::Messages => {
+                        let mut row: MessageRow = self.keyspaces.read_json(&value)?;
+                        row.readings.values_mut().for_each(|reading| reading.facets.accepted_at = 0);
+                        self.keyspaces.to_json(&row)?
+                    }
+                    Table::Links => {
+                        let row: LinkRow = self.keyspaces.read_json(&value)?;
+                        self.keyspaces.to_json(&LinkRow { at: 0, ..row })?
+                    }
+                    _ => value.to_vec(),
+                };
+                digest.add(&[name.as_bytes(), &key, &value]);
             }
         }
         Ok(digest)

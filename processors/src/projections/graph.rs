@@ -70,7 +70,7 @@ impl Projection for GraphProjection {
 fn change(event: &StoredEvent) -> Option<Change> {
     let at = event.envelope.time;
     match &event.event {
-        Event::KnowledgeExtracted(body) => reading(event, body).map(Change::Read),
+        Event::KnowledgeExtracted(body) => reading(body).map(Change::Read),
         Event::EntitiesMerged(body) => Some(Change::Merged(Merged {
             space: body.space.clone(),
             kind: EntityKind::named(&body.kind)?,
@@ -98,7 +98,7 @@ fn change(event: &StoredEvent) -> Option<Change> {
 }
 
 /// What was found in a message; `None` where other patterns found it.
-fn reading(event: &StoredEvent, body: &KnowledgeExtracted) -> Option<Reading> {
+fn reading(body: &KnowledgeExtracted) -> Option<Reading> {
     let is_of_others = body.extractor.starts_with("patterns") && body.extractor != Extractor::ID;
     (!is_of_others).then(|| Reading {
         message_id: body.message_id.0,
@@ -110,7 +110,6 @@ fn reading(event: &StoredEvent, body: &KnowledgeExtracted) -> Option<Reading> {
             sent_at: body.sent_at,
             accepted_at: body.accepted_at,
         },
-        position: event.position,
         extractor: body.extractor.clone(),
         mentions: body.mentions.iter().filter_map(mention).collect(),
         facts: body.facts.iter().map(fact).collect(),

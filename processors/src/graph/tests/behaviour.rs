@@ -27,7 +27,6 @@ fn said(number: u64, sent_at: i64, names: &[&str], facts: Vec<Fact>) -> Reading 
     Reading {
         message_id: message_id(number),
         facets: Facets { space: SPACE.into(), sent_at, accepted_at: sent_at, ..facets(number) },
-        position: Position { partition: Partition { topic: Topic::Messages, id: 0 }, offset: number },
         extractor: "patterns-1".into(),
         mentions: names.iter().enumerate().map(mention).collect(),
         facts,

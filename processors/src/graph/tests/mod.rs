@@ -4,7 +4,7 @@ mod behaviour;
 mod model;
 mod properties;
 
-use meshlog_schemas::{Partition, Position, Topic};
+use meshlog_schemas::{Partition, Topic};
 use uuid::Uuid;
 
 use super::*;
@@ -108,9 +108,8 @@ fn reading(chance: &mut Chance) -> Reading {
     };
     let facts = (0..chance.below(3)).map(|index| fact(chance, index)).collect();
     let extractor = pick(chance, &["patterns-1", "patterns-2", "model:x"]).to_owned();
-    let position = Position { partition: Partition { topic: Topic::Messages, id: 0 }, offset: number };
     let (mentions, facts) = if chance.below(6) == 0 { (vec![], vec![]) } else { (mentions, facts) };
-    Reading { message_id: message_id(number), facets: facets(number), position, extractor, mentions, facts }
+    Reading { message_id: message_id(number), facets: facets(number), extractor, mentions, facts }
 }
 
 fn change(chance: &mut Chance) -> Change {
