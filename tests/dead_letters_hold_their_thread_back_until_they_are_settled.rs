@@ -102,3 +102,22 @@ fn dead_letters_are_shown_outlive_a_kill_and_a_discard_lets_their_thread_go_on()
     server.eventually("it is embedded", || server.events_on("embeddings") == 2);
     server.eventually("it can be recalled", || server.recalled("main", "when does the ferry leave?", 1) == ["waits"]);
 }
+
+#[test]
+fn what_is_forgotten_is_not_shown_as_a_dead_letter_either() {
+    let data = tempdir().unwrap();
+    assert!(Server::start(data.path()).terminate().success());
+    append_junk(data.path(), "main/t");
+    let server = Server::start(data.path());
+    say(&server, "waits", "t", "the ferry leaves at nine");
+    server.eventually("it waits", || classes(&dead_letters(&server)).contains(&"waiting"));
+    let letter = || {
+        let letters = dead_letters(&server);
+        let waiting = letters.iter().find(|letter| letter["class"] == "waiting").unwrap();
+        server.get(&format!("/v1/dead-letters/{}", waiting["id"].as_str().unwrap())).1
+    };
+    assert!(letter().to_string().contains("the ferry leaves"), "{}", letter());
+    let (status, receipt) = server.post_json("/v1/memory/forgettings", json!({"thread": "t", "author": "Ines"}));
+    assert_eq!(status, 202, "{receipt}");
+    assert!(!letter().to_string().contains("the ferry leaves"), "{}", letter());
+}

@@ -61,6 +61,7 @@ fn shares_together_answer_as_a_node_that_holds_everything() {
             assert_eq!(first.get(&format!("/v1/messages/{id}")), whole.get(&format!("/v1/messages/{id}")));
         }
     }
+    knowledge_of_all_shares(&gateway, &first, &whole);
     assert_eq!(first.get("/v1/threads?cursor=00").1["code"], "bad_cursor");
     calls_of_all_shares(&gateway, &first, &whole);
     contexts_of_all_shares(&gateway, &first, &whole);
@@ -101,6 +102,30 @@ fn shares_together_answer_as_a_node_that_holds_everything() {
     assert!(second.terminate().success());
     let (status, problem) = first.get("/v1/threads");
     assert_eq!((status, &problem["code"], &problem["share"]), (503, &json!("unavailable"), &json!("2/2")), "{problem}");
+}
+
+/// Summaries, statistics, the archive and the graph are those of a node that holds everything, page by page.
+fn knowledge_of_all_shares(gateway: &Server, first: &Server, whole: &Server) {
+    for space in SPACES {
+        let mut paths = vec![format!("/v1/statistics?space={space}"), format!("/v1/graph/facts?space={space}&all=true")];
+        for thread in threads(whole, space) {
+            let thread = thread["thread_id"].as_str().unwrap();
+            paths.extend(["summary", "statistics"].map(|what| format!("/v1/threads/{thread}/{what}?space={space}")));
+        }
+        let mut quiet = format!("/v1/archive?space={space}&quiet_since=2030-01-01T00:00:00Z&limit=2");
+        loop {
+            let (status, page) = whole.get(&quiet);
+            assert_eq!(status, 200, "{page}");
+            paths.push(quiet.clone());
+            let Some(next) = page["next"].as_str() else { break };
+            quiet = format!("/v1/archive?space={space}&quiet_since=2030-01-01T00:00:00Z&limit=2&cursor={next}");
+        }
+        for path in paths {
+            let expected = whole.get(&path);
+            assert_eq!(expected.0, 200, "{path}: {}", expected.1);
+            assert_eq!((first.get(&path), gateway.get(&path)), (expected.clone(), expected), "{path}");
+        }
+    }
 }
 
 /// Calls of several threads, and so of both shares, are one list and one sum; the gateway asks a node for them.

@@ -25,6 +25,20 @@ pub struct Facets {
     pub accepted_at: Micros,
 }
 
+impl Facets {
+    /// Those of a call that was requested for a thread: nobody is its author.
+    pub fn of_call(space: &str, thread: &str, requested_at: Micros) -> Self {
+        Self {
+            space: space.to_owned(),
+            thread: thread.to_owned(),
+            author: String::new(),
+            role: String::new(),
+            sent_at: requested_at,
+            accepted_at: requested_at,
+        }
+    }
+}
+
 /// Conditions that must all hold. An empty list or `None` is no condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {

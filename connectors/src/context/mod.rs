@@ -89,8 +89,7 @@ const RECALLED_SHARE: u64 = 4;
 /// Packs a context into `budget` tokens.
 ///
 /// What is pinned comes first, then facts, then what says most of the turns that are left out, each as far as it fits into its
-/// part of the budget. Then the latest turns, as many as
-/// fit into theirs. Recalled turns that are not among them take
+/// part of the budget. Then the latest turns, as many as fit into theirs. Recalled turns that are not among them take
 /// what is left, those with the most value for their tokens first. Both stand in the order in which they were said.
 ///
 /// # Errors
@@ -112,7 +111,8 @@ pub fn pack(material: Material, family: PromptFamily, budget: u64, count: Count<
     let left = left - of_pinned - of_facts;
     (prompt.pinned, prompt.facts) = (pinned, facts);
 
-    let thread = recent.first().map(|turn| turn.thread_id.clone()).unwrap_or_default();
+    let newest = recent.last().or(prompt.asked.message());
+    let thread = newest.map(|turn| turn.thread_id.clone()).unwrap_or_default();
     let of_summary = if summary.is_empty() { 0 } else { left * SUMMARY_SHARE / 10 };
     let left = left - of_summary;
     let share = if recalled.is_empty() { 0 } else { left * RECALLED_SHARE / 10 };

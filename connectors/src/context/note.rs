@@ -1,4 +1,4 @@
-//! Notes: insights and facts as they come into a prompt.
+//! Notes: insights, facts and sentences of a summary as they come into a prompt.
 //!
 //! Owns: the line of each, and which of them come in.
 //! Never: ranks facts; they come the best first.
@@ -6,7 +6,7 @@
 use super::{Count, prompt::quoted};
 use crate::api::{ContextItem, Fact, Insight, SummarySentence, Timestamp};
 
-/// An insight or a fact.
+/// An insight, a fact or a sentence.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Note {
     item: ContextItem,

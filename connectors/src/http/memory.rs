@@ -138,7 +138,8 @@ pub(super) async fn correct(
 /// Forgets a message, a thread, what somebody said, a fact, an insight, or everything in a space.
 ///
 /// It is gone from every answer as soon as the projections have read this, which `?wait=indexed` waits for, and after every
-/// replay. The events stay in the log until its retention takes them.
+/// replay. The events stay in the log until its retention takes them. What is not there is forgotten too: it may be on its way, so
+/// see that a name is written as it was given.
 #[utoipa::path(
     post,
     path = "/v1/memory/forgettings",
@@ -180,9 +181,7 @@ pub(super) async fn merge(
     Parameters(query): Parameters<WriteQuery>,
     JsonBody(link): JsonBody<NameLink>,
 ) -> Result<Taken, Problem> {
-    checks::name_link(&link)?;
-    let NameLink { space, kind, from, into, author, reason } = link;
-    write(&gateway, query, MemoryWrite { space, author, reason, what: Written::Merge { kind, from, into } }).await
+    linked(&gateway, query, link, |kind, from, into| Written::Merge { kind, from, into }).await
 }
 
 /// Takes back that two names stand for one thing.
@@ -200,9 +199,19 @@ pub(super) async fn part(
     Parameters(query): Parameters<WriteQuery>,
     JsonBody(link): JsonBody<NameLink>,
 ) -> Result<Taken, Problem> {
+    linked(&gateway, query, link, |kind, from, into| Written::Parting { kind, from, into }).await
+}
+
+/// Writes what is said of two names.
+async fn linked(
+    gateway: &Gateway,
+    query: WriteQuery,
+    link: NameLink,
+    what: fn(String, String, String) -> Written,
+) -> Result<Taken, Problem> {
     checks::name_link(&link)?;
     let NameLink { space, kind, from, into, author, reason } = link;
-    write(&gateway, query, MemoryWrite { space, author, reason, what: Written::Parting { kind, from, into } }).await
+    write(gateway, query, MemoryWrite { space, author, reason, what: what(kind, from, into) }).await
 }
 
 pub(super) async fn write(gateway: &Gateway, query: WriteQuery, write: MemoryWrite) -> Result<Taken, Problem> {

@@ -291,22 +291,14 @@ async fn in_its_share(
     scatter.ask(share, &Question::new(&scatter, parts, Bytes::new())).await.map(Answered::into_response)
 }
 
-/// The archived or quiet threads of all shares. Their order is by time, then by name, as it is in each.
+/// The archived or quiet threads of all shares: each is asked for as many as are wanted, from the same place on.
 async fn archive(gateway: Gateway, scatter: Arc<Scatter>, request: Request, next: Next) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
     let Parameters(query) = Parameters::<ArchiveQuery>::from_request_parts(&mut parts, &gateway).await?;
     let items = query.page()?.items;
     let pages = Question::new(&scatter, parts, Bytes::new()).all::<Page<ThreadLast>>(&scatter, next).await?;
-    // The cursors of shares are of the same form, and order as their lists do; only whole pieces are given on.
-    let next = pages.iter().filter_map(|page| page.next.clone()).min();
-    let mut all: Vec<ThreadLast> = pages.into_iter().flat_map(|page| page.items).collect();
-    all.sort_by(|left, right| left.last_at.cmp(&right.last_at).then_with(|| left.thread_id.cmp(&right.thread_id)));
-    if all.len() > items {
-        let detail = format!("the {} nodes together have more than {items} such threads", scatter.own.of());
-        let help = "ask for more at once with limit, or with a later or no quiet_since";
-        return Err(Problem::new(Code::TooManyRows, detail, help));
-    }
-    Ok(Json(Page { items: all, next }).into_response())
+    let cursor = |thread: &ThreadLast| gateway.ports.summaries.cursor_of(&query.space, query.is_archive(), thread);
+    Ok(Json(merged(pages, items, cursor)).into_response())
 }
 
 /// The statistics of all shares together.

@@ -130,6 +130,11 @@ pub(super) struct ArchiveQuery {
 }
 
 impl ArchiveQuery {
+    /// Whether the threads in the archive are asked for, and not those that could go there.
+    pub(super) fn is_archive(&self) -> bool {
+        self.quiet_since.is_none()
+    }
+
     /// Which piece, checked.
     pub(super) fn page(&self) -> Result<crate::ports::PageRequest, Problem> {
         checks::name("space", &self.space)?;

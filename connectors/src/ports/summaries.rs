@@ -14,4 +14,8 @@ pub trait Summaries: Send + Sync {
     /// Threads outside the archive in which nothing was said since a time, or those in it where none is given; the quietest
     /// first.
     fn filed(&self, space: String, quiet_since: Option<Timestamp>, page: PageRequest) -> Answer<'_, Page<ThreadLast>>;
+
+    /// The cursor from which the list of archived threads, or of quiet ones, goes on with this one: the same at every node. As texts
+    /// these order as the list does.
+    fn cursor_of(&self, space: &str, is_archived: bool, thread: &ThreadLast) -> String;
 }

@@ -4,26 +4,14 @@ use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
 use crate::knowledge::entities::EntityKind;
 
-/// All kinds. Their places are their numbers in values, so new ones come last.
-pub(super) const KINDS: [EntityKind; 8] = [
-    EntityKind::Person,
-    EntityKind::Organisation,
-    EntityKind::Place,
-    EntityKind::Product,
-    EntityKind::Topic,
-    EntityKind::Url,
-    EntityKind::CodeSymbol,
-    EntityKind::Quantity,
-];
-
 /// The kind's number.
 pub(super) fn code(kind: EntityKind) -> u8 {
-    KINDS.iter().position(|known| *known == kind).unwrap_or_default() as u8
+    EntityKind::ALL.iter().position(|known| *known == kind).unwrap_or_default() as u8
 }
 
 /// The kind of a number.
 pub(super) fn of_code(code: u8) -> Option<EntityKind> {
-    KINDS.get(usize::from(code)).copied()
+    EntityKind::ALL.get(usize::from(code)).copied()
 }
 
 /// For `#[serde(with = "KindName")]`.
@@ -40,8 +28,7 @@ impl KindName {
 }
 
 fn of_name<E: Error>(name: &str) -> Result<EntityKind, E> {
-    let kind = KINDS.into_iter().find(|kind| kind.name() == name);
-    kind.ok_or_else(|| E::custom(format!("there is no kind \"{name}\"")))
+    EntityKind::named(name).ok_or_else(|| E::custom(format!("there is no kind \"{name}\"")))
 }
 
 /// For `#[serde(with = "optional")]`.

@@ -10,8 +10,7 @@ use uuid::Uuid;
 use super::{
     cursor::ListMark,
     id::{entity_id, folded},
-    keys,
-    kind::{self, KINDS},
+    keys, kind,
     row::EntityRow,
     snapshot::Snapshot,
     tables::Table,
@@ -135,7 +134,7 @@ impl Snapshot<'_> {
 
     /// Names that may fit.
     fn named(&self, query: &SearchQuery, text: &str) -> Result<HashSet<Uuid>, StoreError> {
-        let exact = KINDS.into_iter().filter(|kind| query.admits(*kind));
+        let exact = EntityKind::ALL.into_iter().filter(|kind| query.admits(*kind));
         let mut ids: HashSet<Uuid> = exact.filter_map(|kind| entity_id(&query.space, kind, &query.text)).collect();
         let mut passed_over = 0;
         for (later, tier) in [0, 1].into_iter().flat_map(|later| (0..=TIERS).rev().map(move |tier| (later, tier))) {

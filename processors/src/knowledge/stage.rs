@@ -24,15 +24,13 @@ impl Extractor {
     /// changed whenever the patterns find something else.
     pub const ID: &str = "patterns-1";
 
-    /// The name of the stage.
-    pub fn stage_name() -> String {
-        format!("extract:{}", Self::ID)
-    }
+    /// The name of the stage, which begins at the log's beginning under each.
+    const NAME: &str = "extract:patterns-1";
 }
 
 impl Stage for Extractor {
     fn name(&self) -> &str {
-        concat!("extract:", "patterns-1")
+        Self::NAME
     }
 
     fn input(&self) -> Topic {
@@ -130,4 +128,33 @@ fn offset(bytes: usize) -> i32 {
 
 fn thousandths(confidence: f32) -> i32 {
     (confidence.clamp(0.0, 1.0) * 1000.0).round() as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{message, stored};
+
+    fn said(role: &str, text: &str) -> Option<KnowledgeExtracted> {
+        let Event::MessageAccepted(body) = message("s", "t", "Mina", text) else { panic!("a message") };
+        let event = stored(0, Event::MessageAccepted(MessageAccepted { role: role.into(), ..body }));
+        let derived = Extractor.process(&[event]).unwrap().pop()?;
+        let Event::KnowledgeExtracted(body) = derived.event else { panic!("what was found") };
+        Some(body)
+    }
+
+    #[test]
+    fn the_stage_is_named_after_what_it_is_called_in_events() {
+        assert_eq!(Extractor::NAME.strip_prefix("extract:"), Some(Extractor::ID));
+    }
+
+    #[test]
+    fn users_state_facts_assistants_only_name_and_nobody_else_is_read() {
+        const TEXT: &str = "I moved to Oslo.";
+        let (user, assistant) = (said("user", TEXT).unwrap(), said("assistant", TEXT).unwrap());
+        assert_eq!((user.facts[0].relation.as_str(), user.facts[0].subject.as_str()), ("lives-in", "Mina"));
+        assert_eq!((assistant.mentions[0].name.as_str(), assistant.facts.len()), ("Oslo", 0));
+        assert_eq!([said("tool", TEXT), said("system", TEXT), said("user", "Fine, let us see.")], [None, None, None]);
+        assert_eq!(said("user", TEXT), Some(user), "the same again has the same ids");
+    }
 }

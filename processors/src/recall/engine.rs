@@ -155,10 +155,13 @@ impl RecallEngine {
             found.push((self.signals(&row, candidate, &asker), row));
         }
         let ranked = self.weights.rank(&calibration, found, |row: &MessageRow| &row.message_id, query.limit);
-        let answers = ranked.into_iter().map(|Ranked { score, signals, candidate: row }| {
-            let text = stores.threads.text(row.message_id)?.unwrap_or_default();
-            let snippet = snippet(&text, &query.query, SNIPPET_CHARACTERS);
-            Ok(Answer { row, text, snippet, score, signals })
+        let answers = ranked.into_iter().filter_map(|Ranked { score, signals, candidate: row }| {
+            // Forgotten since its row was read.
+            let text = stores.threads.text(row.message_id).transpose()?;
+            Some(text.map_err(RecallError::from).map(|text| {
+                let snippet = snippet(&text, &query.query, SNIPPET_CHARACTERS);
+                Answer { row, text, snippet, score, signals }
+            }))
         });
         Ok(Answers { answers: answers.collect::<Result<_, RecallError>>()?, calibration })
     }

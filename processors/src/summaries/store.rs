@@ -215,6 +215,11 @@ impl SummaryStore {
         cursor.len() > prefix.len() && cursor.starts_with(&prefix)
     }
 
+    /// The cursor from which the list of quiet or of archived threads goes on with this one. As bytes these order as the list does.
+    pub fn cursor_of(space: &str, is_archived: bool, thread: &ThreadLast) -> Vec<u8> {
+        keys::said(&keys::filed(space, is_archived), thread.last_at, &thread.thread)
+    }
+
     /// A digest of everything, but for the times at which messages were taken in.
     ///
     /// # Errors

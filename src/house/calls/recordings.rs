@@ -20,13 +20,15 @@ use meshlog_connectors::{
     },
 };
 use meshlog_pipeline::{EventLog, LogError, ReadLimit};
-use meshlog_schemas::{Event, EventId, Offset, Partition, Topic};
+use meshlog_processors::{Facets, Forgotten, TableView};
+use meshlog_schemas::{CallSettled, Event, EventId, Offset, Partition, Topic};
 
 use super::{REPLAY, scan::scan};
 
 /// Answers on a log, by request.
 pub(super) struct Recorded {
     events: EventLog,
+    forgotten: TableView<Forgotten>,
     answers: HashMap<Hash, Vec<(Partition, Offset)>>,
     /// How often each request was answered, so that answers of the same request come in turn.
     turns: Mutex<HashMap<Hash, AtomicUsize>>,
@@ -67,7 +69,8 @@ impl Recorded {
                 _ => {}
             })?;
         }
-        Ok(Self { events, answers, turns: Mutex::default(), models })
+        let forgotten = TableView::new(events.clone());
+        Ok(Self { events, forgotten, answers, turns: Mutex::default(), models })
     }
 
     /// How many answers there are.
@@ -79,6 +82,13 @@ impl Recorded {
     pub(super) fn models(&self) -> impl Iterator<Item = String> + '_ {
         self.models.iter().cloned()
     }
+}
+
+/// Whether what was said in the call's thread then is forgotten.
+fn is_forgotten(forgotten: &TableView<Forgotten>, call: &CallSettled) -> Result<bool, String> {
+    let Some(thread) = &call.thread else { return Ok(false) };
+    let facets = Facets::of_call(&call.space, thread, call.requested_at);
+    forgotten.look(|forgotten| forgotten.covers(call.call_id.0, &facets)).map_err(|error| error.to_string())
 }
 
 impl Recordings for Recorded {
@@ -94,6 +104,9 @@ impl Recordings for Recorded {
         let found = self.events.read(partition, offset, one).map_err(|error| error.to_string())?;
         let Some(Ok(stored)) = found.into_iter().next() else { return Ok(None) };
         let Event::CallSettled(call) = stored.event else { return Ok(None) };
+        if is_forgotten(&self.forgotten, &call)? {
+            return Ok(None);
+        }
         let body = call.answer().map_err(|error| error.to_string())?;
         Ok(Some(Answer {
             content_type: call.response_type,

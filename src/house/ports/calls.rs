@@ -157,14 +157,7 @@ fn event(rooms: &Rooms, position: Position) -> Result<Option<Event>, Problem> {
 /// Whether what was said in a call's thread then is forgotten.
 fn is_forgotten(rooms: &Rooms, call: &CallRow) -> Result<bool, Problem> {
     let Some(thread) = &call.thread else { return Ok(false) };
-    let facets = Facets {
-        space: call.space.clone(),
-        thread: thread.clone(),
-        author: String::new(),
-        role: String::new(),
-        sent_at: call.requested_at,
-        accepted_at: call.requested_at,
-    };
+    let facets = Facets::of_call(&call.space, thread, call.requested_at);
     rooms.forgotten.look(|forgotten| forgotten.covers(call.call_id, &facets)).map_err(problems::from_log)
 }
 

@@ -10,7 +10,7 @@ use meshlog_connectors::{
 use meshlog_pipeline::{self as pipeline, LogError, NewEvent, ReadLimit};
 use meshlog_schemas::Position;
 
-use super::{blocking, problems};
+use super::{blocking, events::hide_forgotten, problems};
 use crate::house::{event_view::event_view, rooms::Rooms};
 
 const SOURCE: &str = "/gateway/http";
@@ -172,7 +172,11 @@ fn view(
 fn event_at(rooms: &Rooms, position: Position) -> Result<Option<EventView>, Problem> {
     let limit = ReadLimit { records: 1, bytes: 1 };
     match rooms.events.read(position.partition, position.offset, limit) {
-        Ok(entries) => Ok(entries.into_iter().next().map(event_view)),
+        Ok(entries) => {
+            let mut shown: Vec<EventView> = entries.into_iter().take(1).map(event_view).collect();
+            hide_forgotten(rooms, &mut shown)?;
+            Ok(shown.pop())
+        }
         Err(LogError::OutOfRange { .. } | LogError::NoPartition(_)) => Ok(None),
         Err(error) => Err(problems::from_log(error)),
     }

@@ -185,13 +185,18 @@ fn read(rooms: &Rooms, wanted: Wanted) -> Result<EventBatch, Problem> {
             batch.next.advance(partition, next);
         }
     }
-    let redacted = rooms.forgotten.look(|forgotten| {
+    hide_forgotten(rooms, &mut batch.events)?;
+    Ok(batch)
+}
+
+/// Takes out of events what is forgotten.
+pub(super) fn hide_forgotten(rooms: &Rooms, events: &mut [EventView]) -> Result<(), Problem> {
+    let hidden = rooms.forgotten.look(|forgotten| {
         if !forgotten.is_empty() {
-            batch.events.iter_mut().for_each(|event| without_forgotten(event, forgotten));
+            events.iter_mut().for_each(|event| without_forgotten(event, forgotten));
         }
     });
-    redacted.map_err(problems::from_log)?;
-    Ok(batch)
+    hidden.map_err(problems::from_log)
 }
 
 /// Reads from an offset on, or from the first one that is kept if that lies behind; answers where it began.

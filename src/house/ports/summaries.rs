@@ -65,6 +65,11 @@ impl Summaries for SummariesPort {
             Ok(Page { items: found.items.into_iter().map(last).collect(), next })
         }))
     }
+
+    fn cursor_of(&self, space: &str, is_archived: bool, thread: &ThreadLast) -> String {
+        let last = summaries::ThreadLast { thread: thread.thread_id.clone(), last_at: thread.last_at.micros() };
+        to_cursor(&SummaryStore::cursor_of(space, is_archived, &last))
+    }
 }
 
 fn sentence(sentence: summaries::Sentence) -> SummarySentence {

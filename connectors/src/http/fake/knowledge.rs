@@ -213,6 +213,10 @@ impl Summaries for Fake {
         answer(Ok(Statistics { total: Tally { messages, ..Tally::default() }, ..Statistics::default() }))
     }
 
+    fn cursor_of(&self, _: &str, _: bool, thread: &ThreadLast) -> String {
+        thread.thread_id.clone()
+    }
+
     fn filed(&self, _: String, _: Option<Timestamp>, request: PageRequest) -> Answer<'_, Page<ThreadLast>> {
         answer(page(Vec::new(), &request))
     }

@@ -70,7 +70,7 @@ pub enum EntityKind {
 }
 
 impl EntityKind {
-    /// All kinds.
+    /// All kinds. Stores number them by their places, so a new one comes last.
     pub const ALL: [EntityKind; 8] = [
         EntityKind::Person,
         EntityKind::Organisation,
