@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """How long does a context take, and how much of it is the beginning of the next?
 
-A server on an empty directory gets one thread of 2,000 turns and 4,000 turns in 200 other threads of the same space. Then the
-thread is asked about, with a question of its own each time; then it is asked about while it grows by a question and an answer in between.
+A server on an empty directory gets one thread of 2,000 turns and 4,000 turns in 200 other threads of the same space; one in five says where
+somebody lives, works or goes. Then the thread is asked about, with a question of its own each time, one in three of which names somebody; then it is
+asked about while it grows by a question and an answer in between.
 
 Prints a table and, as its last line, one JSON object. MESHLOG_BIN and MESHLOG_MODEL name the program and the embedding model.
 """
@@ -31,8 +32,22 @@ def text(source: random.Random) -> str:
     return " ".join(source.choices(WORDS, WEIGHTS, k=source.randint(8, 40))).capitalize() + "."
 
 
+NAMES = [first + last for first in ("Ada", "Bo", "Cleo", "Dov", "Ema") for last in (" Berg", " Costa", " Dunn", " Ek", "")]
+PLACES = ["Oslo", "Lisbon", "Paris", "Berlin", "Madrid", "Boston", "Vienna", "Dublin"]
+
+
+def fact(source: random.Random) -> str:
+    """What a sentence says of somebody."""
+    somebody, place = source.choice(NAMES), source.choice(PLACES)
+    return source.choice(
+        [f"I live in {place}.", f"{somebody} moved to {place}.", f"{somebody} works at Siemens.", f"{somebody} is my sister.", f"I met {somebody} in {place}."]
+    )
+
+
 def question(source: random.Random, turns: list[dict]) -> str:
-    """Some words of something that was said."""
+    """Some words of something that was said, and now and then a name."""
+    if source.random() < 1 / 3:
+        return f"where does {source.choice(NAMES)} live, and what did I say of {source.choice(PLACES)}?"
     words = source.choice(turns)["text"].lower().rstrip(".").split()
     return "what did we say of " + " ".join(source.sample(words, min(len(words), 5))) + "?"
 
@@ -46,7 +61,8 @@ def post(url: str, body: bytes, content_type: str = "application/json") -> dict:
 def turn(number: int, thread: str, source: random.Random) -> dict:
     role = "user" if number % 2 == 0 else "assistant"
     sent_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(1_750_000_000 + 60 * number))
-    return {"thread": thread, "author": "Mina" if role == "user" else "model", "role": role, "sent_at": sent_at, "text": text(source)}
+    said = f"{text(source)} {fact(source)}" if source.random() < 1 / 5 else text(source)
+    return {"thread": thread, "author": "Mina" if role == "user" else "model", "role": role, "sent_at": sent_at, "text": said}
 
 
 def lags(url: str, name: str) -> bool:

@@ -94,14 +94,27 @@ pub(super) async fn make(
 ) -> Result<(Packed, String), Problem> {
     checks::context(&request)?;
     let asker = Asker::new(routes, headers);
-    let recent = asker.turns(&request).await?;
-    // Side by side: recall takes the longest of them.
-    let (recalled, facts, pinned, summary) = tokio::try_join!(
-        asker.recalled(&request, &recent),
-        asker.facts(&request, &recent),
-        asker.pinned(&request),
-        asker.summary(&request),
-    )?;
+    // Side by side: recall takes the longest of them, and waits for the thread only where its newest turn is what is asked.
+    let of_thread = async {
+        let recent = asker.turns(&request).await?;
+        let late = async {
+            match request.query {
+                Some(_) => Ok(Vec::new()),
+                None => asker.recalled(&request, &recent).await,
+            }
+        };
+        let (facts, recalled) = tokio::try_join!(asker.facts(&request, &recent), late)?;
+        Ok((recent, facts, recalled))
+    };
+    let at_once = async {
+        match request.query {
+            Some(_) => asker.recalled(&request, &[]).await,
+            None => Ok(Vec::new()),
+        }
+    };
+    let ((recent, facts, late), mut recalled, pinned, summary) =
+        tokio::try_join!(of_thread, at_once, asker.pinned(&request), asker.summary(&request))?;
+    recalled.extend(late);
     let now = Timestamp::from_micros(now_micros());
     let ContextRequest { query, budget_tokens, provider, model, .. } = request;
     let counter =

@@ -80,6 +80,17 @@ impl Snapshot<'_> {
         Ok(self.insight(space, id)?.map(Node::Insight))
     }
 
+    /// Those of the ids under which something was said.
+    pub(super) fn known(&self, space: &str, ids: impl Iterator<Item = Uuid>) -> Result<Vec<Uuid>, StoreError> {
+        let mut known = Vec::new();
+        for id in ids {
+            if self.links.is_linked(id) || self.get(Table::Entities, &keys::in_space(space, id))?.is_some() {
+                known.push(id);
+            }
+        }
+        Ok(known)
+    }
+
     /// All that was said of a node under any name.
     pub(super) fn gathered(&self, space: &str, id: Uuid) -> Result<Option<EntityRow>, StoreError> {
         let mut gathered: Option<EntityRow> = None;

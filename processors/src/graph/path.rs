@@ -155,6 +155,7 @@ impl Snapshot<'_> {
                 steps.push(Step { from: node, to: other, relation, fact_id: Some(fact_id) });
             }
         }
+        let at = self.unless_all_said(&members, search.at)?;
         for (number, name) in self.ranked(&members).enumerate() {
             if number == NAMES {
                 search.is_cut = true;
@@ -164,7 +165,7 @@ impl Snapshot<'_> {
             let name = name?;
             let other = self.links.canonical(name.other);
             let is_new = !reached.contains_key(&other) && !seen.contains(&other);
-            if !is_new || !self.were_together(&[keys::pair(name.member, name.other)], search.at)? {
+            if !is_new || !self.were_together(&[keys::pair(name.member, name.other)], at)? {
                 continue;
             }
             seen.insert(other);

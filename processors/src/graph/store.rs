@@ -81,6 +81,15 @@ impl GraphStore {
         self.ask("read a node", |snapshot| snapshot.node(space, id))
     }
 
+    /// Of these ids those of entities that were named, under this name or one that it is merged with. Much cheaper than to ask for
+    /// the facts of each: of a text, most stretches are no names.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn known(&self, space: &str, ids: impl Iterator<Item = Uuid>) -> Result<Vec<Uuid>, StoreError> {
+        self.ask("look up names", |snapshot| snapshot.known(space, ids))
+    }
+
     /// What a node is mentioned with and bound to by facts that hold, the heaviest first. Of an entity, the 300 names that it
     /// is mentioned with most are looked at, and the 32 newest facts about it and to it; of a fact, its ends.
     ///

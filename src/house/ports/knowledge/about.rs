@@ -50,7 +50,7 @@ pub(super) fn facts_about(
     for name in names(&words) {
         let entities = KINDS.into_iter().filter_map(|kind| entity_id(space, kind, &name));
         let mut filters: Vec<FactFilter> = Vec::new();
-        for id in entities {
+        for id in store.known(space, entities)? {
             filters.push(FactFilter { subject: Some(id), ..held(space, at) });
             filters.push(FactFilter { object: Some(id), ..held(space, at) });
         }
