@@ -107,7 +107,8 @@ fn shares_together_answer_as_a_node_that_holds_everything() {
 /// Summaries, statistics, the archive and the graph are those of a node that holds everything, page by page.
 fn knowledge_of_all_shares(gateway: &Server, first: &Server, whole: &Server) {
     for space in SPACES {
-        let mut paths = vec![format!("/v1/statistics?space={space}"), format!("/v1/graph/facts?space={space}&all=true")];
+        let mut paths =
+            vec![format!("/v1/statistics?space={space}"), format!("/v1/graph/facts?space={space}&all=true")];
         for thread in threads(whole, space) {
             let thread = thread["thread_id"].as_str().unwrap();
             paths.extend(["summary", "statistics"].map(|what| format!("/v1/threads/{thread}/{what}?space={space}")));
