@@ -189,6 +189,7 @@ pub(crate) fn weight(entry: &Entry) -> usize {
     match entry {
         Ok(stored) => match &stored.event {
             Event::MessageAccepted(body) => body.text.len() + 256,
+            Event::MessageEdited(body) => body.text.len() + 512,
             Event::TextEmbedded(body) => body.vector.len() + 256,
             Event::KnowledgeExtracted(body) => 128 * body.mentions.len() + 384 * body.facts.len() + 512,
             Event::InsightPinned(body) => body.text.len() + 512,

@@ -63,9 +63,11 @@ macro_rules! version {
 
 /// Every committed version, oldest first within a name. The newest of a name is the one written.
 #[rustfmt::skip]
-static CATALOG: [SchemaVersion; 23] = [
+static CATALOG: [SchemaVersion; 24] = [
     version!(Schemas, "schemas/schema-registered.v1.avsc", 0xa3b4413d66c06d4e, "schemas", SchemaRegistered v 1),
     version!(Messages, "messages/message-accepted.v1.avsc", 0x1c6f12ecd90d0057, "messages", MessageAccepted v 1),
+    version!(Messages, "messages/message-edited.v1.avsc", 0x2234c66b804fdc59, "messages", MessageEdited v 1,
+        crate::MessageEdited, Box::new),
     version!(Deliveries, "deliveries/message-routed.v1.avsc", 0x6ee2842cb867dbce, "deliveries", MessageRouted v 1),
     version!(Embeddings, "embeddings/text-embedded.v1.avsc", 0xc4423f053cfab644, "embeddings", TextEmbedded v 1),
     version!(Knowledge, "knowledge/knowledge-extracted.v1.avsc", 0x0ca13fe08e2019f0, "knowledge", KnowledgeExtracted v 1),

@@ -67,6 +67,7 @@ pub enum DecodeError {
 pub fn encode(event: &Event) -> Result<Vec<u8>, EncodeError> {
     match event {
         Event::MessageAccepted(body) => write("meshlog.messages.MessageAccepted", body),
+        Event::MessageEdited(body) => write("meshlog.messages.MessageEdited", &**body),
         Event::MessageRouted(body) => write("meshlog.deliveries.MessageRouted", body),
         Event::TextEmbedded(body) => write("meshlog.embeddings.TextEmbedded", body),
         Event::KnowledgeExtracted(body) => write("meshlog.knowledge.KnowledgeExtracted", body),
@@ -168,8 +169,9 @@ mod tests {
     use crate::{
         AttemptFailed, AttemptStarted, CallRequested, CallSettled, DeadLetterDiscarded, DeadLetterRedriven,
         EntitiesMerged, EntitiesParted, EntityMentioned, EventFailed, EventId, FactCorrected, FactStated,
-        InsightPinned, KnowledgeExtracted, MemoryForgotten, MessageAccepted, MessageRouted, RedriveRequested,
-        SchemaRegistered, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, ThreadFiled, catalog::catalog,
+        InsightPinned, KnowledgeExtracted, MemoryForgotten, MessageAccepted, MessageEdited, MessageRouted,
+        RedriveRequested, SchemaRegistered, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, ThreadFiled,
+        catalog::catalog,
     };
 
     fn id() -> impl Strategy<Value = EventId> {
@@ -330,8 +332,27 @@ mod tests {
         let optional = || proptest::option::of("\\PC{0,30}");
         let message = (optional(), (text(), text(), text()), any::<i64>(), text());
         let address = || (text(), text(), any::<i32>(), any::<i64>(), text());
+        let edited = (id(), (optional(), text(), text(), text()), any::<[i64; 3]>(), (text(), text(), text()));
         let embedded = ((id(), text(), text(), text()), any::<[i64; 2]>(), any::<i32>(), (bytes(), bytes()));
         prop_oneof![
+            edited.prop_map(|(message_id, of, [sent_at, accepted_at, edited_at], (text, editor, reason))| {
+                let (source_id, space, thread, author) = of;
+                Event::MessageEdited(Box::new(MessageEdited {
+                    message_id,
+                    source_id,
+                    space,
+                    thread,
+                    author,
+                    role: "user".into(),
+                    sent_at,
+                    accepted_at,
+                    text,
+                    kind: "edited".into(),
+                    editor,
+                    reason,
+                    edited_at,
+                }))
+            }),
             message.prop_map(|(source_id, (space, thread, author), sent_at, text)| {
                 Event::MessageAccepted(MessageAccepted {
                     source_id,
@@ -488,6 +509,7 @@ mod tests {
         human_readable();
         let value = match event {
             Event::MessageAccepted(body) => apache_avro::to_value(body),
+            Event::MessageEdited(body) => apache_avro::to_value(body),
             Event::MessageRouted(body) => apache_avro::to_value(body),
             Event::TextEmbedded(body) => apache_avro::to_value(body),
             Event::KnowledgeExtracted(body) => apache_avro::to_value(body),

@@ -33,6 +33,37 @@ records! {
         pub text: String,
     }
 
+    /// A message says something else from now on. It has the message's key, and so stands behind it. See `avro/messages/`.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct MessageEdited {
+        /// The message.
+        pub message_id: EventId,
+        /// The id the message had where it came from.
+        pub source_id: Option<String>,
+        /// The message's space.
+        pub space: String,
+        /// The message's thread.
+        pub thread: String,
+        /// Who said it.
+        pub author: String,
+        /// The author's role.
+        pub role: String,
+        /// When it was said; microseconds since the epoch.
+        pub sent_at: i64,
+        /// When it was taken in; microseconds since the epoch.
+        pub accepted_at: i64,
+        /// What it says from now on; may be empty where it is redacted.
+        pub text: String,
+        /// `edited`, or `redacted`: what it said before is not to be shown any more.
+        pub kind: String,
+        /// Who edited it.
+        pub editor: String,
+        /// Why, in their words; may be empty.
+        pub reason: String,
+        /// When; microseconds since the epoch.
+        pub edited_at: i64,
+    }
+
     /// A message is to be told to a recipient because of a subscription. See `avro/deliveries/`.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct MessageRouted {
@@ -48,7 +79,7 @@ records! {
         pub thread: String,
     }
 
-    /// The vector of a message, with what a filter may ask of it. See `avro/embeddings/`.
+    /// The vector of a message, with what a filter may ask of it; none where the message says nothing any more. See `avro/embeddings/`.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct TextEmbedded {
         /// The message.
@@ -67,7 +98,7 @@ records! {
         pub accepted_at: i64,
         /// Name and content hash of the model.
         pub model: String,
-        /// Number of dimensions.
+        /// Number of dimensions; 0 where there is no vector.
         pub dims: i32,
         /// BLAKE3 of the text as it was given to the model.
         #[serde(with = "serde_bytes")]
@@ -357,6 +388,8 @@ impl CallRequested {
 pub enum Event {
     /// On `messages`.
     MessageAccepted(MessageAccepted),
+    /// On `messages`. Boxed, for it is much larger than the others.
+    MessageEdited(Box<MessageEdited>),
     /// On `deliveries`.
     MessageRouted(MessageRouted),
     /// On `embeddings`.
@@ -403,7 +436,7 @@ impl Event {
     /// The topic that events of this type are written to.
     pub fn topic(&self) -> Topic {
         match self {
-            Event::MessageAccepted(_) => Topic::Messages,
+            Event::MessageAccepted(_) | Event::MessageEdited(_) => Topic::Messages,
             Event::MessageRouted(_) => Topic::Deliveries,
             Event::TextEmbedded(_) => Topic::Embeddings,
             Event::KnowledgeExtracted(_) | Event::EntitiesMerged(_) | Event::EntitiesParted(_) => Topic::Knowledge,
@@ -426,6 +459,7 @@ impl Event {
     pub fn kind(&self) -> &'static str {
         match self {
             Event::MessageAccepted(_) => "meshlog.message.accepted",
+            Event::MessageEdited(_) => "meshlog.message.edited",
             Event::MessageRouted(_) => "meshlog.message.routed",
             Event::TextEmbedded(_) => "meshlog.text.embedded",
             Event::KnowledgeExtracted(_) => "meshlog.knowledge.extracted",
@@ -453,6 +487,7 @@ impl Event {
     pub fn ordering_key(&self) -> String {
         match self {
             Event::MessageAccepted(body) => thread_key(&body.space, &body.thread),
+            Event::MessageEdited(body) => thread_key(&body.space, &body.thread),
             Event::TextEmbedded(body) => thread_key(&body.space, &body.thread),
             Event::KnowledgeExtracted(body) => thread_key(&body.space, &body.thread),
             Event::EntitiesMerged(body) => name_key(&body.space, &body.kind, &body.from),
@@ -480,6 +515,7 @@ impl Event {
     pub fn space(&self) -> Option<&str> {
         match self {
             Event::MessageAccepted(body) => Some(&body.space),
+            Event::MessageEdited(body) => Some(&body.space),
             Event::MessageRouted(body) => Some(&body.space),
             Event::TextEmbedded(body) => Some(&body.space),
             Event::KnowledgeExtracted(body) => Some(&body.space),

@@ -29,7 +29,7 @@ pub use digest::Digest;
 pub use envelope::{AVRO_CONTENT_TYPE, Envelope, EnvelopeError, Trust, format_micros, parse_micros};
 pub use event::{
     AttemptFailed, AttemptStarted, CallRequested, CallSettled, DeadLetterDiscarded, DeadLetterRedriven, Event,
-    EventFailed, MessageAccepted, MessageRouted, RedriveRequested, SchemaRegistered, SubscriptionAdded,
+    EventFailed, MessageAccepted, MessageEdited, MessageRouted, RedriveRequested, SchemaRegistered, SubscriptionAdded,
     SubscriptionRemoved, TextEmbedded, thread_key,
 };
 pub use fingerprint::fingerprint;

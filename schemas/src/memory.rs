@@ -67,11 +67,12 @@ records! {
     pub struct MemoryForgotten {
         /// The space.
         pub space: String,
-        /// What is forgotten: message, thread, author, space, fact or insight.
+        /// What is forgotten: message, thread, author, space, fact or insight; wording, what a message said before it was redacted;
+        /// calls, the bodies of those that were made for a thread.
         pub scope: String,
         /// Which one: an id, a thread, an author's name; the space's name again.
         pub target: String,
-        /// Of a thread, an author or a space, what was taken in before this; microseconds since the epoch. What is said later
+        /// Of a thread, an author, a space or calls, what was taken in before this; microseconds since the epoch. What is said later
         /// is remembered. Of the others, everything.
         pub until: i64,
         /// Who wants it.

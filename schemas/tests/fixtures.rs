@@ -7,9 +7,9 @@ use std::{fs, path::PathBuf};
 use meshlog_schemas::{
     AttemptFailed, AttemptStarted, CallRequested, CallSettled, DeadLetterDiscarded, DeadLetterRedriven, EntitiesMerged,
     EntitiesParted, EntityMentioned, Event, EventFailed, EventId, FactCorrected, FactStated, InsightPinned,
-    KnowledgeExtracted, MemoryForgotten, MessageAccepted, MessageRouted, RedriveRequested, SchemaRegistered,
-    SchemaVersion, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, ThreadFiled, catalog, decode, encode,
-    schema_of,
+    KnowledgeExtracted, MemoryForgotten, MessageAccepted, MessageEdited, MessageRouted, RedriveRequested,
+    SchemaRegistered, SchemaVersion, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, ThreadFiled, catalog,
+    decode, encode, schema_of,
 };
 
 /// The call whose end the fixtures of `CallSettled` hold, in its first version.
@@ -90,6 +90,21 @@ fn expected(version: &SchemaVersion) -> Event {
             space: "ada".into(),
             thread: "letters".into(),
         }),
+        ("meshlog.messages.MessageEdited", 1) => Event::MessageEdited(Box::new(MessageEdited {
+            message_id: id(0x0196_b0a4_7c3b_7d2e_8f10_2233_4455_6677),
+            source_id: Some("D1:3".into()),
+            space: "ada".into(),
+            thread: "letters".into(),
+            author: "Ada".into(),
+            role: "user".into(),
+            sent_at: 1_746_712_560_123_456,
+            accepted_at: 1_746_712_561_000_000,
+            text: "The key hangs behind the barometer.".into(),
+            kind: "redacted".into(),
+            editor: "Charles".into(),
+            reason: "not for everybody".into(),
+            edited_at: 1_795_000_000_123_456,
+        })),
         ("meshlog.embeddings.TextEmbedded", 1) => Event::TextEmbedded(TextEmbedded {
             message_id: id(0x0196_b0a4_7c3b_7d2e_8f10_2233_4455_6677),
             space: "ada".into(),
