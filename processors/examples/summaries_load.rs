@@ -121,6 +121,7 @@ fn message(number: usize, text: &str) -> Said<'_> {
         },
         position: Position { partition: PARTITION, offset: number as u64 },
         text,
+        is_edit: false,
     }
 }
 

@@ -126,6 +126,7 @@ fn message(offset: usize, turn: &Turn, thread: String) -> Said<'_> {
         },
         position: Position { partition: Partition { topic: Topic::Messages, id: 0 }, offset: offset as u64 },
         text: &turn.text,
+        is_edit: false,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use meshlog_pipeline::StoredEvent;
 use meshlog_schemas::{
-    AttemptFailed, AttemptStarted, CallRequested, CallSettled, Envelope, Event, EventId, MessageAccepted, Partition,
-    Position, Trust,
+    AttemptFailed, AttemptStarted, CallRequested, CallSettled, Envelope, Event, EventId, MessageAccepted,
+    MessageEdited, Partition, Position, Trust,
 };
 
 /// An event as if read from partition 0 of its topic.
@@ -39,6 +39,27 @@ pub(crate) fn message(space: &str, thread: &str, author: &str, text: &str) -> Ev
         sent_at: 0,
         text: text.into(),
     })
+}
+
+/// An edit, or a redaction, of a message that was taken in.
+pub(crate) fn edited(offset: u64, message: &StoredEvent, kind: &str, text: &str) -> StoredEvent {
+    let Event::MessageAccepted(body) = message.event.clone() else { panic!("a message") };
+    let edited = MessageEdited {
+        message_id: message.envelope.id,
+        source_id: body.source_id,
+        space: body.space,
+        thread: body.thread,
+        author: body.author,
+        role: body.role,
+        sent_at: body.sent_at,
+        accepted_at: message.appended_at,
+        text: text.into(),
+        kind: kind.into(),
+        editor: "Eve".into(),
+        reason: "a slip".into(),
+        edited_at: 5_000 + offset as i64,
+    };
+    stored(offset, Event::MessageEdited(Box::new(edited)))
 }
 
 /// The call of this number, in a thread of the space "s".

@@ -1,15 +1,20 @@
-//! The embedder: gives every message its vector.
+//! The embedder: gives every message its vector, and every edit of it a new one.
 //!
 //! Owns: the stage from `messages` to `embeddings`, and what of a message the model reads (see [`embedded_text`]).
-//! Promises: a vector is computed once and recorded; a replay reads it and needs no model.
+//! Promises: a vector is computed once and recorded; a replay reads it and needs no model. Of a message that says nothing it is
+//! recorded that it has none, for it may have had one before.
 //! Never: compares vectors. Another model is another stage name, so it starts from the beginning beside the old one.
 
 use std::sync::Arc;
 
 use meshlog_pipeline::{Derived, Stage, StageError, StoredEvent};
-use meshlog_schemas::{Event, MessageAccepted, TextEmbedded, Topic};
+use meshlog_schemas::{Event, TextEmbedded, Topic};
 
 use super::Encoder;
+use crate::{
+    Facets,
+    message::{Message, is_blank},
+};
 
 /// The embedding stage of one model.
 pub struct Embedder {
@@ -44,32 +49,43 @@ impl Stage for Embedder {
     }
 
     fn process(&self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {
-        let messages: Vec<_> =
-            events.iter().enumerate().filter_map(|(cause, event)| Some((cause, event, message(event)?))).collect();
-        let texts: Vec<String> = messages.iter().map(|(_, _, body)| embedded_text(&body.author, &body.text)).collect();
+        let messages: Vec<(usize, Message<'_>)> =
+            events.iter().enumerate().filter_map(|(cause, event)| Some((cause, Message::of(event)?))).collect();
+        let read = messages.iter().filter(|(_, message)| !is_blank(message.text));
+        let texts: Vec<String> = read.map(|(_, message)| embedded_text(&message.facets.author, message.text)).collect();
         let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let vectors = self.encoder.encode(&borrowed).map_err(|error| StageError::Retriable(error.to_string()))?;
-        let derived = messages.into_iter().zip(&texts).zip(vectors);
-        Ok(derived
-            .map(|(((cause, event, body), text), vector)| Derived {
-                cause,
-                index: "0".to_owned(),
-                event: Event::TextEmbedded(TextEmbedded {
-                    message_id: event.envelope.id,
-                    space: body.space.clone(),
-                    thread: body.thread.clone(),
-                    author: body.author.clone(),
-                    role: body.role.clone(),
-                    sent_at: body.sent_at,
-                    accepted_at: event.appended_at,
-                    model: self.encoder.model_id().to_owned(),
-                    // Invariant: a model has far fewer dimensions than an i32 counts.
-                    dims: self.encoder.dims() as i32,
-                    content_hash: blake3::hash(text.as_bytes()).as_bytes().to_vec(),
-                    vector: vector.iter().flat_map(|number| number.to_le_bytes()).collect(),
-                }),
-            })
-            .collect())
+        let vectors = match borrowed.is_empty() {
+            true => Vec::new(),
+            false => self.encoder.encode(&borrowed).map_err(|error| StageError::Retriable(error.to_string()))?,
+        };
+        let mut embedded = texts.iter().zip(vectors);
+        let derived = messages.into_iter().map(|(cause, message)| {
+            let of_text = if is_blank(message.text) { None } else { embedded.next() };
+            Derived { cause, index: "0".to_owned(), event: Event::TextEmbedded(self.embedded(message, of_text)) }
+        });
+        Ok(derived.collect())
+    }
+}
+
+impl Embedder {
+    /// What is recorded of a message, with what the model read and made of it; nothing where it says nothing.
+    fn embedded(&self, message: Message<'_>, of_text: Option<(&String, Arc<[f32]>)>) -> TextEmbedded {
+        let (text, vector) = of_text.map_or(("", Arc::default()), |(text, vector)| (text.as_str(), vector));
+        let Facets { space, thread, author, role, sent_at, accepted_at } = message.facets;
+        TextEmbedded {
+            message_id: message.id,
+            space,
+            thread,
+            author,
+            role,
+            sent_at,
+            accepted_at,
+            model: self.encoder.model_id().to_owned(),
+            // Invariant: a model has far fewer dimensions than an i32 counts.
+            dims: vector.len() as i32,
+            content_hash: blake3::hash(text.as_bytes()).as_bytes().to_vec(),
+            vector: vector.iter().flat_map(|number| number.to_le_bytes()).collect(),
+        }
     }
 }
 
@@ -79,19 +95,12 @@ pub fn embedded_text(author: &str, text: &str) -> String {
     format!("{author}: {text}")
 }
 
-fn message(event: &StoredEvent) -> Option<&MessageAccepted> {
-    match &event.event {
-        Event::MessageAccepted(body) => Some(body),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         embedding::testing::HashEncoder,
-        testing::{message, stored},
+        testing::{edited, message, stored},
     };
 
     #[test]
@@ -108,5 +117,29 @@ mod tests {
         assert_eq!(body.message_id, events[0].envelope.id);
         assert_eq!(body.accepted_at, events[0].appended_at);
         assert_eq!(body.content_hash, blake3::hash(b"Ada: red kites").as_bytes());
+    }
+
+    #[test]
+    fn an_edit_gets_a_vector_of_its_own_and_what_says_nothing_none() {
+        let encoder = Arc::new(HashEncoder::new(64));
+        let said = stored(0, message("s", "t", "Ada", "red kites"));
+        let events = [edited(1, &said, "edited", "blue kites"), edited(2, &said, "redacted", ""), said.clone()];
+        let derived = Embedder::new(encoder.clone()).process(&events).unwrap();
+        let bodies: Vec<_> = derived
+            .iter()
+            .map(|derived| match &derived.event {
+                Event::TextEmbedded(body) => body,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert!(bodies.iter().all(|body| body.message_id == said.envelope.id && body.accepted_at == said.appended_at));
+        assert_eq!(bodies.iter().map(|body| body.dims).collect::<Vec<_>>(), [64, 0, 64]);
+        let expected = encoder.encode(&["Ada: blue kites"]).unwrap();
+        let bytes: Vec<u8> = expected[0].iter().flat_map(|number| number.to_le_bytes()).collect();
+        assert_eq!((&bodies[0].vector, bodies[1].vector.len()), (&bytes, 0));
+        assert!(
+            Embedder::new(encoder).process(&events[1..2]).unwrap().len() == 1,
+            "also where there is nothing to read"
+        );
     }
 }

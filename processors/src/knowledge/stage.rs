@@ -1,12 +1,13 @@
-//! The extractor: reads every message once for whom it names and what it states.
+//! The extractor: reads every message, and every edit of it, once for whom it names and what it states.
 //!
 //! Owns: the stage from `messages` to `knowledge` by patterns, whose words are read for what, and the ids of facts.
-//! Promises: what was found is recorded and never found again; a message in which nothing is found leaves no event.
+//! Promises: what was found is recorded and never found again; a message in which nothing is found leaves no event. An edit leaves
+//! one all the same, for what was found before holds no longer.
 //! Never: takes what a tool or a system prompt says for anybody's knowledge, nor what an assistant says for a fact:
 //! it may have recalled it, guessed it, or been told to say it.
 
 use meshlog_pipeline::{Derived, Stage, StageError, StoredEvent};
-use meshlog_schemas::{EntityMentioned, Event, EventId, FactStated, KnowledgeExtracted, MessageAccepted, Topic};
+use meshlog_schemas::{EntityMentioned, Event, EventId, FactStated, KnowledgeExtracted, Topic};
 use time::UtcOffset;
 
 use super::{
@@ -14,6 +15,7 @@ use super::{
     facts::{FactEnd, FactMention, facts_in},
     times::{Anchor, times_in},
 };
+use crate::message::Message;
 
 /// The extracting stage.
 #[derive(Debug, Default)]
@@ -43,16 +45,16 @@ impl Stage for Extractor {
 
     fn process(&self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {
         let read = |(cause, event): (usize, &StoredEvent)| {
-            let Event::MessageAccepted(message) = &event.event else { return None };
-            let event = Event::KnowledgeExtracted(extracted(event, message)?);
+            let event = Event::KnowledgeExtracted(extracted(&Message::of(event)?)?);
             Some(Derived { cause, index: "0".to_owned(), event })
         };
         Ok(events.iter().enumerate().filter_map(read).collect())
     }
 }
 
-fn extracted(event: &StoredEvent, message: &MessageAccepted) -> Option<KnowledgeExtracted> {
-    let (names_count, facts_count) = match message.role.as_str() {
+fn extracted(message: &Message<'_>) -> Option<KnowledgeExtracted> {
+    let facets = message.facets.clone();
+    let (names_count, facts_count) = match facets.role.as_str() {
         "user" => (true, true),
         "assistant" => (true, false),
         _ => (false, false),
@@ -60,31 +62,32 @@ fn extracted(event: &StoredEvent, message: &MessageAccepted) -> Option<Knowledge
     if !names_count {
         return None;
     }
-    let speaker = Speaker { author: message.author.clone(), participants: Vec::new() };
-    let mentions = entities_in(&message.text, &speaker);
-    let facts = if facts_count { facts(event.envelope.id, message, &speaker, &mentions) } else { Vec::new() };
-    if mentions.is_empty() && facts.is_empty() {
+    let speaker = Speaker { author: facets.author.clone(), participants: Vec::new() };
+    let mentions = entities_in(message.text, &speaker);
+    let facts = if facts_count { facts(message, &speaker, &mentions) } else { Vec::new() };
+    if mentions.is_empty() && facts.is_empty() && message.edit.is_none() {
         return None;
     }
     Some(KnowledgeExtracted {
-        message_id: event.envelope.id,
-        space: message.space.clone(),
-        thread: message.thread.clone(),
-        author: message.author.clone(),
-        role: message.role.clone(),
-        sent_at: message.sent_at,
-        accepted_at: event.appended_at,
+        message_id: message.id,
+        space: facets.space,
+        thread: facets.thread,
+        author: facets.author,
+        role: facets.role,
+        sent_at: facets.sent_at,
+        accepted_at: facets.accepted_at,
         extractor: Extractor::ID.to_owned(),
         mentions: mentions.iter().map(mentioned).collect(),
         facts,
     })
 }
 
-fn facts(id: EventId, message: &MessageAccepted, speaker: &Speaker, mentions: &[EntityMention]) -> Vec<FactStated> {
+fn facts(message: &Message<'_>, speaker: &Speaker, mentions: &[EntityMention]) -> Vec<FactStated> {
+    let said_at = message.facets.sent_at;
     // The sender's zone is not known: days are those of UTC, as everywhere in answers.
-    let times = times_in(&message.text, &Anchor::new(message.sent_at, UtcOffset::UTC));
-    let found = facts_in(&message.text, speaker, message.sent_at, mentions, &times);
-    found.into_iter().map(|fact| stated(id, fact)).collect()
+    let times = times_in(message.text, &Anchor::new(said_at, UtcOffset::UTC));
+    let found = facts_in(message.text, speaker, said_at, mentions, &times);
+    found.into_iter().map(|fact| stated(message.id, fact)).collect()
 }
 
 fn mentioned(mention: &EntityMention) -> EntityMentioned {
@@ -132,8 +135,10 @@ fn thousandths(confidence: f32) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use meshlog_schemas::MessageAccepted;
+
     use super::*;
-    use crate::testing::{message, stored};
+    use crate::testing::{edited, message, stored};
 
     fn said(role: &str, text: &str) -> Option<KnowledgeExtracted> {
         let Event::MessageAccepted(body) = message("s", "t", "Mina", text) else { panic!("a message") };
@@ -156,5 +161,27 @@ mod tests {
         assert_eq!((assistant.mentions[0].name.as_str(), assistant.facts.len()), ("Oslo", 0));
         assert_eq!([said("tool", TEXT), said("system", TEXT), said("user", "Fine, let us see.")], [None, None, None]);
         assert_eq!(said("user", TEXT), Some(user), "the same again has the same ids");
+    }
+
+    #[test]
+    fn an_edit_is_read_again_also_where_nothing_is_left_to_find() {
+        let first = stored(0, message("s", "t", "Mina", "I moved to Oslo."));
+        let events =
+            [first.clone(), edited(1, &first, "edited", "I moved to Rome."), edited(2, &first, "redacted", "")];
+        let derived = Extractor.process(&events).unwrap();
+        let bodies: Vec<_> = derived
+            .into_iter()
+            .map(|derived| match derived.event {
+                Event::KnowledgeExtracted(body) => body,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert!(
+            bodies.iter().all(|body| body.message_id == first.envelope.id && body.accepted_at == first.appended_at)
+        );
+        let objects: Vec<Vec<_>> =
+            bodies.iter().map(|body| body.facts.iter().map(|fact| fact.object.as_str()).collect()).collect();
+        assert_eq!(objects, [vec!["Oslo"], vec!["Rome"], vec![]]);
+        assert_eq!(bodies[2].mentions, []);
     }
 }

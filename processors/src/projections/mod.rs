@@ -19,30 +19,14 @@ pub use threads::ThreadProjection;
 pub use vectors::VectorProjection;
 
 use meshlog_pipeline::{ProjectionError, StoredEvent};
-use meshlog_schemas::{Event, MemoryForgotten, MessageAccepted, Topic};
+use meshlog_schemas::{Event, MemoryForgotten, Topic};
 
-use crate::{Facets, Forgetting, Forgotten, Scope, StoreError, Table};
+use crate::{Forgetting, Hidden, Scope, StoreError, Table};
 
 impl From<StoreError> for ProjectionError {
     fn from(error: StoreError) -> Self {
         ProjectionError(error.to_string())
     }
-}
-
-/// The messages among the events, with their facets.
-fn messages(events: &[StoredEvent]) -> impl Iterator<Item = (&StoredEvent, &MessageAccepted, Facets)> {
-    events.iter().filter_map(|event| {
-        let Event::MessageAccepted(body) = &event.event else { return None };
-        let facets = Facets {
-            space: body.space.clone(),
-            thread: body.thread.clone(),
-            author: body.author.clone(),
-            role: body.role.clone(),
-            sent_at: body.sent_at,
-            accepted_at: event.appended_at,
-        };
-        Some((event, body, facets))
-    })
 }
 
 /// Which messages are to be in no answer any more.
@@ -66,14 +50,16 @@ fn forgetting(body: &MemoryForgotten) -> Option<Forgetting> {
     Some(Forgetting { space: body.space.clone(), scope, until: body.until })
 }
 
-impl Table for Forgotten {
+impl Table for Hidden {
     const TOPIC: Topic = Topic::Memory;
 
     fn observe(&mut self, event: &StoredEvent) {
-        if let Event::MemoryForgotten(body) = &event.event
-            && let Some(forgetting) = forgetting(body)
-        {
-            self.add(&forgetting);
+        let Event::MemoryForgotten(body) = &event.event else { return };
+        match body.scope.as_str() {
+            // What is no id names no message.
+            "wording" => _ = body.target.parse().map(|message_id| self.redact(&body.space, message_id)),
+            "calls" => self.hide_calls(&body.space, &body.target, body.until),
+            _ => _ = forgetting(body).map(|forgetting| self.forgotten.add(&forgetting)),
         }
     }
 }

@@ -1,18 +1,20 @@
-//! The `summaries` projection: messages, and what of them is forgotten or put into the archive, into the summaries store.
+//! The `summaries` projection: messages with their edits, and what of them is forgotten or put into the archive, into the summaries
+//! store.
 
 use std::{path::Path, sync::Arc};
 
 use meshlog_pipeline::{Projection, ProjectionError, StoredEvent};
 use meshlog_schemas::{Checkpoints, Digest, Event, Topic};
 
-use super::{forgettings, messages, version::version};
+use super::{forgettings, version::version};
 use crate::{
     StoreError,
+    message::Message,
     summaries::{Archived, Said, SummaryStore},
 };
 
 /// Counts up when what [`SummaryProjection`] keeps of an event changes.
-const CODE: u32 = 1;
+const CODE: u32 = 2;
 const INPUTS: [Topic; 2] = [Topic::Messages, Topic::Memory];
 
 /// Keeps what says most of each thread, and how much was said.
@@ -49,12 +51,13 @@ impl Projection for SummaryProjection {
     }
 
     fn apply(&self, events: &[StoredEvent], checkpoints: &Checkpoints) -> Result<(), ProjectionError> {
-        let said: Vec<_> = messages(events)
-            .map(|(event, body, facets)| Said {
-                message_id: event.envelope.id.0,
-                facets,
-                position: event.position,
-                text: &body.text,
+        let said: Vec<_> = Message::all(events)
+            .map(|message| Said {
+                message_id: message.id.0,
+                facets: message.facets,
+                position: message.event.position,
+                text: message.text,
+                is_edit: message.edit.is_some(),
             })
             .collect();
         let archived: Vec<_> = events.iter().filter_map(archived).collect();

@@ -1,3 +1,5 @@
+mod edits;
+
 use std::path::Path;
 
 use meshlog_pipeline::{Projection, StoredEvent};

@@ -1,18 +1,19 @@
-//! The `text` projection: messages, and what of them is forgotten, into the text store.
+//! The `text` projection: messages with their edits, and what of them is forgotten, into the text store.
 
 use std::{path::Path, sync::Arc};
 
 use meshlog_pipeline::{Projection, ProjectionError, StoredEvent};
 use meshlog_schemas::{Checkpoints, Digest, Topic};
 
-use super::{forgettings, messages, version::version};
+use super::{forgettings, version::version};
 use crate::{
     StoreError,
+    message::Message,
     text::{TextDocument, TextStore},
 };
 
 /// Counts up when what [`TextProjection`] keeps of an event changes, or how text becomes terms.
-const CODE: u32 = 1;
+const CODE: u32 = 2;
 const INPUTS: [Topic; 2] = [Topic::Messages, Topic::Memory];
 
 /// Keeps messages searchable by their words.
@@ -49,12 +50,12 @@ impl Projection for TextProjection {
     }
 
     fn apply(&self, events: &[StoredEvent], checkpoints: &Checkpoints) -> Result<(), ProjectionError> {
-        let documents: Vec<_> = messages(events)
-            .map(|(event, body, facets)| TextDocument {
-                message_id: event.envelope.id.0,
-                facets,
-                position: event.position,
-                text: body.text.clone(),
+        let documents: Vec<_> = Message::all(events)
+            .map(|message| TextDocument {
+                message_id: message.id.0,
+                facets: message.facets,
+                position: message.event.position,
+                text: message.text.to_owned(),
             })
             .collect();
         Ok(self.store.apply_and_forget(&documents, &forgettings(events), checkpoints)?)

@@ -1,18 +1,19 @@
-//! The `threads` projection: messages, and what of them is forgotten, into the threads store.
+//! The `threads` projection: messages with their edits, and what of them is forgotten, into the threads store.
 
 use std::{path::Path, sync::Arc};
 
 use meshlog_pipeline::{Projection, ProjectionError, StoredEvent};
 use meshlog_schemas::{Checkpoints, Digest, Topic};
 
-use super::{forgettings, messages, version::version};
+use super::{forgettings, version::version};
 use crate::{
     StoreError,
-    threads::{MessageRow, ThreadStore},
+    message::Message,
+    threads::{Edit, MessageRow, ThreadStore},
 };
 
 /// Counts up when what [`ThreadProjection`] keeps of an event changes.
-const CODE: u32 = 1;
+const CODE: u32 = 2;
 const INPUTS: [Topic; 2] = [Topic::Messages, Topic::Memory];
 
 /// Keeps messages and threads.
@@ -49,16 +50,24 @@ impl Projection for ThreadProjection {
     }
 
     fn apply(&self, events: &[StoredEvent], checkpoints: &Checkpoints) -> Result<(), ProjectionError> {
-        let rows: Vec<_> = messages(events)
-            .map(|(event, body, facets)| {
+        let rows: Vec<_> = Message::all(events)
+            .map(|message| {
+                let position = message.event.position;
                 let row = MessageRow {
-                    message_id: event.envelope.id.0,
-                    source_id: body.source_id.clone(),
-                    facets,
-                    only_asks: crate::recall::only_asks(&body.text),
-                    position: event.position,
+                    message_id: message.id.0,
+                    source_id: message.source_id.cloned(),
+                    facets: message.facets,
+                    only_asks: crate::recall::only_asks(message.text),
+                    position,
+                    edit: message.edit.map(|edit| Edit {
+                        kind: edit.kind.clone(),
+                        editor: edit.editor.clone(),
+                        reason: edit.reason.clone(),
+                        at: edit.edited_at,
+                        position,
+                    }),
                 };
-                (row, body.text.as_str())
+                (row, message.text)
             })
             .collect();
         Ok(self.store.apply_and_forget(&rows, &forgettings(events), checkpoints)?)

@@ -76,8 +76,9 @@ impl Projection for VectorProjection {
                 Event::TextEmbedded(body) if body.model == self.model_id => Some(self.item(body)),
                 _ => None,
             })
-            // The model itself never gives such a vector; another producer's event must not stop the projection.
-            .filter(|item| item.vector.len() == self.dims && item.vector.iter().all(|number| number.is_finite()))
+            // The model itself never gives another vector; another producer's event must not stop the projection.
+            .filter(|item| item.vector.is_empty() || item.vector.len() == self.dims)
+            .filter(|item| item.vector.iter().all(|number| number.is_finite()))
             .collect();
         Ok(self.store.apply_and_forget(&items, &forgettings(events), checkpoints)?)
     }

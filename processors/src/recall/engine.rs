@@ -11,6 +11,7 @@ use super::{
 use crate::{
     Filter, StoreError,
     embedding::{Encoder, ModelError},
+    message::is_blank,
     text::{TextHit, TextQuery, TextStore, snippet},
     threads::{MessageRow, ThreadStore},
     vectors::{VectorQuery, VectorStore},
@@ -156,8 +157,11 @@ impl RecallEngine {
         }
         let ranked = self.weights.rank(&calibration, found, |row: &MessageRow| &row.message_id, query.limit);
         let answers = ranked.into_iter().filter_map(|Ranked { score, signals, candidate: row }| {
-            // Forgotten since its row was read.
+            // Forgotten since its row was read, or redacted, which another view does not know yet.
             let text = stores.threads.text(row.message_id).transpose()?;
+            if text.as_ref().is_ok_and(|text| is_blank(text)) {
+                return None;
+            }
             Some(text.map_err(RecallError::from).map(|text| {
                 let snippet = snippet(&text, &query.query, SNIPPET_CHARACTERS);
                 Answer { row, text, snippet, score, signals }

@@ -46,7 +46,7 @@ struct Thread {
     thread: String,
     before: ThreadRow,
     after: ThreadRow,
-    /// The blocks that lost a turn.
+    /// The blocks of which a turn was lost or edited.
     torn: BTreeSet<Block>,
 }
 
@@ -69,12 +69,10 @@ impl<'t> Changes<'t> {
         }
     }
 
-    /// Takes a message in, unless it is there already. A forgotten one leaves nothing but that its turn was taken.
+    /// Takes a message in, or an edit of one that is there already. A forgotten one leaves nothing but that its turn was taken.
     pub(super) fn say(&mut self, said: &Said<'_>, is_forgotten: bool) -> Result<(), StoreError> {
-        let action = "look up a message";
-        let known = self.tables.messages.contains_key(said.message_id);
-        if known.map_err(|cause| self.tables.error(action, cause))? || self.messages.contains_key(&said.message_id) {
-            return Ok(());
+        if let Some(turn) = self.turn_of(said.message_id)? {
+            return if said.is_edit && !is_forgotten { self.edit(turn, said) } else { Ok(()) };
         }
         let facets = &said.facets;
         let thread_key = keys::thread(&facets.space, &facets.thread);
@@ -101,9 +99,44 @@ impl<'t> Changes<'t> {
             words: words::count(said.text),
             bytes: said.text.len() as u64,
             sentences: score::best_of(said.text, &facets.role),
+            edited: said.is_edit.then_some(Through(said.position)),
         };
         self.count(&facets.space, &facets.thread, &turn, Tally::add)?;
         self.times.insert(keys::time(&thread_key, turn.sent_at, number), true);
+        self.turns.insert(key, Some(turn));
+        Ok(())
+    }
+
+    /// The key of a message's turn.
+    fn turn_of(&self, message_id: Uuid) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(turn) = self.messages.get(&message_id) {
+            return Ok(Some(turn.clone()));
+        }
+        let stored = self.tables.messages.get(message_id);
+        let stored = stored.map_err(|cause| self.tables.error("look up a message", cause))?;
+        Ok(stored.map(|turn| turn.to_vec()))
+    }
+
+    /// Has a turn say something else, if it is remembered and was not edited since.
+    fn edit(&mut self, key: Vec<u8>, said: &Said<'_>) -> Result<(), StoreError> {
+        let stored = match self.turns.get(&key) {
+            Some(turn) => turn.clone(),
+            None => self.tables.keyspaces.get_json(&self.tables.turns, &key)?,
+        };
+        let edited = Some(Through(said.position));
+        let Some(before) = stored.filter(|turn| turn.edited < edited) else { return Ok(()) };
+        let (_, number) = keys::parts_of_turn(&key).ok_or_else(|| self.tables.damaged("edit a message"))?;
+        let (space, thread) = (&said.facets.space, &said.facets.thread);
+        self.count(space, thread, &before, Tally::subtract)?;
+        let turn = Turn {
+            words: words::count(said.text),
+            bytes: said.text.len() as u64,
+            sentences: score::best_of(said.text, &before.role),
+            edited,
+            ..before
+        };
+        self.count(space, thread, &turn, Tally::add)?;
+        self.thread(space, thread)?.torn.insert(Block::of(number));
         self.turns.insert(key, Some(turn));
         Ok(())
     }

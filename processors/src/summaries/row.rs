@@ -48,6 +48,9 @@ pub(super) struct Turn {
     pub(super) bytes: u64,
     /// Its best sentences, in its order.
     pub(super) sentences: Vec<Kept>,
+    /// Where the edit stands since which it says this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) edited: Option<Through>,
 }
 
 impl ThreadRow {

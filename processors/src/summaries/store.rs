@@ -24,6 +24,8 @@ pub struct Said<'a> {
     pub position: Position,
     /// Its text.
     pub text: &'a str,
+    /// Whether it says this in place of what it said before.
+    pub is_edit: bool,
 }
 
 /// A thread is put into the archive, or taken out of it. Of several, the one with the latest `at` holds; of these one that
@@ -113,8 +115,8 @@ impl SummaryStore {
     }
 
     /// Takes in what was said, forgotten and archived, and moves the checkpoints, atomically; but where very much is forgotten,
-    /// that is done in steps before. The messages of a thread have to come in their order on the log; a message that is
-    /// there already changes nothing. After a failure the tables are opened again first, if there is space.
+    /// that is done in steps before. The messages of a thread and their edits have to come in their order on the log; a message
+    /// that is there already changes nothing. After a failure the tables are opened again first, if there is space.
     ///
     /// # Errors
     /// The store cannot be read or written; it is to be gone on from its checkpoints then.

@@ -44,6 +44,7 @@ fn said(offset: u64, space: &str, thread: &str, author: &str, sent_at: Micros, t
         },
         position: Position { partition: Partition { topic: Topic::Messages, id: 0 }, offset },
         text,
+        is_edit: false,
     }
 }
 
@@ -68,6 +69,13 @@ impl Course {
             let (space, thread) = if is_long && offset % 8 != 0 { ("s", "t0") } else { (*space, *thread) };
             let sent_at = chance.below(3 * DAY as u64) as Micros - DAY;
             course.said.push(said(offset as u64, space, thread, author, sent_at, text));
+        }
+        for _ in 0..chance.below(40) {
+            let offset = course.said.len() as u64;
+            let edited = course.said[chance.below(count as u64) as usize].clone();
+            let position = Position { offset, ..edited.position };
+            let text = TEXTS[chance.below(TEXTS.len() as u64) as usize];
+            course.said.push(Said { position, text, is_edit: true, ..edited });
         }
         for _ in 0..chance.below(8) {
             let (space, thread, author, _) = names[chance.below(400) as usize];
@@ -108,11 +116,18 @@ impl Course {
         order
     }
 
-    /// What is remembered, in the order of the log.
-    fn remembered(&self) -> Vec<&Said<'static>> {
+    /// The messages as they were taken in.
+    fn messages(&self) -> impl Iterator<Item = &Said<'static>> {
+        self.said.iter().filter(|said| !said.is_edit)
+    }
+
+    /// What is remembered, in the order of the log, with what it says since its last edit.
+    fn remembered(&self) -> Vec<Said<'static>> {
         let mut forgotten = Forgotten::default();
         self.forgettings.iter().for_each(|forgetting| _ = forgotten.add(forgetting));
-        self.said.iter().filter(|message| !forgotten.covers(message.message_id, &message.facets)).collect()
+        let last: BTreeMap<_, _> = self.said.iter().map(|said| (said.message_id, said.text)).collect();
+        let kept = self.messages().filter(|message| !forgotten.covers(message.message_id, &message.facets));
+        kept.map(|message| Said { text: last[&message.message_id], ..message.clone() }).collect()
     }
 }
 
@@ -219,7 +234,7 @@ fn check_counts(store: &SummaryStore, course: &Course) {
     let remembered = course.remembered();
     for space in SPACES {
         for thread in THREADS.into_iter().map(Some).chain([None]) {
-            let is_here = |said: &&&Said<'_>| {
+            let is_here = |said: &&Said<'_>| {
                 said.facets.space == space && thread.is_none_or(|thread| thread == said.facets.thread)
             };
             let (mut roles, mut authors, mut days) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -264,7 +279,7 @@ fn check_archive(store: &SummaryStore, course: &Course) {
         for thread in THREADS {
             let of_thread = |facets: &Facets| facets.space == space && facets.thread == thread;
             let taken_in =
-                course.said.iter().filter(|said| of_thread(&said.facets)).map(|said| said.facets.accepted_at).max();
+                course.messages().filter(|said| of_thread(&said.facets)).map(|said| said.facets.accepted_at).max();
             let filed = course.archived.iter().filter(|one| one.space == space && one.thread == thread);
             let filed = filed.map(|one| (one.at, one.is_archived)).max();
             let is_archived =
@@ -305,7 +320,7 @@ fn check_citations(store: &SummaryStore, course: &Course) {
             let of_thread = |facets: &Facets| facets.space == space && facets.thread == thread;
             let turns = remembered.iter().filter(|said| of_thread(&said.facets)).count() as u64;
             assert_eq!(summary.turns, turns);
-            let through = course.said.iter().filter(|said| of_thread(&said.facets)).map(|said| said.position).max();
+            let through = course.messages().filter(|said| of_thread(&said.facets)).map(|said| said.position).max();
             assert_eq!(summary.through, through);
         }
     }
@@ -363,6 +378,35 @@ fn no_word_of_what_is_forgotten_is_left() {
     assert_eq!(store.digest().unwrap(), other.digest().unwrap());
     assert_eq!(store.space_statistics("s").unwrap(), None);
     assert!(store.summary("s", "t", Budget::Sentences(9)).unwrap().sentences.is_empty());
+}
+
+#[test]
+fn an_edited_message_is_summed_up_as_if_it_had_been_said_so() {
+    let directory = tempdir().unwrap();
+    let store = SummaryStore::open(directory.path()).unwrap();
+    let message = |offset, text| said(offset, "s", "t0", "ada", offset as Micros, text);
+    // The block of the edited message is finished, and so are those that it is folded into.
+    let thread: Vec<_> = (0..70).map(|offset| message(offset, if offset == 3 { TEXTS[2] } else { TEXTS[0] })).collect();
+    let edit = |offset, text| Said { is_edit: true, text, position: message(offset, "").position, ..thread[3].clone() };
+    apply(&store, &thread);
+    for (offset, text) in [(70, TEXTS[3]), (71, TEXTS[6]), (72, "")] {
+        apply(&store, &[edit(offset, text)]);
+        // The older one comes again.
+        apply(&store, &[edit(offset - 1, TEXTS[2]), thread[3].clone()]);
+        let mut now = thread.clone();
+        now[3].text = text;
+        let fresh = tempdir().unwrap();
+        let so_said = SummaryStore::open(fresh.path()).unwrap();
+        apply(&so_said, &now);
+        assert_eq!(answers(&store), answers(&so_said), "{text:?}");
+    }
+    // Who forgets it forgets every wording, and an edit does not bring it back.
+    let forgetting = Forgetting { space: "s".into(), scope: Scope::Message(thread[3].message_id), until: 0 };
+    store.apply(&[], &[forgetting], &[], &Checkpoints::default()).unwrap();
+    let digest = store.digest().unwrap();
+    apply(&store, &[edit(73, TEXTS[2])]);
+    assert_eq!(store.digest().unwrap(), digest);
+    assert_eq!(store.thread_statistics("s", "t0").unwrap().unwrap().total.messages, 69);
 }
 
 #[test]

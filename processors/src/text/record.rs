@@ -104,6 +104,11 @@ impl Record {
         })
     }
 
+    /// Whether it was read from behind a position, and so tells what its message says since.
+    pub(crate) fn is_behind(&self, position: Position) -> bool {
+        self.position.partition == position.partition && self.position.offset > position.offset
+    }
+
     /// Whether two messages stand, or stood, at the same place of the same thread.
     pub(crate) fn is_at_the_place_of(&self, other: &Self) -> bool {
         self.ordinal == other.ordinal

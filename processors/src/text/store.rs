@@ -34,7 +34,7 @@ use super::{
     turns::place_behind,
     view::{Snapshot, View},
 };
-use crate::{Facets, Forgetting, Forgotten, StoreError};
+use crate::{Facets, Forgetting, Forgotten, StoreError, message::is_blank};
 
 /// Bytes of postings the writer gathers before it flushes a segment; 15 MB is the least the index takes.
 const WRITER_MEMORY: usize = 20_000_000;
@@ -53,13 +53,13 @@ const DELETIONS_FILE: &str = "del";
 /// A message as the projection hands it in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextDocument {
-    /// The message's id. A document with the same id is replaced.
+    /// The message's id. A document with the same id is replaced, unless it stands behind this one on the log.
     pub message_id: Uuid,
     /// What filters see of the message. Its author and time are searchable as well.
     pub facets: Facets,
     /// Where in the log the message stands.
     pub position: Position,
-    /// What was said.
+    /// What was said. A message that says nothing is found by nothing: it is taken out.
     pub text: String,
 }
 
@@ -278,15 +278,19 @@ impl TextStore {
         }
         let mut batch = Batch::new(&view, &self.fields, removals);
         for document in documents {
-            if forgotten.covers(document.message_id, &document.facets) {
-                if let Some(before) = batch.before(document.message_id)? {
+            let before = batch.before(document.message_id)?;
+            if before.as_ref().is_some_and(|before| before.is_behind(document.position)) {
+                continue;
+            }
+            if is_blank(&document.text) || forgotten.covers(document.message_id, &document.facets) {
+                if let Some(before) = before {
                     writer.delete_term(self.fields.id_term(document.message_id));
                     batch.note(document.message_id, Some(before), None);
                 }
                 continue;
             }
             let terms = document_terms(&document.facets, &document.text);
-            let (before, ordinal) = batch.place(document)?;
+            let ordinal = batch.place(document, before.as_ref());
             let record = Record {
                 message_id: document.message_id,
                 facets: document.facets.clone(),
@@ -410,16 +414,14 @@ impl<'a> Batch<'a> {
         Ok(found.filter(|record| !self.removals.contains(record)))
     }
 
-    /// The message's record until now, and its ordinal from now on.
-    fn place(&mut self, document: &TextDocument) -> Result<(Option<Record>, u32), Cause> {
-        let before = self.before(document.message_id)?;
+    /// The ordinal of a message from now on, given its record until now.
+    fn place(&mut self, document: &TextDocument, before: Option<&Record>) -> u32 {
         let facets = &document.facets;
-        if let Some(before) = &before
+        if let Some(before) = before
             && before.facets.space == facets.space
             && before.facets.thread == facets.thread
         {
-            let ordinal = before.ordinal;
-            return Ok((Some(before.clone()), ordinal));
+            return before.ordinal;
         }
         let thread = (facets.space.clone(), facets.thread.clone());
         let next = self
@@ -428,7 +430,7 @@ impl<'a> Batch<'a> {
             .or_insert_with(|| self.view.turns.next_ordinal(&facets.space, &facets.thread));
         let ordinal = *next;
         *next += 1;
-        Ok((before, ordinal))
+        ordinal
     }
 
     fn note(&mut self, message_id: Uuid, before: Option<Record>, record: Option<Record>) {

@@ -29,7 +29,7 @@ pub(super) struct Memory {
     hidden: Forgotten,
     /// The same, by the keys of the rows.
     pub(super) unswept: BTreeMap<Vec<u8>, Kept>,
-    /// The texts that were removed may still lie in files.
+    /// The texts that were removed or replaced may still lie in files.
     pub(super) is_uncompacted: bool,
 }
 

@@ -37,6 +37,7 @@ fn message(offset: u64) -> (MessageRow, String) {
         },
         only_asks: false,
         position: Position { partition: PARTITION, offset },
+        edit: None,
     };
     // What does not compress, so that it takes space.
     let text = (0..chance.below(120)).map(|_| format!("{:016x}", chance.next())).collect();

@@ -1,7 +1,7 @@
 //! The threads store: messages by id, threads by space, and the order of both.
 //!
 //! Owns: a fjall database in its directory; see `tables` for the layout.
-//! Promises: what is forgotten is in no answer, and counts nowhere, whether the message or the forgetting came first.
+//! Promises: a message says what its last edit on the log says, in the place where it was said; what is forgotten is in no answer, and counts nowhere, whether the message or the forgetting came first.
 //! Never: knows topics or the log; the projection hands it messages.
 
 mod forgetting;
@@ -14,4 +14,4 @@ mod tables;
 mod tests;
 mod turn;
 
-pub use store::{MessageRow, ThreadRow, ThreadStore};
+pub use store::{Edit, MessageRow, ThreadRow, ThreadStore};

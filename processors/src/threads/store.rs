@@ -25,6 +25,25 @@ pub struct MessageRow {
     /// Where it stands on the log.
     #[serde(with = "StoredPosition")]
     pub position: Position,
+    /// The edit since which it says what it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<Edit>,
+}
+
+/// An edit of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// `edited` or `redacted`.
+    pub kind: String,
+    /// Who edited it.
+    pub editor: String,
+    /// Why, in their words.
+    pub reason: String,
+    /// When.
+    pub at: Micros,
+    /// Where the edit stands on the log; of two, the one that stands behind the other counts.
+    #[serde(with = "StoredPosition")]
+    pub position: Position,
 }
 
 /// A thread.
@@ -202,6 +221,7 @@ mod tests {
             },
             only_asks: false,
             position: Position { partition: Partition { topic: Topic::Messages, id: 0 }, offset: number },
+            edit: None,
         }
     }
 

@@ -7,7 +7,7 @@
 //! threads    space | thread                                    -> ThreadRow as JSON
 //! recent     space | newest first | thread                     -> nothing
 //! forgettings  space | scope                                   -> Kept as JSON
-//! uncompacted  "texts"                                         -> nothing; there if texts were removed since all were written anew
+//! uncompacted  "texts"                                         -> nothing; there if texts were removed or replaced since all were written anew
 //! meta       "checkpoints"                                     -> Checkpoints as text
 //! ```
 //!
@@ -18,7 +18,8 @@
 //! Never: outlives a failed write; they are opened again then (see `database`).
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    borrow::Cow,
+    collections::HashMap,
     io,
     path::Path,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
@@ -64,8 +65,9 @@ pub(super) struct Tables {
 
 /// What one batch has changed so far and the keyspaces do not show yet.
 #[derive(Default)]
-struct Pending {
-    messages: BTreeSet<Uuid>,
+struct Pending<'a> {
+    /// The rows of messages that came or were edited.
+    messages: HashMap<Uuid, Cow<'a, MessageRow>>,
     /// The threads that changed, by the keys of their rows.
     threads: HashMap<Vec<u8>, ChangedThread>,
 }
@@ -115,8 +117,8 @@ fn remember(forgettings: &Keyspace, uncompacted: &Keyspace) -> io::Result<Memory
 }
 
 impl Tables {
-    /// Takes in messages with their texts, forgets, and moves the checkpoints, atomically. A message that is there already
-    /// is left as it is.
+    /// Takes in messages with their texts, and edits of them, forgets, and moves the checkpoints, atomically. A message that is
+    /// there already is left as it is, unless this is an edit behind the one that it has.
     pub(super) fn apply(
         &self,
         messages: &[(MessageRow, &str)],
@@ -138,10 +140,25 @@ impl Tables {
             if memory.forgotten.covers(id, &row.facets) {
                 continue;
             }
-            let known = self.messages.contains_key(id).map_err(|cause| self.error("look up a message", cause))?;
-            if known || !pending.messages.insert(id) {
+            if let Some(edit) = &row.edit
+                && let Some(known) = self.row(id, &pending)?
+            {
+                if known.edit.as_ref().is_some_and(|known| known.position >= edit.position) {
+                    continue;
+                }
+                // A text that is not to be read any more is to leave the files too.
+                self.note_uncompacted(Arc::make_mut(&mut memory), &mut batch);
+                let row = MessageRow { only_asks: row.only_asks, edit: row.edit.clone(), ..known };
+                batch.insert(&self.messages, *id.as_bytes(), self.keyspaces.to_json(&row)?);
+                batch.insert(&self.texts, *id.as_bytes(), *text);
+                pending.messages.insert(id, Cow::Owned(row));
                 continue;
             }
+            let known = self.messages.contains_key(id).map_err(|cause| self.error("look up a message", cause))?;
+            if known || pending.messages.contains_key(&id) {
+                continue;
+            }
+            pending.messages.insert(id, Cow::Borrowed(row));
             let (turn, counted) = Turn::entry_of(row);
             batch.insert(&self.messages, *id.as_bytes(), self.keyspaces.to_json(row)?);
             batch.insert(&self.texts, *id.as_bytes(), *text);
@@ -170,8 +187,16 @@ impl Tables {
         Ok(())
     }
 
+    /// The row of a message, with what the batch changes.
+    fn row(&self, id: Uuid, pending: &Pending<'_>) -> Result<Option<MessageRow>, StoreError> {
+        match pending.messages.get(&id) {
+            Some(row) => Ok(Some(row.clone().into_owned())),
+            None => self.keyspaces.get_json(&self.messages, id.as_bytes()),
+        }
+    }
+
     /// Folds a message into its thread's row.
-    fn count_in(&self, row: &MessageRow, pending: &mut Pending) -> Result<(), StoreError> {
+    fn count_in(&self, row: &MessageRow, pending: &mut Pending<'_>) -> Result<(), StoreError> {
         let facets = &row.facets;
         let key = keys::thread(&facets.space, &facets.thread);
         if !pending.threads.contains_key(&key) {
@@ -191,7 +216,7 @@ impl Tables {
         &self,
         forgettings: &[Forgetting],
         memory: &mut Memory,
-        pending: &mut Pending,
+        pending: &mut Pending<'_>,
         batch: &mut OwnedWriteBatch,
     ) -> Result<(), StoreError> {
         let mut touched = Threads::new();
@@ -291,11 +316,18 @@ impl Tables {
             memory.unswept.remove(&name);
         }
         memory.hide_unswept();
-        if removed > 0 && !memory.is_uncompacted {
+        if removed > 0 {
+            self.note_uncompacted(memory, batch);
+        }
+        Ok(())
+    }
+
+    /// Notes that texts which were removed or replaced may lie in files.
+    fn note_uncompacted(&self, memory: &mut Memory, batch: &mut OwnedWriteBatch) {
+        if !memory.is_uncompacted {
             memory.is_uncompacted = true;
             batch.insert(&self.uncompacted, UNCOMPACTED, []);
         }
-        Ok(())
     }
 
     /// Whether something is left for [`Tables::apply`] to sweep, or for [`Tables::compact`].

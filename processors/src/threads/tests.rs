@@ -1,12 +1,12 @@
 //! What is forgotten, compared with a store that never saw it.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use meshlog_schemas::{Checkpoints, Partition, Position, Topic};
 use tempfile::tempdir;
 use uuid::Uuid;
 
-use super::{MessageRow, ThreadStore};
+use super::{Edit, MessageRow, ThreadStore};
 use crate::{
     Facets, Forgetting, Forgotten, Micros, Order, PageLimit, Scope,
     seeds::{Chance, for_each_seed},
@@ -35,6 +35,7 @@ fn message(number: u64) -> (MessageRow, String) {
             partition: Partition { topic: Topic::Messages, id: chance.below(2) as u32 },
             offset: number,
         },
+        edit: None,
     };
     (row, format!("text {number}"))
 }
@@ -47,6 +48,16 @@ fn any_forgetting(chance: &mut Chance, messages: u64) -> Forgetting {
         _ => Scope::Space,
     };
     Forgetting { space: SPACES[chance.below(2) as usize].into(), scope, until: chance.below(messages + 9) as Micros }
+}
+
+/// What a message says since an edit of this number.
+fn edited(number: u64, of: &MessageRow) -> (MessageRow, String) {
+    let position = Position { offset: number, ..of.position };
+    let edit = Edit { kind: "edited".into(), editor: "Eve".into(), reason: String::new(), at: 7, position };
+    (
+        MessageRow { position, edit: Some(edit), only_asks: number.is_multiple_of(2), ..of.clone() },
+        format!("edit {number}"),
+    )
 }
 
 fn apply(store: &ThreadStore, messages: &[(MessageRow, String)], forgettings: &[Forgetting]) {
@@ -95,8 +106,12 @@ fn answers_of(messages: &[(MessageRow, String)], asked: &[(MessageRow, String)])
 fn what_is_forgotten_was_never_there_whatever_comes_first() {
     for_each_seed(60, |seed| {
         let mut chance = Chance(seed);
-        let messages: Vec<_> = (0..1 + chance.below(60)).map(message).collect();
+        let mut messages: Vec<_> = (0..1 + chance.below(60)).map(message).collect();
         let count = messages.len() as u64;
+        for number in count..count + chance.below(30) {
+            let edit = edited(number, &messages[chance.below(count) as usize].0);
+            messages.push(edit);
+        }
         let forgettings: Vec<_> = (0..chance.below(6)).map(|_| any_forgetting(&mut chance, count)).collect();
 
         let directory = tempdir().unwrap();
@@ -123,8 +138,17 @@ fn what_is_forgotten_was_never_there_whatever_comes_first() {
         for forgetting in &forgettings {
             forgotten.add(forgetting);
         }
-        let kept: Vec<_> =
-            messages.iter().filter(|(row, _)| !forgotten.covers(row.message_id, &row.facets)).cloned().collect();
+        // With the edits alone that a message had last, the answers are the same.
+        let mut last = BTreeMap::new();
+        for (row, _) in &messages {
+            last.insert(row.message_id, row.position);
+        }
+        let counts = |row: &MessageRow| row.edit.is_none() || last[&row.message_id] == row.position;
+        let kept: Vec<_> = messages
+            .iter()
+            .filter(|(row, _)| counts(row) && !forgotten.covers(row.message_id, &row.facets))
+            .cloned()
+            .collect();
         let expected = answers_of(&kept, &messages);
         assert_eq!(answers(&store, &messages), expected, "while some of it may lie in the tables");
         apply(&store, &messages, &forgettings);
@@ -155,6 +179,12 @@ fn a_forgotten_text_leaves_the_tables_files() {
     }
     apply(&store, &messages, &[]);
     let tables = directory.path().join("keyspaces");
+    // A text that was edited away leaves them too.
+    let (row, _) = &messages[38];
+    apply(&store, &[edited(90, row)], &[]);
+    assert_eq!(store.text(row.message_id).unwrap().as_deref(), Some("edit 90"));
+    while store.sweep().unwrap() {}
+    assert!(!lies_in_files(&tables, &messages[38].1.as_bytes()[..100]));
     let forgettings = SPACES.map(|space| Forgetting { space: space.into(), scope: Scope::Space, until: 30 });
     apply(&store, &[], &forgettings);
     while store.sweep().unwrap() {}

@@ -125,7 +125,8 @@ mod tests {
         };
         let position = Position { partition: Partition { topic: Topic::Messages, id: 3 }, offset: 9 };
         let message_id = Uuid::from_u128(8);
-        let row = MessageRow { message_id, source_id: None, facets: facets.clone(), only_asks: false, position };
+        let row =
+            MessageRow { message_id, source_id: None, facets: facets.clone(), only_asks: false, position, edit: None };
         let (key, value) = Turn::entry_of(&row);
         assert_eq!(Turn::read(&key, &value), Some(Turn { message_id, facets, position }));
         assert_eq!(Turn::read(&key[1..], &value), None);

@@ -20,7 +20,7 @@ pub struct VectorItem {
     pub message_id: Uuid,
     /// What filters can see of it.
     pub facets: Facets,
-    /// Its vector: of unit length, with as many dimensions as the store.
+    /// Its vector: of unit length, with as many dimensions as the store; empty where it says nothing any more, and so has none.
     pub vector: Vec<f32>,
 }
 

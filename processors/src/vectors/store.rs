@@ -79,7 +79,7 @@ impl VectorStore {
         self.attempt("read its checkpoints", || self.tables.checkpoints(&*self.environment.read()?))
     }
 
-    /// Inserts items, replacing those of the same message, and advances the checkpoints, all in one transaction: when
+    /// Inserts items, replacing those of the same message or, where there is no vector, removing them, and advances the checkpoints, all in one transaction: when
     /// this returns, everything is durable and visible to every search that begins; on an error, nothing has changed.
     ///
     /// Calling it again with the same items changes nothing. Checkpoints never move back; partitions that are not given
@@ -140,7 +140,7 @@ impl VectorStore {
             let mut batch = Batch::new(&self.tables, transaction, &mut numbering);
             batch.forget(forgettings)?;
             for item in items {
-                match forgotten.covers(item.message_id, &item.facets) {
+                match item.vector.is_empty() || forgotten.covers(item.message_id, &item.facets) {
                     true => batch.forget_message(item.message_id, |_| true)?,
                     false => batch.upsert(item)?,
                 }

@@ -25,7 +25,7 @@ const SWEPT_ITEMS: usize = if cfg!(test) { 7 } else { 1_000 };
 /// Refuses an item that must not be stored.
 pub(super) fn validate(item: &VectorItem, dimensions: usize) -> Result<(), Cause> {
     let refuse = |reason| Err(Cause::refused(format!("message {}: {reason}", item.message_id)));
-    if item.vector.len() != dimensions {
+    if !item.vector.is_empty() && item.vector.len() != dimensions {
         return refuse(format!("its vector has {} dimensions of {dimensions}", item.vector.len()));
     }
     if let Some(element) = item.vector.iter().position(|element| !element.is_finite()) {
