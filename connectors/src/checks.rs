@@ -8,7 +8,8 @@ use meshlog_schemas::Topic;
 use crate::{
     api::{
         CALL_STATES, ContextRequest, DeadLetterSelection, DiscardRequest, FAILURE_CLASSES, FactCorrection, FileRequest,
-        ForgetRequest, NameLink, NewInsight, NewMessage, NewSubscription, RebuildRequest, RecallRequest, VerifyRequest,
+        ForgetRequest, MessageEdit, MessageRedaction, NameLink, NewInsight, NewMessage, NewSubscription,
+        RebuildRequest, RecallRequest, VerifyRequest,
     },
     ports::{CallSelection, CheckedMessage, EventFilter, UsageSelection},
     problem::{Code, Problem, quote},
@@ -133,6 +134,23 @@ pub fn correction(correction: &FactCorrection) -> Result<(), Problem> {
         return Err(Problem::new(Code::InvalidField, detail, "send a later valid_until").with("field", "valid_until"));
     }
     written(&correction.author, &correction.reason)
+}
+
+/// Lets an edit of a message through, or says what is wrong with it (`invalid_field`, `message_too_large`).
+pub fn edit(edit: &MessageEdit) -> Result<(), Problem> {
+    name("space", &edit.space)?;
+    name("message_id", &edit.message_id)?;
+    text(&edit.text)?;
+    written(&edit.author, &edit.reason)
+}
+
+/// Lets a redaction of a message through, or says what is wrong with it (`invalid_field`, `message_too_large`).
+pub fn redaction(redaction: &MessageRedaction) -> Result<(), Problem> {
+    name("space", &redaction.space)?;
+    name("message_id", &redaction.message_id)?;
+    // Blank is nothing.
+    redaction.text.as_deref().filter(|left| !left.trim().is_empty()).map_or(Ok(()), text)?;
+    written(&redaction.author, &redaction.reason)
 }
 
 /// What is to be forgotten, by its scope and name, or what is wrong with the request (`missing_field` if it names nothing,

@@ -1,8 +1,9 @@
-//! The memory: pinning insights, correcting facts, forgetting, and saying which names are one.
+//! The memory: pinning insights, correcting facts, editing and redacting messages, forgetting, and saying which names are one.
 
 use clap::Subcommand;
 use meshlog_connectors::api::{
-    FactCorrection, FileRequest, ForgetRequest, Insight, MemoryReceipt, NameLink, NewInsight, Page, Timestamp,
+    FactCorrection, FileRequest, ForgetRequest, Insight, MemoryReceipt, MessageEdit, MessageRedaction, NameLink,
+    NewInsight, Page, Timestamp,
 };
 use serde::Serialize;
 
@@ -79,6 +80,27 @@ enum MemoryCommand {
         /// Until when it holds
         #[arg(long, value_name = "TIME")]
         until: Option<Timestamp>,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Have a message say something else; what it said before stays readable in the events
+    #[command(after_help = format!("Example:\n  meshlog memory edit MESSAGE-ID \"We sail at one.\" --author Ada --reason \"a slip\"\n\n{EXIT_CODES}"))]
+    Edit {
+        /// The id of the message
+        message_id: String,
+        /// What it says from now on
+        text: String,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Take back what a message said: it stays in its place, and what it said is shown nowhere any more
+    #[command(after_help = format!("Example:\n  meshlog memory redact MESSAGE-ID --keep \"My number is ...\" --author Ada\n\n{EXIT_CODES}"))]
+    Redact {
+        /// The id of the message
+        message_id: String,
+        /// What is left of its text; without it, nothing
+        #[arg(long, value_name = "TEXT")]
+        keep: Option<String>,
         #[command(flatten)]
         by: By,
     },
@@ -201,6 +223,14 @@ pub(super) fn run(context: &mut Context, arguments: MemoryArguments) -> Result<O
                 reason,
             };
             write(&client, output, "/v1/memory/corrections", &correction, "corrected; what is right has the id")?;
+        }
+        MemoryCommand::Edit { message_id, text, by: By { author, reason, space } } => {
+            let edit = MessageEdit { message_id, space, text, author, reason };
+            write(&client, output, "/v1/memory/edits", &edit, "edited; the edit has the id")?;
+        }
+        MemoryCommand::Redact { message_id, keep, by: By { author, reason, space } } => {
+            let redaction = MessageRedaction { message_id, space, text: keep, author, reason };
+            write(&client, output, "/v1/memory/redactions", &redaction, "redacted; the decision has the id")?;
         }
         MemoryCommand::Forget { message, thread, said_by, fact, insight, everything, before, by } => {
             let By { author, reason, space } = by;

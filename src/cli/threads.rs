@@ -77,6 +77,11 @@ fn show_messages(output: &mut Output, page: &Page<Message>) -> Result<(), Failur
         for line in harmless(&message.text).lines() {
             output.line(format!("    {line}").trim_end())?;
         }
+        if let Some(edited) = &message.edited {
+            let by = format!("    {} by {} on {}", one_line(&edited.kind), one_line(&edited.by), edited.at);
+            let by = output.faint(&by);
+            output.line(by)?;
+        }
     }
     show_more(output, page)
 }

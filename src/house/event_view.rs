@@ -2,9 +2,12 @@
 
 use meshlog_connectors::api::{EventView, Timestamp};
 use meshlog_pipeline::{Entry, StoredEvent, Unreadable};
-use meshlog_processors::{Facets, Forgotten};
+use meshlog_processors::{Facets, Hidden};
 use meshlog_schemas::{AttemptFailed, CallRequested, CallSettled, Event, KnowledgeExtracted, TextEmbedded};
 use serde_json::{Value, json};
+
+/// The fields that tell what a message says.
+const WORDING: [&str; 5] = ["text", "content_hash", "vector", "mentions", "facts"];
 
 /// What an offset holds, as JSON.
 pub(super) fn event_view(entry: Entry) -> EventView {
@@ -14,36 +17,35 @@ pub(super) fn event_view(entry: Entry) -> EventView {
     }
 }
 
-/// Takes out of an event what is forgotten: then its data says no more than that.
-pub(super) fn without_forgotten(view: &mut EventView, forgotten: &Forgotten) {
+/// Takes out of an event what is hidden: of one that is forgotten all data, of a message that was redacted every wording.
+pub(super) fn hide(view: &mut EventView, hidden: &Hidden) {
     let text = |field: &str| view.data[field].as_str().unwrap_or_default().to_owned();
     let time = |field: &str| view.data[field].as_str().and_then(|time| time.parse::<Timestamp>().ok());
+    let taken_in = time("accepted_at").or(time("requested_at")).unwrap_or(view.appended_at).micros();
+    let (space, thread) = (text("space"), text("thread"));
     let message_id = match view.kind.as_str() {
         "meshlog.message.accepted" => view.id.clone(),
-        _ => text("message_id"),
+        "meshlog.message.edited" | "meshlog.text.embedded" | "meshlog.knowledge.extracted" => text("message_id"),
+        "meshlog.call.requested" | "meshlog.attempt.failed" | "meshlog.call.settled" => {
+            if hidden.has_call(&space, &thread, taken_in) {
+                view.data = json!({"forgotten": true, "space": space, "thread": thread});
+            }
+            return;
+        }
+        _ => return,
     };
-    let taken_in = time("accepted_at").unwrap_or(view.appended_at);
-    let facets = Facets {
-        space: text("space"),
-        thread: text("thread"),
-        author: text("author"),
-        role: text("role"),
-        sent_at: 0,
-        accepted_at: taken_in.micros(),
-    };
-    let says_something = matches!(
-        view.kind.as_str(),
-        "meshlog.message.accepted"
-            | "meshlog.text.embedded"
-            | "meshlog.knowledge.extracted"
-            | "meshlog.call.requested"
-            | "meshlog.attempt.failed"
-            | "meshlog.call.settled"
-    );
     // What is of no message has the id of none.
     let message_id = message_id.parse().unwrap_or_default();
-    if says_something && forgotten.covers(message_id, &facets) {
-        view.data = json!({"forgotten": true, "space": facets.space, "thread": facets.thread});
+    let facets = Facets { author: text("author"), ..Facets::of_call(&space, &thread, taken_in) };
+    if hidden.has_forgotten(message_id, &facets) {
+        view.data = json!({"forgotten": true, "space": space, "thread": thread});
+        return;
+    }
+    if hidden.has_redacted(message_id, &space)
+        && let Value::Object(data) = &mut view.data
+    {
+        WORDING.iter().for_each(|field| _ = data.remove(*field));
+        data.insert("redacted".to_owned(), true.into());
     }
 }
 
@@ -92,6 +94,11 @@ fn data(event: &Event) -> Value {
         Event::MessageAccepted(body) => {
             serde_json::to_value(body).map(|value| with_time(value, "sent_at", Some(body.sent_at)))
         }
+        Event::MessageEdited(body) => serde_json::to_value(body).map(|value| {
+            let value = with_time(value, "sent_at", Some(body.sent_at));
+            let value = with_time(value, "accepted_at", Some(body.accepted_at));
+            with_time(value, "edited_at", Some(body.edited_at))
+        }),
         Event::MessageRouted(body) => serde_json::to_value(body),
         Event::TextEmbedded(body) => return embedded(body),
         Event::KnowledgeExtracted(body) => extracted(body),

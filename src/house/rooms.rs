@@ -10,7 +10,7 @@ use std::{
 use meshlog_connectors::http::{Forwarder, Scatter};
 use meshlog_pipeline::{ClearSealer, EventLog, NewEvent, Progress, work_in_background};
 use meshlog_processors::{
-    Forgotten, TableView,
+    Hidden, TableView,
     calls::CallStore,
     embedding::{CachedEncoder, Embedder, Encoder, ModelFiles},
     graph::GraphStore,
@@ -47,8 +47,8 @@ pub(super) struct Rooms {
     /// `None` on a node that keeps no views.
     pub(super) reading: Option<Reading>,
     pub(super) subscriptions: TableView<SubscriptionTable>,
-    /// Which messages are to be in no answer.
-    pub(super) forgotten: TableView<Forgotten>,
+    /// What of the log nobody is to be shown.
+    pub(super) hidden: TableView<Hidden>,
     pub(super) takes_messages: bool,
     /// `None` on a node that calls no models.
     pub(super) calls: Option<Calls>,
@@ -145,7 +145,7 @@ impl Rooms {
             stages: Arc::new(stages),
             reading,
             subscriptions: TableView::new(events.clone()),
-            forgotten: TableView::new(events.clone()),
+            hidden: TableView::new(events.clone()),
             takes_messages: plan.takes_messages,
             calls,
             queries,

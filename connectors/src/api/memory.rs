@@ -89,6 +89,47 @@ pub struct FactCorrection {
     pub reason: String,
 }
 
+/// A message is to say something else. What it said before stays readable in its history, the events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MessageEdit {
+    /// The message.
+    pub message_id: String,
+    /// Its space.
+    #[serde(default = "default_space")]
+    #[schema(default = json!(DEFAULT_SPACE))]
+    pub space: String,
+    /// What it says from now on: up to 1 MiB of UTF-8, not blank.
+    #[schema(min_length = 1, max_length = 1048576)]
+    pub text: String,
+    /// Who edits it.
+    pub author: String,
+    /// Why, in their words.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// What a message said is to be shown nowhere any more. The message stays in its place, with what is left of its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MessageRedaction {
+    /// The message.
+    pub message_id: String,
+    /// Its space.
+    #[serde(default = "default_space")]
+    #[schema(default = json!(DEFAULT_SPACE))]
+    pub space: String,
+    /// What is left of its text; without it, nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 1048576)]
+    pub text: Option<String>,
+    /// Who redacts it.
+    pub author: String,
+    /// Why, in their words.
+    #[serde(default)]
+    pub reason: String,
+}
+
 /// Something is to be in no answer any more. Exactly one of the things to forget has to be named.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -132,7 +132,7 @@ pub struct LineError {
     pub source_id: Option<String>,
 }
 
-/// A message as it was taken in.
+/// A message: who said it when, and what it says since it was edited last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Message {
     /// The message's id.
@@ -150,11 +150,29 @@ pub struct Message {
     pub role: String,
     /// When it was said.
     pub sent_at: Timestamp,
-    /// What was said.
+    /// When it was taken in.
+    pub accepted_at: Timestamp,
+    /// What it says; empty where it was redacted and nothing is left.
     pub text: String,
+    /// The edit since which it says this; left out where it says what was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited: Option<Edited>,
     /// The times that it speaks of ("last Friday"), in the order of the text; left out where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub times: Vec<SpokenTime>,
     /// Where the message stands in the log.
     pub position: PositionView,
+}
+
+/// The last edit of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Edited {
+    /// `edited`, or `redacted`: what it said before is shown nowhere.
+    pub kind: String,
+    /// When.
+    pub at: Timestamp,
+    /// Who edited it.
+    pub by: String,
+    /// Why, in their words; may be empty.
+    pub reason: String,
 }

@@ -41,8 +41,8 @@ pub use graph::{
     Fact, FactSource, FoundNode, GraphEdge, GraphNode, GraphNodeName, GraphNodeView, GraphPath, MergedName, NameLink,
     TimelineEntry, Together,
 };
-pub use memory::{FactCorrection, ForgetRequest, Insight, MemoryReceipt, NewInsight};
-pub use message::{Accepted, LineError, Message, MessageAccepted, MessagesAccepted, NewMessage, Receipt, Role};
+pub use memory::{FactCorrection, ForgetRequest, Insight, MemoryReceipt, MessageEdit, MessageRedaction, NewInsight};
+pub use message::{Accepted, Edited, LineError, Message, MessageAccepted, MessagesAccepted, NewMessage, Receipt, Role};
 pub use page::{Order, Page};
 pub use position::PositionView;
 pub use processor::{CheckpointView, PartitionProgress, ProcessorView, ProcessorsView};

@@ -19,7 +19,9 @@ fn message(number: u64, role: &str, author: &str, text: &str) -> Message {
         author: author.into(),
         role: role.into(),
         sent_at: Timestamp::from_micros(NOW - 1_000_000_000 + number as i64),
+        accepted_at: Timestamp::from_micros(NOW),
         text: text.into(),
+        edited: None,
         times: Vec::new(),
         position: PositionView { topic: "messages".into(), partition: 0, offset: number },
     }

@@ -177,7 +177,8 @@ impl Asker {
             }
             let page: Page<Message> = read(answer).await?;
             bytes += page.items.iter().map(|turn| turn.text.len()).sum::<usize>();
-            turns.extend(page.items);
+            // Of one that was redacted nothing may be left to tell.
+            turns.extend(page.items.into_iter().filter(|turn| !turn.text.trim().is_empty()));
             let Some(next) = page.next.filter(|_| bytes < BYTES_OF_A_TOKEN * request.budget_tokens as usize) else {
                 break;
             };

@@ -259,7 +259,9 @@ impl Fake {
             author: message.author,
             role: message.role.name().to_owned(),
             sent_at: message.sent_at.unwrap_or(Timestamp::from_micros(NOON)),
+            accepted_at: Timestamp::from_micros(NOON),
             text: message.text,
+            edited: None,
             times: Vec::new(),
             position: position.into(),
         });

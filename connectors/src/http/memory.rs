@@ -16,6 +16,7 @@ use utoipa::IntoParams;
 use super::{
     Gateway,
     context::{Asker, Routes, encoded},
+    edits,
     extract::{JsonBody, Parameters},
     messages::{WriteQuery, reach},
     threads,
@@ -151,6 +152,8 @@ pub(super) async fn correct(
 )]
 pub(super) async fn forget(
     State(gateway): State<Gateway>,
+    Extension(routes): Extension<Routes>,
+    headers: HeaderMap,
     Parameters(query): Parameters<WriteQuery>,
     JsonBody(request): JsonBody<ForgetRequest>,
 ) -> Result<Taken, Problem> {
@@ -162,7 +165,15 @@ pub(super) async fn forget(
         _ => target,
     };
     let ForgetRequest { space, author, reason, before, .. } = request;
-    let what = Written::Forgetting { scope, target, until: before };
+    let thread = match scope {
+        "message" => match edits::message(&Asker::new(&routes, &headers), &space, &target).await {
+            Ok(message) => Some(message.thread_id),
+            Err(problem) if problem.code() == Code::UnknownMessage.name() => None,
+            Err(problem) => return Err(problem),
+        },
+        _ => None,
+    };
+    let what = Written::Forgetting { scope, target, until: before, thread };
     write(&gateway, query, MemoryWrite { space, author, reason, what }).await
 }
 
@@ -296,7 +307,7 @@ mod tests {
             body.as_object_mut().expect("an object").append(what.clone().as_object_mut().expect("an object"));
             let reply = ask(fake.router(), post_json("/v1/memory/forgettings", body.to_string())).await;
             assert_eq!(reply.status.as_u16(), 202, "{}", reply.text());
-            let Some(Written::Forgetting { scope: found, target: which, until }) =
+            let Some(Written::Forgetting { scope: found, target: which, until, thread: None }) =
                 fake.writes().pop().map(|write| write.what)
             else {
                 panic!("a forgetting");

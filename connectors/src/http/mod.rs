@@ -10,6 +10,7 @@ mod chat;
 mod context;
 mod dead_letters;
 mod decode;
+mod edits;
 mod events;
 mod extract;
 #[cfg(test)]
@@ -179,6 +180,8 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(graph::export))
         .routes(routes!(memory::pin, memory::insights))
         .routes(routes!(memory::correct))
+        .routes(routes!(edits::edit))
+        .routes(routes!(edits::redact))
         .routes(routes!(memory::forget))
         .routes(routes!(memory::merge))
         .routes(routes!(memory::part))

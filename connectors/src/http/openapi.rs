@@ -155,6 +155,8 @@ mod tests {
             "post /v1/memory/insights",
             "get /v1/memory/insights",
             "post /v1/memory/corrections",
+            "post /v1/memory/edits",
+            "post /v1/memory/redactions",
             "post /v1/memory/forgettings",
             "post /v1/chat/completions",
             "post /v1/embeddings",

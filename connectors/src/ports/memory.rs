@@ -3,7 +3,7 @@
 use meshlog_schemas::EventId;
 
 use super::{Answer, Stored};
-use crate::api::Timestamp;
+use crate::api::{Message, Timestamp};
 
 /// Takes writes into the memory.
 pub trait Memory: Send + Sync {
@@ -60,6 +60,15 @@ pub enum Written {
         /// Until when it holds.
         valid_until: Option<Timestamp>,
     },
+    /// What a message says from now on.
+    Edit {
+        /// The message as it was.
+        message: Box<Message>,
+        /// What it says; empty where it is redacted and nothing is left.
+        text: String,
+        /// Whether what it said before is to be shown nowhere.
+        is_redacted: bool,
+    },
     /// What is to be in no answer any more.
     Forgetting {
         /// message, thread, author, space, fact or insight.
@@ -68,6 +77,8 @@ pub enum Written {
         target: String,
         /// What was taken in before this; `None` for now.
         until: Option<Timestamp>,
+        /// Of a message, the thread that it is of, if it is known: calls for that thread tell what it said.
+        thread: Option<String>,
     },
     /// A thread is put into the archive, or taken out of it.
     Filing {

@@ -20,7 +20,7 @@ use meshlog_connectors::{
     },
 };
 use meshlog_pipeline::{EventLog, LogError, ReadLimit};
-use meshlog_processors::{Facets, Forgotten, TableView};
+use meshlog_processors::{Hidden, TableView};
 use meshlog_schemas::{CallSettled, Event, EventId, Offset, Partition, Topic};
 
 use super::{REPLAY, scan::scan};
@@ -28,7 +28,7 @@ use super::{REPLAY, scan::scan};
 /// Answers on a log, by request.
 pub(super) struct Recorded {
     events: EventLog,
-    forgotten: TableView<Forgotten>,
+    hidden: TableView<Hidden>,
     answers: HashMap<Hash, Vec<(Partition, Offset)>>,
     /// How often each request was answered, so that answers of the same request come in turn.
     turns: Mutex<HashMap<Hash, AtomicUsize>>,
@@ -69,8 +69,8 @@ impl Recorded {
                 _ => {}
             })?;
         }
-        let forgotten = TableView::new(events.clone());
-        Ok(Self { events, forgotten, answers, turns: Mutex::default(), models })
+        let hidden = TableView::new(events.clone());
+        Ok(Self { events, hidden, answers, turns: Mutex::default(), models })
     }
 
     /// How many answers there are.
@@ -84,11 +84,11 @@ impl Recorded {
     }
 }
 
-/// Whether what was said in the call's thread then is forgotten.
-fn is_forgotten(forgotten: &TableView<Forgotten>, call: &CallSettled) -> Result<bool, String> {
+/// Whether nobody is to be shown what was asked and answered.
+fn is_hidden(hidden: &TableView<Hidden>, call: &CallSettled) -> Result<bool, String> {
     let Some(thread) = &call.thread else { return Ok(false) };
-    let facets = Facets::of_call(&call.space, thread, call.requested_at);
-    forgotten.look(|forgotten| forgotten.covers(call.call_id.0, &facets)).map_err(|error| error.to_string())
+    let look = hidden.look(|hidden| hidden.has_call(&call.space, thread, call.requested_at));
+    look.map_err(|error| error.to_string())
 }
 
 impl Recordings for Recorded {
@@ -104,7 +104,7 @@ impl Recordings for Recorded {
         let found = self.events.read(partition, offset, one).map_err(|error| error.to_string())?;
         let Some(Ok(stored)) = found.into_iter().next() else { return Ok(None) };
         let Event::CallSettled(call) = stored.event else { return Ok(None) };
-        if is_forgotten(&self.forgotten, &call)? {
+        if is_hidden(&self.hidden, &call)? {
             return Ok(None);
         }
         let body = call.answer().map_err(|error| error.to_string())?;

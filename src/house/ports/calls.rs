@@ -9,7 +9,7 @@ use meshlog_connectors::{
 };
 use meshlog_pipeline::{LogError, ReadLimit, UnreadableCause};
 use meshlog_processors::{
-    Facets, PageLimit,
+    PageLimit,
     calls::{
         self, AttemptRow, CallRow, CallStore, Dimension, Group, GroupName, RequestRow, SettledRow, Tally, UsageQuery,
     },
@@ -47,8 +47,8 @@ impl CallRecordsPort {
                 // Held by the thread: a client that leaves does not end what was begun.
                 let _turn = turn;
                 let Some(row) = row(rooms, &id)? else { return Ok(None) };
-                if is_forgotten(rooms, &row)? {
-                    return Err(forgotten(&row));
+                if is_hidden(rooms, &row)? {
+                    return Err(hidden(&row));
                 }
                 read(rooms, row).map(Some)
             })
@@ -154,15 +154,15 @@ fn event(rooms: &Rooms, position: Position) -> Result<Option<Event>, Problem> {
     }
 }
 
-/// Whether what was said in a call's thread then is forgotten.
-fn is_forgotten(rooms: &Rooms, call: &CallRow) -> Result<bool, Problem> {
+/// Whether nobody is to be shown what was asked and answered.
+fn is_hidden(rooms: &Rooms, call: &CallRow) -> Result<bool, Problem> {
     let Some(thread) = &call.thread else { return Ok(false) };
-    let facets = Facets::of_call(&call.space, thread, call.requested_at);
-    rooms.forgotten.look(|forgotten| forgotten.covers(call.call_id, &facets)).map_err(problems::from_log)
+    let look = rooms.hidden.look(|hidden| hidden.has_call(&call.space, thread, call.requested_at));
+    look.map_err(problems::from_log)
 }
 
-fn forgotten(call: &CallRow) -> Problem {
-    let detail = format!("what was said in the thread of the call {} is forgotten", call.call_id);
+fn hidden(call: &CallRow) -> Problem {
+    let detail = format!("what was said in the thread of the call {} is forgotten or redacted", call.call_id);
     Problem::new(
         Code::EventsRemoved,
         detail,

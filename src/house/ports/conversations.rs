@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use meshlog_connectors::{
-    api::{Message, Order, Page, SpokenTime, Thread, Timestamp},
+    api::{Edited, Message, Order, Page, SpokenTime, Thread, Timestamp},
     ports::{Answer, Conversations, PageRequest},
     problem::Problem,
 };
@@ -11,7 +11,7 @@ use meshlog_pipeline::partition_of;
 use meshlog_processors::{
     Micros, PageLimit,
     knowledge::times::{Anchor, NamedDate, times_in},
-    threads::{MessageRow, ThreadRow, ThreadStore},
+    threads::{Edit, MessageRow, ThreadRow, ThreadStore},
 };
 use meshlog_schemas::{EventId, PartitionId, Topic, thread_key};
 use time::UtcOffset;
@@ -125,9 +125,15 @@ pub(super) fn message(rooms: &Rooms, row: MessageRow, text: String) -> Message {
         author: row.facets.author,
         role: row.facets.role,
         sent_at: Timestamp::from_micros(row.facets.sent_at),
+        accepted_at: Timestamp::from_micros(row.facets.accepted_at),
         text,
+        edited: row.edit.map(edited),
         position: row.position.into(),
     }
+}
+
+fn edited(edit: Edit) -> Edited {
+    Edited { kind: edit.kind, at: Timestamp::from_micros(edit.at), by: edit.editor, reason: edit.reason }
 }
 
 /// The times that a text speaks of. They are kept nowhere, since they follow from the text, when it was said and what is known of who

@@ -10,7 +10,7 @@ use meshlog_connectors::{
 use meshlog_pipeline::{self as pipeline, LogError, NewEvent, ReadLimit};
 use meshlog_schemas::Position;
 
-use super::{blocking, events::hide_forgotten, problems};
+use super::{blocking, events::hide_from, problems};
 use crate::house::{event_view::event_view, rooms::Rooms};
 
 const SOURCE: &str = "/gateway/http";
@@ -174,7 +174,7 @@ fn event_at(rooms: &Rooms, position: Position) -> Result<Option<EventView>, Prob
     match rooms.events.read(position.partition, position.offset, limit) {
         Ok(entries) => {
             let mut shown: Vec<EventView> = entries.into_iter().take(1).map(event_view).collect();
-            hide_forgotten(rooms, &mut shown)?;
+            hide_from(rooms, &mut shown)?;
             Ok(shown.pop())
         }
         Err(LogError::OutOfRange { .. } | LogError::NoPartition(_)) => Ok(None),

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 use super::{blocking, problems};
 use crate::house::{
-    event_view::{event_view, without_forgotten},
+    event_view::{event_view, hide},
     rooms::Rooms,
 };
 
@@ -185,18 +185,18 @@ fn read(rooms: &Rooms, wanted: Wanted) -> Result<EventBatch, Problem> {
             batch.next.advance(partition, next);
         }
     }
-    hide_forgotten(rooms, &mut batch.events)?;
+    hide_from(rooms, &mut batch.events)?;
     Ok(batch)
 }
 
-/// Takes out of events what is forgotten.
-pub(super) fn hide_forgotten(rooms: &Rooms, events: &mut [EventView]) -> Result<(), Problem> {
-    let hidden = rooms.forgotten.look(|forgotten| {
-        if !forgotten.is_empty() {
-            events.iter_mut().for_each(|event| without_forgotten(event, forgotten));
+/// Takes out of events what is hidden.
+pub(super) fn hide_from(rooms: &Rooms, events: &mut [EventView]) -> Result<(), Problem> {
+    let done = rooms.hidden.look(|hidden| {
+        if !hidden.is_empty() {
+            events.iter_mut().for_each(|event| hide(event, hidden));
         }
     });
-    hidden.map_err(problems::from_log)
+    done.map_err(problems::from_log)
 }
 
 /// Reads from an offset on, or from the first one that is kept if that lies behind; answers where it began.

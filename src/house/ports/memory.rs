@@ -9,7 +9,8 @@ use meshlog_connectors::{
 };
 use meshlog_pipeline::{NewEvent, now_micros};
 use meshlog_schemas::{
-    EntitiesMerged, EntitiesParted, Event, EventId, FactCorrected, InsightPinned, MemoryForgotten, ThreadFiled, Trust,
+    EntitiesMerged, EntitiesParted, Event, EventId, FactCorrected, InsightPinned, MemoryForgotten, MessageEdited,
+    ThreadFiled, Trust,
 };
 
 use super::ingest::{SOURCE, append};
@@ -33,22 +34,66 @@ impl Memory for MemoryPort {
                 let help = "write to a gateway (\"meshlog gateway\")";
                 return Err(Problem::new(Code::NotHere, "this node takes no writes", help));
             }
-            let (named, event) = to_event(write, now_micros());
-            let id = EventId::fresh();
-            let event = NewEvent::first(id, SOURCE, Trust::Client, event);
-            let receipts = append(&self.0, vec![event]).await?;
-            let receipt = receipts.first().ok_or_else(|| Problem::internal("the log answered for no event"))?;
-            let id = named.unwrap_or(id).to_string();
-            Ok(Stored { id, position: receipt.position, duplicate: receipt.duplicate })
+            let (named, events) = to_events(write, now_micros())?;
+            let event = |event| NewEvent::first(EventId::fresh(), SOURCE, Trust::Client, event);
+            let events: Vec<NewEvent> = events.into_iter().map(event).collect();
+            let last = events.last().map(|event| event.envelope.id);
+            let receipts = append(&self.0, events).await?;
+            let (receipt, id) = receipts
+                .last()
+                .zip(named.or(last))
+                .ok_or_else(|| Problem::internal("the log answered for no event"))?;
+            Ok(Stored { id: id.to_string(), position: receipt.position, duplicate: receipt.duplicate })
         })
     }
 }
 
-/// The event of a write at `now`, and the id of what it is about, if it has one of its own.
-fn to_event(write: MemoryWrite, now: i64) -> (Option<EventId>, Event) {
+/// The events of a write at `now`, the last of which is the write itself, and the id of what it is about, if it has one of its own.
+/// What hides something stands before that: on a log that could show the one without the other, the hiding comes first.
+fn to_events(write: MemoryWrite, now: i64) -> Result<(Option<EventId>, Vec<Event>), Problem> {
     let MemoryWrite { space, author, reason, what } = write;
     let micros = |time: Timestamp| time.micros();
-    match what {
+    let forgotten = |scope: &str, target: String, until: i64| {
+        let (space, author, reason) = (space.clone(), author.clone(), reason.clone());
+        let scope = scope.to_owned();
+        Event::MemoryForgotten(MemoryForgotten { space, scope, target, until, author, reason, forgotten_at: now })
+    };
+    let (id, event) = match what {
+        Written::Edit { message, text, is_redacted } => {
+            let message_id = message.message_id.parse().map_err(|_| {
+                Problem::internal(format!(
+                    "the message was given with the id \"{}\", which is none",
+                    message.message_id
+                ))
+            })?;
+            let hidden = is_redacted.then(|| {
+                let wording = forgotten("wording", message.message_id.clone(), now);
+                [wording, forgotten("calls", message.thread_id.clone(), now)]
+            });
+            let edited = MessageEdited {
+                message_id,
+                source_id: message.source_id,
+                space,
+                thread: message.thread_id,
+                author: message.author,
+                role: message.role,
+                sent_at: message.sent_at.micros(),
+                accepted_at: message.accepted_at.micros(),
+                text,
+                kind: if is_redacted { "redacted" } else { "edited" }.to_owned(),
+                editor: author,
+                reason,
+                edited_at: now,
+            };
+            let edited = Event::MessageEdited(Box::new(edited));
+            return Ok((None, hidden.into_iter().flatten().chain([edited]).collect()));
+        }
+        Written::Forgetting { scope, target, until, thread } => {
+            // What is to come is not forgotten: nobody knows it yet.
+            let until = until.map_or(now, micros).min(now);
+            let hidden = thread.map(|thread| forgotten("calls", thread, now));
+            return Ok((None, hidden.into_iter().chain([forgotten(scope, target, until)]).collect()));
+        }
         Written::Insight { id, thread, text, sources } => {
             // In a name space of its own: a message of the same name is another thing.
             let of_name = |id: String| EventId::of_source(&space, &format!("meshlog.insight/{id}"));
@@ -86,13 +131,6 @@ fn to_event(write: MemoryWrite, now: i64) -> (Option<EventId>, Event) {
             };
             (Some(fact_id), Event::FactCorrected(corrected))
         }
-        Written::Forgetting { scope, target, until } => {
-            // What is to come is not forgotten: nobody knows it yet.
-            let until = until.map_or(now, micros).min(now);
-            let (scope, forgotten_at) = (scope.to_owned(), now);
-            let forgotten = MemoryForgotten { space, scope, target, until, author, reason, forgotten_at };
-            (None, Event::MemoryForgotten(forgotten))
-        }
         Written::Filing { thread, is_archived } => {
             let state = if is_archived { "archived" } else { "restored" }.to_owned();
             (None, Event::ThreadFiled(ThreadFiled { space, thread, state, author, reason, filed_at: now }))
@@ -107,5 +145,6 @@ fn to_event(write: MemoryWrite, now: i64) -> (Option<EventId>, Event) {
         Written::Parting { kind, from, into } => {
             (None, Event::EntitiesParted(EntitiesParted { space, kind, from, into, reason, author }))
         }
-    }
+    };
+    Ok((id, vec![event]))
 }
