@@ -31,4 +31,5 @@ mod upstream;
 mod views_are_rebuilt_from_the_log;
 mod what_is_edited_or_redacted_tells_its_last_words_alone;
 mod what_is_forgotten_is_in_no_answer;
+mod what_is_past_its_retention_is_forgotten;
 mod what_is_said_becomes_what_is_known;

@@ -9,7 +9,7 @@ use crate::{
     api::{
         CALL_STATES, ContextRequest, DeadLetterSelection, DiscardRequest, FAILURE_CLASSES, FactCorrection, FileRequest,
         ForgetRequest, MessageEdit, MessageRedaction, NameLink, NewInsight, NewMessage, NewSubscription,
-        RebuildRequest, RecallRequest, VerifyRequest,
+        RebuildRequest, RecallRequest, RetentionRequest, VerifyRequest,
     },
     ports::{CallSelection, CheckedMessage, EventFilter, UsageSelection},
     problem::{Code, Problem, quote},
@@ -31,6 +31,8 @@ pub const CONDITION_LIMIT: usize = 100;
 pub const REASON_LIMIT: usize = 4096;
 /// The longest insight, in bytes of UTF-8: every context of its thread or space has it.
 pub const INSIGHT_LIMIT: usize = 8 * 1024;
+/// The most days that a space may be told to remember; for longer it is for ever.
+pub const KEEP_DAYS_LIMIT: u64 = 36_500;
 /// What nodes of the graph can be.
 pub const NODE_KINDS: [&str; 7] = ["person", "organisation", "place", "product", "topic", "url", "code-symbol"];
 
@@ -188,6 +190,15 @@ pub fn forgetting(request: &ForgetRequest) -> Result<(&'static str, String), Pro
 pub fn filing(request: &FileRequest) -> Result<(), Problem> {
     name("space", &request.space)?;
     name("thread", &request.thread)?;
+    written(&request.author, &request.reason)
+}
+
+/// Lets a retention through, or says what is wrong with it (`invalid_field`, `out_of_range`).
+pub fn retention(request: &RetentionRequest) -> Result<(), Problem> {
+    name("space", &request.space)?;
+    if let Some(days) = request.keep_days {
+        range("keep_days", days.into(), 1, KEEP_DAYS_LIMIT)?;
+    }
     written(&request.author, &request.reason)
 }
 

@@ -25,6 +25,8 @@ pub enum Scope {
     Author(String),
     /// All of it.
     Space,
+    /// All that was said, and nothing that people wrote into the memory themselves.
+    Messages,
 }
 
 /// Something is to be in no answer any more.
@@ -52,8 +54,13 @@ impl Forgetting {
                 Scope::Message(id) => *id == message_id,
                 Scope::Thread(thread) => *thread == facets.thread && facets.accepted_at < self.until,
                 Scope::Author(author) => *author == facets.author && facets.accepted_at < self.until,
-                Scope::Space => facets.accepted_at < self.until,
+                Scope::Space | Scope::Messages => facets.accepted_at < self.until,
             }
+    }
+
+    /// Whether what somebody wrote into the memory is forgotten by this; see [`Forgotten::covers_written`].
+    pub fn covers_written(&self, id: Uuid, facets: &Facets) -> bool {
+        self.scope != Scope::Messages && self.covers(id, facets)
     }
 }
 
@@ -76,12 +83,22 @@ impl Forgotten {
 
     /// Whether a message is forgotten.
     pub fn covers(&self, message_id: Uuid, facets: &Facets) -> bool {
+        self.has_before(&Scope::Messages, facets) || self.covers_written(message_id, facets)
+    }
+
+    /// Whether what somebody wrote into the memory is forgotten. It is seen like a message of its author that was taken in when
+    /// it was written, and stays where messages alone are forgotten.
+    pub fn covers_written(&self, id: Uuid, facets: &Facets) -> bool {
         let Some(scopes) = self.spaces.get(&facets.space) else { return false };
-        let before = |scope: &Scope| scopes.get(scope).is_some_and(|until| facets.accepted_at < *until);
-        scopes.contains_key(&Scope::Message(message_id))
-            || before(&Scope::Space)
-            || before(&Scope::Thread(facets.thread.clone()))
-            || before(&Scope::Author(facets.author.clone()))
+        scopes.contains_key(&Scope::Message(id))
+            || self.has_before(&Scope::Space, facets)
+            || self.has_before(&Scope::Thread(facets.thread.clone()), facets)
+            || self.has_before(&Scope::Author(facets.author.clone()), facets)
+    }
+
+    fn has_before(&self, scope: &Scope, facets: &Facets) -> bool {
+        let until = self.spaces.get(&facets.space).and_then(|scopes| scopes.get(scope));
+        until.is_some_and(|until| facets.accepted_at < *until)
     }
 
     /// Whether nothing is.
@@ -124,6 +141,7 @@ mod tests {
             (Scope::Thread("t".into()), [true, false, false]),
             (Scope::Author("Ada".into()), [true, true, false]),
             (Scope::Space, [true, true, false]),
+            (Scope::Messages, [true, true, false]),
         ];
         let messages = [said("t", "Ada", 9), said("u", "Ada", 9), said("t", "Ada", 10)];
         for (scope, expected) in cases {
@@ -133,6 +151,9 @@ mod tests {
             for (facets, is_covered) in messages.iter().zip(expected) {
                 assert_eq!(one.covers(id, facets), is_covered, "{one:?} {facets:?}");
                 assert_eq!(all.covers(id, facets), is_covered, "{one:?} {facets:?}");
+                let is_covered = is_covered && one.scope != Scope::Messages;
+                assert_eq!(one.covers_written(id, facets), is_covered, "{one:?} {facets:?}");
+                assert_eq!(all.covers_written(id, facets), is_covered, "{one:?} {facets:?}");
             }
             let elsewhere = Facets { space: "other".into(), ..said("t", "Ada", 9) };
             assert!(!one.covers(id, &elsewhere) && !all.covers(id, &elsewhere));

@@ -15,6 +15,7 @@ mod page;
 mod position;
 pub mod projections;
 pub mod recall;
+mod retention;
 pub mod route;
 #[cfg(test)]
 #[path = "../../testing/seeds.rs"]
@@ -35,4 +36,5 @@ pub use filter::{Facets, Filter, Micros};
 pub use forgotten::{Forgetting, Forgotten, Scope};
 pub use hidden::Hidden;
 pub use page::{Order, Page, PageLimit};
+pub use retention::{RetentionTable, past_its_time};
 pub use table_view::{Table, TableView};

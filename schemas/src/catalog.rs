@@ -63,7 +63,7 @@ macro_rules! version {
 
 /// Every committed version, oldest first within a name. The newest of a name is the one written.
 #[rustfmt::skip]
-static CATALOG: [SchemaVersion; 24] = [
+static CATALOG: [SchemaVersion; 25] = [
     version!(Schemas, "schemas/schema-registered.v1.avsc", 0xa3b4413d66c06d4e, "schemas", SchemaRegistered v 1),
     version!(Messages, "messages/message-accepted.v1.avsc", 0x1c6f12ecd90d0057, "messages", MessageAccepted v 1),
     version!(Messages, "messages/message-edited.v1.avsc", 0x2234c66b804fdc59, "messages", MessageEdited v 1,
@@ -77,6 +77,7 @@ static CATALOG: [SchemaVersion; 24] = [
     version!(Memory, "memory/fact-corrected.v1.avsc", 0x430880fb848ed828, "memory", FactCorrected v 1),
     version!(Memory, "memory/memory-forgotten.v1.avsc", 0x4f750521fe18c07c, "memory", MemoryForgotten v 1),
     version!(Memory, "memory/thread-filed.v1.avsc", 0xc984fb4af67a0e33, "memory", ThreadFiled v 1),
+    version!(Memory, "memory/retention-set.v1.avsc", 0x42a47ae246c0ef1c, "memory", RetentionSet v 1),
     version!(Calls, "calls/call-requested.v1.avsc", 0xb9df140e04e69ea9, "calls", CallRequested v 1),
     version!(Calls, "calls/attempt-started.v1.avsc", 0xb1e98e0d287c2554, "calls", AttemptStarted v 1),
     version!(Calls, "calls/attempt-failed.v1.avsc", 0x5eca1457e2d264b3, "calls", AttemptFailed v 1),

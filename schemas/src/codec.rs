@@ -77,6 +77,7 @@ pub fn encode(event: &Event) -> Result<Vec<u8>, EncodeError> {
         Event::FactCorrected(body) => write("meshlog.memory.FactCorrected", body),
         Event::MemoryForgotten(body) => write("meshlog.memory.MemoryForgotten", body),
         Event::ThreadFiled(body) => write("meshlog.memory.ThreadFiled", body),
+        Event::RetentionSet(body) => write("meshlog.memory.RetentionSet", body),
         Event::CallRequested(body) => write("meshlog.calls.CallRequested", body),
         Event::AttemptStarted(body) => write("meshlog.calls.AttemptStarted", body),
         Event::AttemptFailed(body) => write("meshlog.calls.AttemptFailed", body),
@@ -170,8 +171,8 @@ mod tests {
         AttemptFailed, AttemptStarted, CallRequested, CallSettled, DeadLetterDiscarded, DeadLetterRedriven,
         EntitiesMerged, EntitiesParted, EntityMentioned, EventFailed, EventId, FactCorrected, FactStated,
         InsightPinned, KnowledgeExtracted, MemoryForgotten, MessageAccepted, MessageEdited, MessageRouted,
-        RedriveRequested, SchemaRegistered, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, ThreadFiled,
-        catalog::catalog,
+        RedriveRequested, RetentionSet, SchemaRegistered, SubscriptionAdded, SubscriptionRemoved, TextEmbedded,
+        ThreadFiled, catalog::catalog,
     };
 
     fn id() -> impl Strategy<Value = EventId> {
@@ -315,6 +316,11 @@ mod tests {
             (texts(), any::<i64>()).prop_map(|((space, thread, author, reason), filed_at)| {
                 Event::ThreadFiled(ThreadFiled { space, thread, state: "archived".into(), author, reason, filed_at })
             }),
+            (texts(), any::<Option<i32>>(), any::<i64>()).prop_map(
+                |((space, _, author, reason), keep_days, set_at)| {
+                    Event::RetentionSet(RetentionSet { space, keep_days, author, reason, set_at })
+                }
+            ),
             (texts(), any::<[i64; 2]>()).prop_map(|((space, target, author, reason), [until, forgotten_at])| {
                 let scope = "thread".into();
                 Event::MemoryForgotten(MemoryForgotten { space, scope, target, until, author, reason, forgotten_at })
@@ -519,6 +525,7 @@ mod tests {
             Event::FactCorrected(body) => apache_avro::to_value(body),
             Event::MemoryForgotten(body) => apache_avro::to_value(body),
             Event::ThreadFiled(body) => apache_avro::to_value(body),
+            Event::RetentionSet(body) => apache_avro::to_value(body),
             Event::CallRequested(body) => apache_avro::to_value(body),
             Event::AttemptStarted(body) => apache_avro::to_value(body),
             Event::AttemptFailed(body) => apache_avro::to_value(body),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     EntitiesMerged, EntitiesParted, EventId, FactCorrected, InsightPinned, KnowledgeExtracted, MemoryForgotten,
-    ThreadFiled, Topic, binary::records,
+    RetentionSet, ThreadFiled, Topic, binary::records,
 };
 
 records! {
@@ -408,6 +408,8 @@ pub enum Event {
     MemoryForgotten(MemoryForgotten),
     /// On `memory`.
     ThreadFiled(ThreadFiled),
+    /// On `memory`.
+    RetentionSet(RetentionSet),
     /// On `calls`.
     CallRequested(CallRequested),
     /// On `calls`.
@@ -440,9 +442,11 @@ impl Event {
             Event::MessageRouted(_) => Topic::Deliveries,
             Event::TextEmbedded(_) => Topic::Embeddings,
             Event::KnowledgeExtracted(_) | Event::EntitiesMerged(_) | Event::EntitiesParted(_) => Topic::Knowledge,
-            Event::InsightPinned(_) | Event::FactCorrected(_) | Event::MemoryForgotten(_) | Event::ThreadFiled(_) => {
-                Topic::Memory
-            }
+            Event::InsightPinned(_)
+            | Event::FactCorrected(_)
+            | Event::MemoryForgotten(_)
+            | Event::ThreadFiled(_)
+            | Event::RetentionSet(_) => Topic::Memory,
             Event::CallRequested(_) | Event::AttemptStarted(_) | Event::AttemptFailed(_) | Event::CallSettled(_) => {
                 Topic::Calls
             }
@@ -469,6 +473,7 @@ impl Event {
             Event::FactCorrected(_) => "meshlog.fact.corrected",
             Event::MemoryForgotten(_) => "meshlog.memory.forgotten",
             Event::ThreadFiled(_) => "meshlog.thread.filed",
+            Event::RetentionSet(_) => "meshlog.retention.set",
             Event::CallRequested(_) => CallRequested::KIND,
             Event::AttemptStarted(_) => "meshlog.attempt.started",
             Event::AttemptFailed(_) => "meshlog.attempt.failed",
@@ -496,6 +501,7 @@ impl Event {
             Event::FactCorrected(body) => body.space.clone(),
             Event::MemoryForgotten(body) => body.space.clone(),
             Event::ThreadFiled(body) => body.space.clone(),
+            Event::RetentionSet(body) => body.space.clone(),
             Event::CallRequested(body) => call_key(&body.space, body.thread.as_deref(), body.call_id),
             Event::AttemptStarted(body) => call_key(&body.space, body.thread.as_deref(), body.call_id),
             Event::AttemptFailed(body) => call_key(&body.space, body.thread.as_deref(), body.call_id),
@@ -525,6 +531,7 @@ impl Event {
             Event::FactCorrected(body) => Some(&body.space),
             Event::MemoryForgotten(body) => Some(&body.space),
             Event::ThreadFiled(body) => Some(&body.space),
+            Event::RetentionSet(body) => Some(&body.space),
             Event::CallRequested(body) => Some(&body.space),
             Event::AttemptStarted(body) => Some(&body.space),
             Event::AttemptFailed(body) => Some(&body.space),

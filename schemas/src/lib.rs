@@ -36,7 +36,7 @@ pub use fingerprint::fingerprint;
 pub use headers::Headers;
 pub use id::EventId;
 pub use knowledge::{EntitiesMerged, EntitiesParted, EntityMentioned, FactStated, KnowledgeExtracted};
-pub use memory::{FactCorrected, InsightPinned, MemoryForgotten, ThreadFiled};
+pub use memory::{FactCorrected, InsightPinned, MemoryForgotten, RetentionSet, ThreadFiled};
 pub use packed::{Packed, Packer, UnpackError};
 pub use position::{Checkpoints, Offset, Partition, PartitionId, Position};
 pub use share::{InvalidShare, PartitionShare};

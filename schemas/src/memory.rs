@@ -67,8 +67,9 @@ records! {
     pub struct MemoryForgotten {
         /// The space.
         pub space: String,
-        /// What is forgotten: message, thread, author, space, fact or insight; wording, what a message said before it was redacted;
-        /// calls, the bodies of those that were made for a thread.
+        /// What is forgotten: message, thread, author, space, fact or insight; messages, those of a space and nothing that people wrote
+        /// into the memory themselves; wording, what a message said before it was redacted; calls, the bodies of those that were made
+        /// for a thread.
         pub scope: String,
         /// Which one: an id, a thread, an author's name; the space's name again.
         pub target: String,
@@ -98,5 +99,20 @@ records! {
         pub reason: String,
         /// When; microseconds since the epoch. What is said later restores the thread by itself.
         pub filed_at: i64,
+    }
+
+    /// How long the messages of a space are remembered. The last one of a space counts.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct RetentionSet {
+        /// The space.
+        pub space: String,
+        /// For how many days after a message was taken in; none: for ever.
+        pub keep_days: Option<i32>,
+        /// Who set it.
+        pub author: String,
+        /// Why, in their words; may be empty.
+        pub reason: String,
+        /// When; microseconds since the epoch.
+        pub set_at: i64,
     }
 }

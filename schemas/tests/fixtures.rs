@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf};
 use meshlog_schemas::{
     AttemptFailed, AttemptStarted, CallRequested, CallSettled, DeadLetterDiscarded, DeadLetterRedriven, EntitiesMerged,
     EntitiesParted, EntityMentioned, Event, EventFailed, EventId, FactCorrected, FactStated, InsightPinned,
-    KnowledgeExtracted, MemoryForgotten, MessageAccepted, MessageEdited, MessageRouted, RedriveRequested,
+    KnowledgeExtracted, MemoryForgotten, MessageAccepted, MessageEdited, MessageRouted, RedriveRequested, RetentionSet,
     SchemaRegistered, SchemaVersion, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, ThreadFiled, catalog,
     decode, encode, schema_of,
 };
@@ -203,6 +203,13 @@ fn expected(version: &SchemaVersion) -> Event {
             author: "Ada".into(),
             reason: "all is said".into(),
             filed_at: 1_795_000_000_123_456,
+        }),
+        ("meshlog.memory.RetentionSet", 1) => Event::RetentionSet(RetentionSet {
+            space: "ada".into(),
+            keep_days: Some(90),
+            author: "Ada".into(),
+            reason: "a season is enough".into(),
+            set_at: 1_795_000_000_123_456,
         }),
         ("meshlog.calls.CallRequested", 1) => Event::CallRequested(CallRequested {
             call_id: id(11),

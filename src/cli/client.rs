@@ -100,6 +100,12 @@ impl Client {
         self.document(path, request.send_json(body))
     }
 
+    /// Puts a JSON document in the place of the one at a path, and answers the one that comes back.
+    pub(super) fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        let request = self.agent.put(self.address(path, &[])).config().timeout_global(Some(REQUEST_LIMIT)).build();
+        self.document(path, request.send_json(body))
+    }
+
     /// Sends a request without a body to a path, and answers the JSON document that comes back.
     pub(super) fn post_bare<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         let request = self.agent.post(self.address(path, &[]));

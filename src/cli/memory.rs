@@ -1,9 +1,10 @@
-//! The memory: pinning insights, correcting facts, editing and redacting messages, forgetting, and saying which names are one.
+//! The memory: pinning insights, correcting facts, editing and redacting messages, forgetting, for how long is remembered, and which
+//! names are one.
 
 use clap::Subcommand;
 use meshlog_connectors::api::{
-    FactCorrection, FileRequest, ForgetRequest, Insight, MemoryReceipt, MessageEdit, MessageRedaction, NameLink,
-    NewInsight, Page, Timestamp,
+    DEFAULT_SPACE, FactCorrection, FileRequest, ForgetRequest, Insight, MemoryReceipt, MessageEdit, MessageRedaction,
+    NameLink, NewInsight, Page, RetentionRequest, SpaceRetention, Timestamp,
 };
 use serde::Serialize;
 
@@ -13,6 +14,9 @@ use super::{
     output::{harmless, one_line},
     pages::{list, show_more},
 };
+
+/// How many spaces are listed at the most.
+const SHOWN_SPACES: usize = 10_000;
 
 /// The arguments of `meshlog memory`.
 #[derive(Debug, clap::Args)]
@@ -134,6 +138,25 @@ enum MemoryCommand {
         #[command(flatten)]
         by: By,
     },
+    /// For how long the messages of a space are remembered; without --days and --for-ever it is shown
+    #[command(after_help = format!("Examples:\n  meshlog memory retain --space home --days 90 --author Ada\n  meshlog memory retain --space home --for-ever --author Ada\n  meshlog memory retain\n\n{EXIT_CODES}"))]
+    Retain {
+        /// The space; when it is set, without it main
+        #[arg(long, value_name = "SPACE")]
+        space: Option<String>,
+        /// For so many days after a message was taken in; what is past that is forgotten, and does not come back
+        #[arg(long, requires = "author", value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=36_500))]
+        days: Option<u16>,
+        /// For ever, from now on
+        #[arg(long, requires = "author", conflicts_with = "days")]
+        for_ever: bool,
+        /// Who sets it
+        #[arg(long, value_name = "NAME")]
+        author: Option<String>,
+        /// Why
+        #[arg(long, default_value = "", value_name = "WORDS")]
+        reason: String,
+    },
     /// Put a thread into the archive: it is in no list of threads until it is restored, or something is said in it
     #[command(after_help = format!("Example:\n  meshlog memory archive garden --author Ada\n\n{EXIT_CODES}"))]
     Archive {
@@ -248,6 +271,17 @@ pub(super) fn run(context: &mut Context, arguments: MemoryArguments) -> Result<O
             };
             write(&client, output, "/v1/memory/forgettings", &request, "forgotten; the decision has the id")?;
         }
+        MemoryCommand::Retain { space, days, for_ever, author, reason } => {
+            if let Some(author) = author.filter(|_| days.is_some() || for_ever) {
+                let space = space.unwrap_or_else(|| DEFAULT_SPACE.to_owned());
+                let request = RetentionRequest { space, keep_days: days, author, reason };
+                let receipt: MemoryReceipt = client.put("/v1/memory/retention?wait=indexed", &request)?;
+                done(output, &receipt, "set; the decision has the id")?;
+            } else {
+                let query: Vec<_> = space.map(|space| ("space", space)).into_iter().collect();
+                show_retention(output, &list(&client, "/v1/memory/retention", &query, SHOWN_SPACES)?)?;
+            }
+        }
         MemoryCommand::Archive { thread, by } => {
             write(&client, output, "/v1/archive", &filing(thread, true, by), "archived; the decision has the id")?;
         }
@@ -275,12 +309,33 @@ fn link(names: Names, by: By) -> NameLink {
 }
 
 /// Writes, and waits until answers show it.
-fn write(client: &Client, output: &mut Output, path: &str, body: &impl Serialize, done: &str) -> Result<(), Failure> {
+fn write(client: &Client, output: &mut Output, path: &str, body: &impl Serialize, what: &str) -> Result<(), Failure> {
     let receipt: MemoryReceipt = client.post(&format!("{path}?wait=indexed"), body, Duty::Ordinary)?;
+    done(output, &receipt, what)
+}
+
+fn done(output: &mut Output, receipt: &MemoryReceipt, what: &str) -> Result<(), Failure> {
     if output.is_json() {
-        return output.document(&receipt);
+        return output.document(receipt);
     }
-    output.line(format!("{done} {}", one_line(&receipt.id)))
+    output.line(format!("{what} {}", one_line(&receipt.id)))
+}
+
+fn show_retention(output: &mut Output, page: &Page<SpaceRetention>) -> Result<(), Failure> {
+    if output.is_json() {
+        return output.document(page);
+    }
+    if page.items.is_empty() {
+        return output.line("remembered for ever: nothing else is set");
+    }
+    for set in &page.items {
+        let kept = set.keep_days.map_or_else(|| "for ever".to_owned(), |days| format!("{days} days"));
+        output.line(format!("{}  {kept}", one_line(&set.space)))?;
+        let reason = if set.reason.is_empty() { String::new() } else { format!(": {}", one_line(&set.reason)) };
+        let by = output.faint(&format!("    {} on {}{reason}", one_line(&set.author), set.set_at));
+        output.line(by)?;
+    }
+    show_more(output, page)
 }
 
 fn show(output: &mut Output, page: &Page<Insight>) -> Result<(), Failure> {

@@ -114,6 +114,9 @@ fn data(event: &Event) -> Value {
         Event::ThreadFiled(body) => {
             serde_json::to_value(body).map(|value| with_time(value, "filed_at", Some(body.filed_at)))
         }
+        Event::RetentionSet(body) => {
+            serde_json::to_value(body).map(|value| with_time(value, "set_at", Some(body.set_at)))
+        }
         Event::MemoryForgotten(body) => serde_json::to_value(body).map(|value| {
             with_time(with_time(value, "until", Some(body.until)), "forgotten_at", Some(body.forgotten_at))
         }),

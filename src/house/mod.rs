@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod event_view;
 mod files;
+mod keeping;
 mod memory;
 mod migrate;
 pub(crate) mod offline;

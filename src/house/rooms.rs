@@ -8,9 +8,9 @@ use std::{
 };
 
 use meshlog_connectors::http::{Forwarder, Scatter};
-use meshlog_pipeline::{ClearSealer, EventLog, NewEvent, Progress, work_in_background};
+use meshlog_pipeline::{ClearSealer, EventLog, NewEvent, Progress, now_micros, work_in_background};
 use meshlog_processors::{
-    Hidden, TableView,
+    Hidden, RetentionTable, TableView,
     calls::CallStore,
     embedding::{CachedEncoder, Embedder, Encoder, ModelFiles},
     graph::GraphStore,
@@ -27,7 +27,9 @@ use super::{
     HouseError,
     calls::Calls,
     engine::{Engine, views_directory},
-    files, memory,
+    files,
+    keeping::Keeper,
+    memory,
     plan::Plan,
     serving::{Serving, specs},
     stages::{Embedded, Stages},
@@ -49,6 +51,10 @@ pub(super) struct Rooms {
     pub(super) subscriptions: TableView<SubscriptionTable>,
     /// What of the log nobody is to be shown.
     pub(super) hidden: TableView<Hidden>,
+    /// How long each space remembers.
+    pub(super) retention: Arc<TableView<RetentionTable>>,
+    /// `None` on a node that takes no messages.
+    _keeper: Option<Keeper>,
     pub(super) takes_messages: bool,
     /// `None` on a node that calls no models.
     pub(super) calls: Option<Calls>,
@@ -140,12 +146,16 @@ impl Rooms {
             let _sweeper = Sweeper::start(serving.clone());
             Reading { events: shared, shares, views, serving, recall, embedded, _sweeper }
         });
+        let retention = Arc::new(TableView::new(events.clone()));
+        let _keeper = plan.takes_messages.then(|| Keeper::start(events.clone(), retention.clone(), now_micros));
         Ok(Self {
             engine,
             stages: Arc::new(stages),
             reading,
             subscriptions: TableView::new(events.clone()),
             hidden: TableView::new(events.clone()),
+            retention,
+            _keeper,
             takes_messages: plan.takes_messages,
             calls,
             queries,

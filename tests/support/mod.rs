@@ -115,6 +115,11 @@ impl Server {
         self.post(path, "application/json", body.to_string().as_bytes())
     }
 
+    pub fn put_json(&self, path: &str, body: Value) -> (u16, Value) {
+        let request = agent().put(format!("{}{path}", self.url)).header("content-type", "application/json");
+        answer(request.send(body.to_string().as_bytes())).unwrap()
+    }
+
     /// Sends JSON lines and waits until they are indexed; every line must be taken in.
     pub fn import(&self, lines: &str) -> Value {
         let path = "/v1/messages?wait=indexed&timeout_ms=300000";

@@ -167,6 +167,40 @@ pub struct ForgetRequest {
     pub reason: String,
 }
 
+/// How long the messages of a space are to be remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionRequest {
+    /// The space.
+    #[serde(default = "default_space")]
+    #[schema(default = json!(DEFAULT_SPACE))]
+    pub space: String,
+    /// For how many days after a message was taken in; null for ever. It has to be sent.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(minimum = 1, maximum = 36_500, required = true)]
+    pub keep_days: Option<u16>,
+    /// Who sets it.
+    pub author: String,
+    /// Why, in their words.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// How long the messages of a space are remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SpaceRetention {
+    /// The space.
+    pub space: String,
+    /// For how many days after a message was taken in; null for ever.
+    pub keep_days: Option<u16>,
+    /// Who set it.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+    /// When it was set.
+    pub set_at: Timestamp,
+}
+
 /// A write into the memory is durable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MemoryReceipt {

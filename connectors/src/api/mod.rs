@@ -41,7 +41,10 @@ pub use graph::{
     Fact, FactSource, FoundNode, GraphEdge, GraphNode, GraphNodeName, GraphNodeView, GraphPath, MergedName, NameLink,
     TimelineEntry, Together,
 };
-pub use memory::{FactCorrection, ForgetRequest, Insight, MemoryReceipt, MessageEdit, MessageRedaction, NewInsight};
+pub use memory::{
+    FactCorrection, ForgetRequest, Insight, MemoryReceipt, MessageEdit, MessageRedaction, NewInsight, RetentionRequest,
+    SpaceRetention,
+};
 pub use message::{Accepted, Edited, LineError, Message, MessageAccepted, MessagesAccepted, NewMessage, Receipt, Role};
 pub use page::{Order, Page};
 pub use position::PositionView;

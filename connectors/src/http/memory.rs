@@ -24,7 +24,7 @@ use super::{
 use crate::{
     api::{
         DEFAULT_SPACE, Fact, FactCorrection, ForgetRequest, Insight, MemoryReceipt, NameLink, NewInsight, Page,
-        default_space,
+        RetentionRequest, SpaceRetention, default_space,
     },
     checks,
     ports::{MemoryWrite, Written},
@@ -175,6 +175,61 @@ pub(super) async fn forget(
     };
     let what = Written::Forgetting { scope, target, until: before, thread };
     write(&gateway, query, MemoryWrite { space, author, reason, what }).await
+}
+
+/// Which spaces.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RetentionQuery {
+    /// Only this space.
+    space: Option<String>,
+    /// How many items at most.
+    #[param(default = 50, minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// The `next` of the piece before.
+    cursor: Option<String>,
+}
+
+/// How long spaces remember, in the order of their names. A space that is not listed remembers for ever.
+#[utoipa::path(
+    get,
+    path = "/v1/memory/retention",
+    tag = "memory",
+    operation_id = "retention",
+    params(RetentionQuery),
+    responses((status = 200, description = "A piece of the list", body = Page<SpaceRetention>))
+)]
+pub(super) async fn retention(
+    State(gateway): State<Gateway>,
+    Parameters(query): Parameters<RetentionQuery>,
+) -> Result<Json<Page<SpaceRetention>>, Problem> {
+    query.space.as_ref().map_or(Ok(()), |space| checks::name("space", space))?;
+    let page = threads::page(query.limit, query.cursor)?;
+    gateway.ports.memory.retention(query.space, page).await.map(Json)
+}
+
+/// Says for how many days the messages of a space are remembered after they were taken in.
+///
+/// What is past that is forgotten with this, and from then on within the hour. What people wrote into the memory themselves,
+/// insights and corrections, stays. With more days, or for ever, nothing comes back.
+#[utoipa::path(
+    put,
+    path = "/v1/memory/retention",
+    tag = "memory",
+    operation_id = "set_retention",
+    params(WriteQuery),
+    request_body = RetentionRequest,
+    responses((status = 202, description = "It is durable", body = MemoryReceipt))
+)]
+pub(super) async fn retain(
+    State(gateway): State<Gateway>,
+    Parameters(query): Parameters<WriteQuery>,
+    JsonBody(request): JsonBody<RetentionRequest>,
+) -> Result<Taken, Problem> {
+    checks::retention(&request)?;
+    let RetentionRequest { space, keep_days, author, reason } = request;
+    write(&gateway, query, MemoryWrite { space, author, reason, what: Written::Retention { keep_days } }).await
 }
 
 /// Says that two names stand for one thing. Nothing is moved, so that it can be taken back.
@@ -346,6 +401,50 @@ mod tests {
             let problem = ask(Fake::new().router(), post_json(path, body.to_string())).await.problem();
             assert_eq!((problem.code(), &problem.details().facts["field"]), (code, &json!(field)), "{problem:?}");
         }
+    }
+
+    fn put(body: &serde_json::Value) -> axum::http::Request<axum::body::Body> {
+        let mut request = post_json("/v1/memory/retention", body.to_string());
+        *request.method_mut() = axum::http::Method::PUT;
+        request
+    }
+
+    #[tokio::test]
+    async fn a_retention_is_set_and_shown() {
+        let fake = Fake::new();
+        for days in [json!(90), json!(null)] {
+            let body = json!({"space": "s", "keep_days": days, "author": "Ada", "reason": "a season is enough"});
+            let reply = ask(fake.router(), put(&body)).await;
+            assert_eq!(reply.status.as_u16(), 202, "{}", reply.text());
+            let Some(Written::Retention { keep_days }) = fake.writes().pop().map(|write| write.what) else {
+                panic!("a retention");
+            };
+            assert_eq!(json!(keep_days), days);
+        }
+        let shown = ask(fake.router(), plain("GET", "/v1/memory/retention?space=s&limit=1")).await.json();
+        assert_eq!((&shown["items"][0]["keep_days"], &shown["items"][0]["author"]), (&json!(90), &json!("Ada")));
+        assert!(shown["next"].is_string());
+        let elsewhere = ask(fake.router(), plain("GET", "/v1/memory/retention?space=t")).await.json();
+        assert_eq!(elsewhere["items"], json!([]));
+    }
+
+    #[tokio::test]
+    async fn days_that_make_no_sense_are_refused_by_field() {
+        for (days, code) in [
+            (json!(0), "out_of_range"),
+            (json!(-1), "out_of_range"),
+            (json!(36_501), "out_of_range"),
+            (json!(1e9 as i64), "out_of_range"),
+            (json!("ten"), "wrong_type"),
+            (json!(1.5), "wrong_type"),
+        ] {
+            let body = json!({"keep_days": days, "author": "Ada"});
+            let problem = ask(Fake::new().router(), put(&body)).await.problem();
+            let field = &problem.details().facts["field"];
+            assert_eq!((problem.code(), field), (code, &json!("keep_days")), "{days} {problem:?}");
+        }
+        let problem = ask(Fake::new().router(), put(&json!({"author": "Ada"}))).await.problem();
+        assert_eq!((problem.code(), &problem.details().facts["field"]), ("missing_field", &json!("keep_days")));
     }
 
     #[tokio::test]

@@ -183,6 +183,7 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(edits::edit))
         .routes(routes!(edits::redact))
         .routes(routes!(memory::forget))
+        .routes(routes!(memory::retention, memory::retain))
         .routes(routes!(memory::merge))
         .routes(routes!(memory::part))
         .routes(routes!(chat::completions))

@@ -158,6 +158,8 @@ mod tests {
             "post /v1/memory/edits",
             "post /v1/memory/redactions",
             "post /v1/memory/forgettings",
+            "put /v1/memory/retention",
+            "get /v1/memory/retention",
             "post /v1/chat/completions",
             "post /v1/embeddings",
             "get /v1/models",

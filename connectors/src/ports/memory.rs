@@ -2,14 +2,17 @@
 
 use meshlog_schemas::EventId;
 
-use super::{Answer, Stored};
-use crate::api::{Message, Timestamp};
+use super::{Answer, PageRequest, Stored};
+use crate::api::{Message, Page, SpaceRetention, Timestamp};
 
 /// Takes writes into the memory.
 pub trait Memory: Send + Sync {
     /// Appends what is written, and answers once it is durable. The id is that of the insight or of the fact that is right, else
     /// the event's.
     fn write(&self, write: MemoryWrite) -> Answer<'_, Stored>;
+
+    /// How long spaces remember, in the order of their names: all for which that was set, or one.
+    fn retention(&self, space: Option<String>, page: PageRequest) -> Answer<'_, Page<SpaceRetention>>;
 }
 
 /// Something is written into the memory of a space. Names have been checked.
@@ -86,6 +89,11 @@ pub enum Written {
         thread: String,
         /// Whether it is put in.
         is_archived: bool,
+    },
+    /// How long the messages of the space are remembered.
+    Retention {
+        /// For how many days after they were taken in; `None` for ever.
+        keep_days: Option<u16>,
     },
     /// Two names stand for one thing.
     Merge {

@@ -84,9 +84,9 @@ impl Pending<'_> {
             }
             Scope::Thread(thread) => self.forget_all(Table::Threads, &keys::named(space, thread), forgetting)?,
             Scope::Author(author) => self.forget_all(Table::Authors, &keys::named(space, author), forgetting)?,
-            Scope::Space => self.forget_all(Table::Threads, &keys::space(space), forgetting)?,
+            Scope::Space | Scope::Messages => self.forget_all(Table::Threads, &keys::space(space), forgetting)?,
         }
-        if !matches!(scope, Scope::Message(_)) {
+        if !matches!(scope, Scope::Message(_) | Scope::Messages) {
             self.forget_corrections(forgetting)?;
             self.forget_insights(forgetting)?;
         }
@@ -126,7 +126,7 @@ impl Pending<'_> {
         for id in self.ids(Table::Corrections, &keys::space(&forgetting.space)) {
             let id = id?;
             self.change_fact(&forgetting.space, id, |row| {
-                row.correction.take_if(|correction| forgetting.covers(id, &correction.facets()));
+                row.correction.take_if(|correction| forgetting.covers_written(id, &correction.facets()));
             })?;
         }
         Ok(())
@@ -136,7 +136,7 @@ impl Pending<'_> {
         for id in self.ids(Table::Insights, &keys::space(&forgetting.space)) {
             let id = id?;
             let stored = self.get_json(Table::Insights, &keys::in_space(&forgetting.space, id))?;
-            if let Some(insight) = stored.filter(|insight: &Insight| forgetting.covers(id, &insight.facets())) {
+            if let Some(insight) = stored.filter(|insight: &Insight| forgetting.covers_written(id, &insight.facets())) {
                 self.place_insight(&insight, -1)?;
             }
         }
@@ -170,7 +170,7 @@ impl Pending<'_> {
             self.place_insight(&stored, -1)?;
         }
         let until = self.insight_forgotten_until(space, *id)?;
-        if until.is_some_and(|until| *at <= until) || self.tables.forgotten().covers(*id, &insight.facets()) {
+        if until.is_some_and(|until| *at <= until) || self.tables.forgotten().covers_written(*id, &insight.facets()) {
             return Ok(());
         }
         self.place_insight(insight, 1)

@@ -14,7 +14,7 @@
 //! - A merged name answers as the node that it was merged into. Numbers are sums over the names of a node: a message that uses
 //!   two of its names counts for both.
 //! - A forgotten message leaves nothing but its id. What people wrote themselves, insights and corrections, is forgotten with a
-//!   thread, an author or a space like a message that was taken in when it was written.
+//!   thread, an author or a space like a message that was taken in when it was written; not where messages alone are.
 
 mod change;
 mod contribution;

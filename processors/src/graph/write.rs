@@ -279,7 +279,9 @@ impl Pending<'_> {
     fn correct(&mut self, correction: &Correction) -> Result<(), StoreError> {
         let Correction { space, fact_id, corrects, .. } = correction;
         self.change_fact(space, *corrects, |row| _ = row.corrected_by.insert(*fact_id))?;
-        if self.is_fact_forgotten(space, *fact_id)? || self.tables.forgotten().covers(*fact_id, &correction.facets()) {
+        if self.is_fact_forgotten(space, *fact_id)?
+            || self.tables.forgotten().covers_written(*fact_id, &correction.facets())
+        {
             return Ok(());
         }
         self.change_fact(space, *fact_id, |row| {

@@ -45,6 +45,7 @@ fn forgetting(body: &MemoryForgotten) -> Option<Forgetting> {
         "thread" => Scope::Thread(body.target.clone()),
         "author" => Scope::Author(body.target.clone()),
         "space" => Scope::Space,
+        "messages" => Scope::Messages,
         _ => return None,
     };
     Some(Forgetting { space: body.space.clone(), scope, until: body.until })

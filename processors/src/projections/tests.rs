@@ -131,7 +131,9 @@ fn forgotten(offset: u64, scope: &str, target: &str) -> StoredEvent {
 fn check_forgetting(open: impl Fn(&Path) -> Box<dyn Projection>, events: &[StoredEvent]) {
     let whole = digest(&open, events, 9);
     let message = EventId::of_source("test", "messages/1").to_string();
-    for (scope, target) in [("message", message.as_str()), ("thread", "t"), ("author", "Ada"), ("space", "s")] {
+    for (scope, target) in
+        [("message", message.as_str()), ("thread", "t"), ("author", "Ada"), ("space", "s"), ("messages", "s")]
+    {
         let forgotten = forgotten(7, scope, target);
         let behind: Vec<_> = events.iter().cloned().chain([forgotten.clone()]).collect();
         let before: Vec<_> = [forgotten.clone()].into_iter().chain(events.iter().cloned()).collect();

@@ -158,7 +158,7 @@ impl<'t> Changes<'t> {
             }
             Scope::Thread(thread) => vec![keys::thread(space, thread)],
             Scope::Author(author) => self.threads_of(space, author)?,
-            Scope::Space => vec![keys::space(space)],
+            Scope::Space | Scope::Messages => vec![keys::space(space)],
         };
         for prefix in prefixes {
             // What was gone through lies before, for the keys of an author's threads are in order too.
@@ -404,7 +404,7 @@ impl Turn {
             Scope::Message(id) => *id == self.message_id,
             Scope::Thread(name) => name == thread && is_before,
             Scope::Author(author) => *author == self.author && is_before,
-            Scope::Space => is_before,
+            Scope::Space | Scope::Messages => is_before,
         }
     }
 }

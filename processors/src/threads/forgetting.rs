@@ -40,7 +40,7 @@ impl Kept {
         match scope {
             Scope::Message(_) => self.sweep_from.clone().unwrap_or_default(),
             Scope::Thread(thread) => keys::thread(space, thread),
-            Scope::Author(_) | Scope::Space => keys::space(space),
+            Scope::Author(_) | Scope::Space | Scope::Messages => keys::space(space),
         }
     }
 }
@@ -91,6 +91,7 @@ pub(super) fn key(forgetting: &Forgetting) -> Vec<u8> {
             key.extend_from_slice(author.as_bytes());
         }
         Scope::Space => key.push(b's'),
+        Scope::Messages => key.push(b'n'),
     }
     key
 }

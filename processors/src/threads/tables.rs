@@ -256,7 +256,7 @@ impl Tables {
                 return Ok(Some(key));
             }
             Scope::Author(author) => Some(author),
-            Scope::Space => None,
+            Scope::Space | Scope::Messages => None,
         };
         let prefix = keys::space(&forgetting.space);
         for entry in self.threads.prefix(&prefix) {

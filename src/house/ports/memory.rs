@@ -3,17 +3,22 @@
 use std::sync::Arc;
 
 use meshlog_connectors::{
-    api::Timestamp,
-    ports::{Answer, Memory, MemoryWrite, Stored, Written},
+    api::{Page, SpaceRetention, Timestamp},
+    ports::{Answer, Memory, MemoryWrite, PageRequest, Stored, Written},
     problem::{Code, Problem},
 };
 use meshlog_pipeline::{NewEvent, now_micros};
+use meshlog_processors::{RetentionTable, past_its_time};
 use meshlog_schemas::{
     EntitiesMerged, EntitiesParted, Event, EventId, FactCorrected, InsightPinned, MemoryForgotten, MessageEdited,
-    ThreadFiled, Trust,
+    RetentionSet, ThreadFiled, Trust,
 };
 
-use super::ingest::{SOURCE, append};
+use super::{
+    blocking, from_cursor,
+    ingest::{SOURCE, append},
+    problems, to_cursor,
+};
 use crate::house::rooms::Rooms;
 
 /// Who says that two names are one is as sure as one can be.
@@ -34,16 +39,43 @@ impl Memory for MemoryPort {
                 let help = "write to a gateway (\"meshlog gateway\")";
                 return Err(Problem::new(Code::NotHere, "this node takes no writes", help));
             }
-            let (named, events) = to_events(write, now_micros())?;
-            let event = |event| NewEvent::first(EventId::fresh(), SOURCE, Trust::Client, event);
-            let events: Vec<NewEvent> = events.into_iter().map(event).collect();
-            let last = events.last().map(|event| event.envelope.id);
-            let receipts = append(&self.0, events).await?;
-            let (receipt, id) = receipts
-                .last()
-                .zip(named.or(last))
-                .ok_or_else(|| Problem::internal("the log answered for no event"))?;
+            let now = now_micros();
+            let (named, events) = to_events(write, now)?;
+            // With it what is past its time already, so that who waits for the one has waited for the other.
+            let of_retention = events.iter().find_map(|event| match event {
+                Event::RetentionSet(set) => past_its_time(set, now),
+                _ => None,
+            });
+            let new = |event| NewEvent::first(EventId::fresh(), SOURCE, Trust::Client, event);
+            let events: Vec<NewEvent> = events.into_iter().map(new).collect();
+            let id = named.or(events.last().map(|event| event.envelope.id));
+            let receipts = append(&self.0, events.into_iter().chain(of_retention).collect()).await?;
+            // The last of the partition that the last lies on: what was there before lies earlier.
+            let partition = receipts.last().map(|receipt| receipt.position.partition);
+            let beside = receipts.iter().filter(|receipt| Some(receipt.position.partition) == partition);
+            let last = beside.max_by_key(|receipt| receipt.position.offset);
+            let (receipt, id) = last.zip(id).ok_or_else(|| Problem::internal("the log answered for no event"))?;
             Ok(Stored { id: id.to_string(), position: receipt.position, duplicate: receipt.duplicate })
+        })
+    }
+
+    fn retention(&self, space: Option<String>, page: PageRequest) -> Answer<'_, Page<SpaceRetention>> {
+        Box::pin(async move {
+            let from = page.cursor.as_deref().map(from_cursor).transpose()?.unwrap_or_default();
+            let is_asked = move |set: &RetentionSet| {
+                space.as_ref().is_none_or(|space| *space == set.space) && set.space.as_bytes() >= from.as_slice()
+            };
+            let wanted = page.items;
+            let mut sets = blocking(&self.0, move |rooms| {
+                let some = |table: &RetentionTable| -> Vec<RetentionSet> {
+                    table.iter().filter(|set| is_asked(set)).take(wanted + 1).cloned().collect()
+                };
+                rooms.retention.look(some).map_err(problems::from_log)
+            })
+            .await?;
+            let next = sets.get(wanted).map(|set| to_cursor(set.space.as_bytes()));
+            sets.truncate(wanted);
+            Ok(Page { items: sets.into_iter().map(view).collect(), next })
         })
     }
 }
@@ -135,6 +167,10 @@ fn to_events(write: MemoryWrite, now: i64) -> Result<(Option<EventId>, Vec<Event
             let state = if is_archived { "archived" } else { "restored" }.to_owned();
             (None, Event::ThreadFiled(ThreadFiled { space, thread, state, author, reason, filed_at: now }))
         }
+        Written::Retention { keep_days } => {
+            let keep_days = keep_days.map(i32::from);
+            (None, Event::RetentionSet(RetentionSet { space, keep_days, author, reason, set_at: now }))
+        }
         Written::Merge { kind, from, into } => {
             let reason = if reason.is_empty() { "asked".to_owned() } else { reason };
             (
@@ -147,4 +183,15 @@ fn to_events(write: MemoryWrite, now: i64) -> Result<(Option<EventId>, Vec<Event
         }
     };
     Ok((id, vec![event]))
+}
+
+fn view(set: RetentionSet) -> SpaceRetention {
+    SpaceRetention {
+        space: set.space,
+        // Another writer may have set days that mean nothing; they forget nothing.
+        keep_days: set.keep_days.and_then(|days| u16::try_from(days).ok()).filter(|days| *days > 0),
+        author: set.author,
+        reason: set.reason,
+        set_at: Timestamp::from_micros(set.set_at),
+    }
 }

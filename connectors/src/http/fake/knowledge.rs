@@ -7,7 +7,8 @@ use super::{Fake, NOON, answer, page};
 use crate::{
     api::{
         Fact, FactSource, FoundNode, GraphEdge, GraphNode, GraphNodeName, GraphNodeView, GraphPath, Insight, Message,
-        Order, Page, Statistics, SummarySentence, Tally, ThreadLast, ThreadSummary, TimelineEntry, Timestamp, Together,
+        Order, Page, SpaceRetention, Statistics, SummarySentence, Tally, ThreadLast, ThreadSummary, TimelineEntry,
+        Timestamp, Together,
     },
     ports::{
         Answer, EdgeSelection, FactSelection, GraphFormat, Knowledge, Memory, MemoryWrite, NodeSelection, PageRequest,
@@ -183,6 +184,21 @@ impl Memory for Fake {
         state.known.writes.push(write);
         let position = Position { partition: Partition { topic: Topic::Memory, id: 0 }, offset };
         answer(Ok(Stored { id, position, duplicate: false }))
+    }
+
+    fn retention(&self, space: Option<String>, request: PageRequest) -> Answer<'_, Page<SpaceRetention>> {
+        let set = |write: MemoryWrite| match write.what {
+            Written::Retention { keep_days } => Some(SpaceRetention {
+                space: write.space,
+                keep_days,
+                author: write.author,
+                reason: write.reason,
+                set_at: Timestamp::from_micros(NOON),
+            }),
+            _ => None,
+        };
+        let is_asked = |set: &SpaceRetention| space.as_ref().is_none_or(|space| *space == set.space);
+        answer(page(self.writes().into_iter().filter_map(set).filter(is_asked).collect(), &request))
     }
 }
 
