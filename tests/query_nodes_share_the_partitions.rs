@@ -42,6 +42,7 @@ fn shares_together_answer_as_a_node_that_holds_everything() {
 
     gateway.import(&example());
     gateway.import(&invented(300));
+    let edited = edited_in_every_thread(&gateway);
     for node in [&first, &second, &replica, &whole] {
         all_equal(node);
     }
@@ -60,6 +61,10 @@ fn shares_together_answer_as_a_node_that_holds_everything() {
             let id = expected.1["items"][0]["message_id"].as_str().unwrap();
             assert_eq!(first.get(&format!("/v1/messages/{id}")), whole.get(&format!("/v1/messages/{id}")));
         }
+    }
+    for (id, text) in &edited {
+        let (_, message) = first.get(&format!("/v1/messages/{id}"));
+        assert_eq!((&message["text"], &message["edited"]["by"]), (&json!(text), &json!("Ines")), "{message}");
     }
     knowledge_of_all_shares(&gateway, &first, &whole);
     assert_eq!(first.get("/v1/threads?cursor=00").1["code"], "bad_cursor");
@@ -102,6 +107,26 @@ fn shares_together_answer_as_a_node_that_holds_everything() {
     assert!(second.terminate().success());
     let (status, problem) = first.get("/v1/threads");
     assert_eq!((status, &problem["code"], &problem["share"]), (503, &json!("unavailable"), &json!("2/2")), "{problem}");
+}
+
+/// Edits and redacts a message of every thread of a space, through a gateway without views; with what they say then.
+fn edited_in_every_thread(gateway: &Server) -> Vec<(String, String)> {
+    let mut edited = Vec::new();
+    for (number, thread) in threads(gateway, SPACES[0]).into_iter().enumerate() {
+        let path = format!("/v1/threads/{}/messages?space={}", thread["thread_id"].as_str().unwrap(), SPACES[0]);
+        let (_, page) = gateway.get(&path);
+        let id = page["items"][1]["message_id"].as_str().unwrap().to_owned();
+        let text = if number % 2 == 0 { format!("I moved to Oslo with {number} kites.") } else { String::new() };
+        let mut body = json!({"space": SPACES[0], "message_id": id, "author": "Ines"});
+        let path = if text.is_empty() { "redactions" } else { "edits" };
+        if !text.is_empty() {
+            body["text"] = text.clone().into();
+        }
+        let (status, receipt) = gateway.post_json(&format!("/v1/memory/{path}?wait=indexed"), body);
+        assert_eq!((status, &receipt["reached"]), (202, &json!("indexed")), "{receipt}");
+        edited.push((id, text));
+    }
+    edited
 }
 
 /// Summaries, statistics, the archive and the graph are those of a node that holds everything, page by page.

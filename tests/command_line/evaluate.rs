@@ -10,7 +10,7 @@ use super::{
 
 fn result(thread: &str, source_id: &str) -> Value {
     json!({"message_id": source_id, "source_id": source_id, "space": "home", "thread_id": thread, "author": "a",
-        "role": "user", "sent_at": "2025-04-05T09:41:00Z", "text": "x",
+        "role": "user", "sent_at": "2025-04-05T09:41:00Z", "accepted_at": "2025-04-05T09:41:00Z", "text": "x",
         "position": {"topic": "messages", "partition": 0, "offset": 0}, "snippet": "x", "highlights": [], "score": 1.0})
 }
 

@@ -15,7 +15,8 @@ use super::{
 
 fn result(text: &str, snippet: &str, highlights: Value) -> Value {
     json!({"message_id": "m1", "source_id": "D1", "space": "home", "thread_id": "keys", "author": "Mara", "role": "user",
-        "sent_at": "2025-04-05T09:41:00Z", "text": text, "position": {"topic": "messages", "partition": 2, "offset": 7},
+        "sent_at": "2025-04-05T09:41:00Z", "accepted_at": "2025-04-05T09:41:00Z", "text": text,
+        "position": {"topic": "messages", "partition": 2, "offset": 7},
         "snippet": snippet, "highlights": highlights, "score": 0.8125, "signals": {"cosine": 0.5, "words": 0.25}})
 }
 

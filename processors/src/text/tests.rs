@@ -1,6 +1,7 @@
 //! Behaviour of the store as a whole.
 
 use std::{
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{TextDocument, TextHits, TextQuery, TextStore};
-use crate::{Facets, Filter};
+use crate::{Facets, Filter, message::is_blank};
 
 mod damage;
 mod forgetting;
@@ -376,7 +377,7 @@ fn any_text_survives() {
         "東京都に住んでいます",
     ];
     apply(&store, &thread_of(1, "spa\0ce", "thr\nead", &texts));
-    assert_eq!(store.document_count(), 6);
+    assert_eq!(store.document_count(), 5, "what says nothing is found by nothing");
     let own = |query: &str| -> Vec<u128> {
         let hits = search(&store, query).hits;
         hits.iter().filter(|hit| !hit.own_terms.is_empty()).map(|hit| hit.message_id.as_u128()).collect()
@@ -460,6 +461,28 @@ fn searches_see_whole_commits_while_documents_come_in() {
         assert!(searching.join().expect("the searches succeed") > 0);
     });
     assert_eq!(store.document_count(), 210);
+}
+
+#[test]
+fn the_last_wording_on_the_log_counts_and_a_blank_one_is_found_by_nothing() {
+    let directory = directory();
+    let store = open(directory.path());
+    let wording = |offset: u64, text: &str| {
+        let said = document(2, "main", "boats", text);
+        TextDocument { position: Position { offset, ..said.position }, ..said }
+    };
+    apply(&store, &conversation());
+    apply(&store, &[wording(200, "the mast is tall"), wording(201, "the sail is torn")]);
+    let found = |query: &str| search(&store, query).hits.iter().filter(|hit| !hit.own_terms.is_empty()).count();
+    assert_eq!([found("boat"), found("mast"), found("sail")], [0, 0, 1]);
+    let before = digest(&store);
+    apply(&store, &[wording(200, "the mast is tall"), wording(2, "the old boat")]);
+    assert_eq!(digest(&store), before, "what came before comes again");
+    apply(&store, &[wording(202, " ")]);
+    assert_eq!((found("sail"), store.document_count()), (0, 9));
+    assert!(!numbers(&search(&store, "green paint harbour bread")).contains(&2), "nor by its neighbours' words");
+    apply(&store, &[wording(203, "the sail is mended")]);
+    assert_eq!((numbers(&search(&store, "mended"))[0], store.document_count()), (2, 10));
 }
 
 #[test]
@@ -564,7 +587,9 @@ proptest! {
                 split = open(other.path());
             }
         }
-        prop_assert_eq!(at_once.document_count(), documents.len() as u64);
+        let last: HashMap<_, _> = log.iter().map(|document| (document.message_id, &document.text)).collect();
+        let said = last.values().filter(|text| !is_blank(text)).count();
+        prop_assert_eq!(at_once.document_count(), said as u64);
         prop_assert_eq!(digest(&at_once), digest(&split));
         prop_assert_eq!(search(&at_once, &query), search(&split, &query));
     }

@@ -191,7 +191,7 @@ fn check_every_order(
 #[test]
 fn threads_say_what_was_said_last() {
     check_every_order(
-        40,
+        20,
         |path| Box::new(ThreadProjection::open(path).unwrap()),
         |path, remembered, course| {
             let store = ThreadProjection::open(path).unwrap().store;
@@ -215,7 +215,7 @@ fn threads_say_what_was_said_last() {
 #[test]
 fn words_find_what_was_said_last() {
     check_every_order(
-        12,
+        8,
         |path| Box::new(TextProjection::open(path).unwrap()),
         |path, remembered, course| {
             let store = TextProjection::open(path).unwrap().store;
@@ -240,7 +240,7 @@ fn vectors_are_those_of_what_was_said_last() {
     let model = encoder.model_id().to_owned();
     let open = |path: &Path| VectorProjection::open(path, &model, DIMENSIONS).unwrap();
     check_every_order(
-        25,
+        12,
         |path| Box::new(open(path)),
         |path, remembered, _| {
             let store = open(path).store;
@@ -259,7 +259,7 @@ fn vectors_are_those_of_what_was_said_last() {
 #[test]
 fn summaries_are_one_in_every_order() {
     check_every_order(
-        25,
+        12,
         |path| Box::new(SummaryProjection::open(path).unwrap()),
         |path, remembered, _| {
             let store = SummaryProjection::open(path).unwrap().store;
@@ -273,7 +273,7 @@ fn summaries_are_one_in_every_order() {
 #[test]
 fn the_graph_knows_what_was_said_last() {
     check_every_order(
-        25,
+        12,
         |path| Box::new(GraphProjection::open(path).unwrap()),
         |path, remembered, _| {
             let store = GraphProjection::open(path).unwrap().store;

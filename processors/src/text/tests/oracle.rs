@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use super::TextDocument;
-use crate::text::analysis::{document_terms, stems};
+use crate::{
+    message::is_blank,
+    text::analysis::{document_terms, stems},
+};
 
 struct Message<'a> {
     document: &'a TextDocument,
@@ -13,8 +16,8 @@ struct Message<'a> {
 }
 
 pub(super) fn scores(documents: &[TextDocument], space: &str, query: &str) -> HashMap<u128, f64> {
-    let messages: Vec<Message<'_>> =
-        documents.iter().filter(|document| document.facets.space == space).map(read).collect();
+    let is_found = |document: &&TextDocument| document.facets.space == space && !is_blank(&document.text);
+    let messages: Vec<Message<'_>> = documents.iter().filter(is_found).map(read).collect();
     let windows: Vec<Vec<(f64, &Message<'_>)>> = messages.iter().map(|message| window(&messages, message)).collect();
     let lengths: Vec<f64> =
         windows.iter().map(|window| window.iter().map(|(share, message)| share * message.length).sum()).collect();
