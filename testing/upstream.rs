@@ -17,6 +17,8 @@ mod counts;
 mod embeddings;
 #[path = "upstream/http.rs"]
 mod http;
+#[path = "upstream/notes.rs"]
+mod notes;
 #[path = "upstream/prompt.rs"]
 mod prompt;
 #[path = "upstream/refusals.rs"]

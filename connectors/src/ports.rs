@@ -202,6 +202,8 @@ pub struct CallEntry {
     pub cause: Option<EventId>,
     /// How far what it says may be trusted.
     pub trust: Trust,
+    /// Whether Meshlog itself is the caller.
+    pub is_own: bool,
     /// What happened.
     pub event: Event,
 }

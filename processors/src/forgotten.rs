@@ -44,6 +44,8 @@ pub struct Forgetting {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Forgotten {
     spaces: HashMap<String, HashMap<Scope, Micros>>,
+    /// When single messages or authors of a space were forgotten last.
+    singled_out: HashMap<String, Micros>,
 }
 
 impl Forgetting {
@@ -67,6 +69,10 @@ impl Forgetting {
 impl Forgotten {
     /// Takes a forgetting in; of two of the same scope the later time counts. Whether that changed anything.
     pub fn add(&mut self, forgetting: &Forgetting) -> bool {
+        if matches!(forgetting.scope, Scope::Message(_) | Scope::Author(_)) {
+            let last = self.singled_out.entry(forgetting.space.clone()).or_insert(forgetting.until);
+            *last = forgetting.until.max(*last);
+        }
         let scopes = self.spaces.entry(forgetting.space.clone()).or_default();
         match scopes.get_mut(&forgetting.scope) {
             Some(until) if *until >= forgetting.until => false,
@@ -99,6 +105,13 @@ impl Forgotten {
     fn has_before(&self, scope: &Scope, facets: &Facets) -> bool {
         let until = self.spaces.get(&facets.space).and_then(|scopes| scopes.get(scope));
         until.is_some_and(|until| facets.accepted_at < *until)
+    }
+
+    /// Whether something that quotes messages of a thread, whichever, is to be shown no more: the thread is forgotten, or any message
+    /// or author of its space was after it was made.
+    pub fn may_cover_quotes(&self, space: &str, thread: &str, made_at: Micros) -> bool {
+        self.covers(Uuid::nil(), &Facets::of_call(space, thread, made_at))
+            || self.singled_out.get(space).is_some_and(|until| made_at < *until)
     }
 
     /// Whether nothing is.
@@ -157,6 +170,21 @@ mod tests {
             }
             let elsewhere = Facets { space: "other".into(), ..said("t", "Ada", 9) };
             assert!(!one.covers(id, &elsewhere) && !all.covers(id, &elsewhere));
+        }
+    }
+
+    #[test]
+    fn what_quotes_messages_is_shown_no_more_once_any_of_them_may_be_forgotten() {
+        for scope in
+            [Scope::Message(Uuid::from_u128(1)), Scope::Author("Ada".into()), Scope::Thread("t".into()), Scope::Space]
+        {
+            let mut forgotten = Forgotten::default();
+            forgotten.add(&forgetting(scope.clone(), 10));
+            forgotten.add(&forgetting(scope.clone(), 5));
+            let covers = |space, thread, at| forgotten.may_cover_quotes(space, thread, at);
+            assert!(covers("s", "t", 9), "{scope:?}");
+            assert!(!covers("s", "t", 10) && !covers("other", "t", 9), "{scope:?}");
+            assert_eq!(covers("s", "u", 9), !matches!(scope, Scope::Thread(_)), "{scope:?}");
         }
     }
 

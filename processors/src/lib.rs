@@ -1,5 +1,6 @@
 //! Stages, which derive events from events, and projections, which fold events into stores that people query.
 
+pub mod asking;
 pub mod calls;
 pub mod chat;
 mod database;

@@ -57,7 +57,7 @@ pub(super) struct WorkerArguments {
         long,
         env = "MESHLOG_STAGES",
         value_delimiter = ',',
-        default_value = "route,embed,extract,resolve,dispatch",
+        default_value = "route,embed,extract,extract-model,resolve,dispatch",
         value_name = "STAGE"
     )]
     stages: Vec<StageKind>,

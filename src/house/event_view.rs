@@ -6,6 +6,8 @@ use meshlog_processors::{Facets, Hidden};
 use meshlog_schemas::{AttemptFailed, CallRequested, CallSettled, Event, KnowledgeExtracted, TextEmbedded};
 use serde_json::{Value, json};
 
+use super::calls::OWN_CALLS;
+
 /// The fields that tell what a message says.
 const WORDING: [&str; 5] = ["text", "content_hash", "vector", "mentions", "facts"];
 
@@ -27,7 +29,7 @@ pub(super) fn hide(view: &mut EventView, hidden: &Hidden) {
         "meshlog.message.accepted" => view.id.clone(),
         "meshlog.message.edited" | "meshlog.text.embedded" | "meshlog.knowledge.extracted" => text("message_id"),
         "meshlog.call.requested" | "meshlog.attempt.failed" | "meshlog.call.settled" => {
-            if hidden.has_call(&space, &thread, taken_in) {
+            if hidden.has_call(&space, &thread, taken_in, view.source == OWN_CALLS) {
                 view.data = json!({"forgotten": true, "space": space, "thread": thread});
             }
             return;

@@ -62,6 +62,8 @@ pub(crate) enum StageKind {
     Embed,
     /// Finds whom messages name, and what they state.
     Extract,
+    /// Has a model find whom messages name, and what they state; only where one is configured.
+    ExtractModel,
     /// Says which names stand for one thing.
     Resolve,
     /// Carries out calls of models that nobody waits for.
@@ -69,8 +71,14 @@ pub(crate) enum StageKind {
 }
 
 impl StageKind {
-    pub(crate) const ALL: [StageKind; 5] =
-        [StageKind::Route, StageKind::Embed, StageKind::Extract, StageKind::Resolve, StageKind::Dispatch];
+    pub(crate) const ALL: [StageKind; 6] = [
+        StageKind::Route,
+        StageKind::Embed,
+        StageKind::Extract,
+        StageKind::ExtractModel,
+        StageKind::Resolve,
+        StageKind::Dispatch,
+    ];
 
     /// Its name on the command line, and that of its group.
     pub(crate) const fn name(self) -> &'static str {
@@ -78,6 +86,7 @@ impl StageKind {
             StageKind::Route => "route",
             StageKind::Embed => "embed",
             StageKind::Extract => "extract",
+            StageKind::ExtractModel => "extract-model",
             StageKind::Resolve => "resolve",
             StageKind::Dispatch => "dispatch",
         }
@@ -121,7 +130,19 @@ impl Plan {
 
     /// Whether models are called.
     pub(super) fn calls_models(&self) -> bool {
-        self.takes_messages || self.stages.contains(&StageKind::Dispatch)
+        self.takes_messages || self.stages.contains(&StageKind::Dispatch) || self.reads_with_model()
+    }
+
+    /// Whether a model reads messages here. Not where calls are only repeated: what is new was never asked.
+    pub(super) fn reads_with_model(&self) -> bool {
+        let is_configured = self.calls.config.knowledge.is_some() && self.calls.replay.is_none();
+        is_configured && self.stages.contains(&StageKind::ExtractModel)
+    }
+
+    /// The stages that run here.
+    pub(super) fn running_stages(&self) -> impl Iterator<Item = StageKind> {
+        let reads_with_model = self.reads_with_model();
+        self.stages.iter().copied().filter(move |kind| *kind != StageKind::ExtractModel || reads_with_model)
     }
 
     pub(super) fn weights(&self) -> Weights {

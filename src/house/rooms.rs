@@ -137,8 +137,9 @@ impl Rooms {
         let calls =
             runtime.map(|runtime| Calls::open(plan, &engine, &events, encoder.as_ref(), runtime)).transpose()?;
         let dispatcher = calls.as_ref().map(|calls| calls.dispatcher.clone()).zip(runtime.cloned());
-        let stages =
-            Stages::start(&engine, &events, plan.stages.iter().copied(), encoder.as_ref(), dispatcher.as_ref())?;
+        let reader = calls.as_ref().and_then(|calls| calls.reader.as_ref());
+        let (encoder_of, running) = (encoder.as_ref(), plan.running_stages());
+        let stages = Stages::start(&engine, &events, running, encoder_of, dispatcher.as_ref(), reader)?;
         let reading = views.zip(encoder).map(|(views, encoder)| {
             let stage = Embedder::stage_name(encoder.model_id());
             let embedded = Embedded::of(&engine, &stages, stage);

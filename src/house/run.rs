@@ -126,7 +126,7 @@ fn announce(address: SocketAddr, plan: &Plan, started: Instant) {
             println!("  curl http://{address}/openapi.json");
         }
         EngineOptions::Kafka { options, .. } => {
-            let stages: Vec<_> = plan.stages.iter().copied().map(StageKind::name).collect();
+            let stages: Vec<_> = plan.running_stages().map(StageKind::name).collect();
             let does = [
                 plan.takes_messages.then(|| "takes messages".to_owned()),
                 (!stages.is_empty()).then(|| format!("runs {}", stages.join(", "))),

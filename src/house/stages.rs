@@ -10,8 +10,12 @@ use std::{
 use meshlog_connectors::calls::Dispatcher;
 use meshlog_pipeline::{EventLog, KafkaLog, Membership, Progress, Stage, StageGroup, StageRunner, stage_of};
 use meshlog_processors::{
+    asking::Answerer,
     embedding::{Embedder, Encoder},
-    knowledge::{Extractor, Resolver},
+    knowledge::{
+        Extractor, Resolver,
+        model::{ModelExtractor, Reads},
+    },
     route::Router,
 };
 use meshlog_schemas::{Checkpoints, Partition, Topic};
@@ -51,18 +55,24 @@ pub(super) struct StageView {
 }
 
 impl Stages {
-    /// Starts stages; `encoder` is there if one of them embeds, `dispatcher` with its runtime if one calls models.
+    /// Starts stages; `encoder` is there if one of them embeds, `dispatcher` with its runtime if one calls models, `reader` if one
+    /// reads messages with a model.
     pub(super) fn start(
         engine: &Engine,
         events: &EventLog,
         kinds: impl IntoIterator<Item = StageKind>,
         encoder: Option<&Arc<dyn Encoder>>,
         dispatcher: Option<&(Dispatcher, Handle)>,
+        reader: Option<&(Reads, Arc<dyn Answerer>)>,
     ) -> Result<Self, HouseError> {
         let (mut running, mut views) = (Running::default(), Vec::new());
         for kind in kinds {
-            let (encoder, dispatcher, log) = (encoder.cloned(), dispatcher.cloned(), events.clone());
+            let (encoder, dispatcher, reader) = (encoder.cloned(), dispatcher.cloned(), reader.cloned());
+            let log = events.clone();
             let make = move || -> Box<dyn Stage> {
+                if let (StageKind::ExtractModel, Some((reads, model))) = (kind, &reader) {
+                    return Box::new(ModelExtractor::new(reads.clone(), model.clone(), log.clone()));
+                }
                 match (kind, &encoder, &dispatcher) {
                     (StageKind::Route, ..) => Box::<Router>::default(),
                     (StageKind::Embed, Some(encoder), _) => Box::new(Embedder::new(encoder.clone())),
@@ -74,6 +84,7 @@ impl Stages {
                     // Invariant: the plan has a model, or calls models, where it has these stages.
                     (StageKind::Embed, None, _) => unreachable!("the embedder has a model"),
                     (StageKind::Dispatch, _, None) => unreachable!("the dispatcher calls models"),
+                    (StageKind::ExtractModel, ..) => unreachable!("a model reads messages"),
                 }
             };
             let stage = make();

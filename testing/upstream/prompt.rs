@@ -18,6 +18,8 @@ pub(super) struct Chat<'a> {
     stream_options: Option<StreamOptions>,
     #[serde(default)]
     tools: Option<Vec<Tool>>,
+    #[serde(borrow, default)]
+    response_format: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,6 +65,17 @@ impl Chat<'_> {
     pub(super) fn last_user_text(&self) -> Cow<'_, str> {
         let last = self.messages.iter().rev().find(|message| message.role == "user");
         last.and_then(|message| message.content).map_or(Cow::Borrowed(""), text)
+    }
+
+    /// The texts of all user messages.
+    pub(super) fn user_texts(&self) -> Vec<Cow<'_, str>> {
+        let users = self.messages.iter().filter(|message| message.role == "user");
+        users.filter_map(|message| message.content).map(text).collect()
+    }
+
+    /// Whether the answer is to be of a form that is given.
+    pub(super) fn has_schema(&self) -> bool {
+        self.response_format.is_some()
     }
 
     /// Whether the last message is what a tool returned.

@@ -2,6 +2,7 @@
 
 use super::{
     counts::Usage,
+    notes,
     prompt::{self, Chat},
     script::{Framing, Kind},
     wire::push,
@@ -284,6 +285,7 @@ fn content(chat: &Chat<'_>, body: &[u8], kind: Kind, framing: Framing, number: O
     match kind {
         Kind::Echo => text(chat.last_user_text().into_owned()),
         Kind::Image => text(chat.images()),
+        Kind::Notes(how) => text(notes::of(&chat.user_texts(), how)),
         Kind::Params => text(String::from_utf8_lossy(body).into_owned()),
         Kind::Numbered => Content::Numbered(count),
         Kind::Plain | Kind::Slow | Kind::Tools | Kind::Reasoning | Kind::Unknown | Kind::NoUsage => {

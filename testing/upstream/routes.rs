@@ -10,7 +10,7 @@ use super::{
     prompt::{self, Chat, Embed},
     refusals::{self, Refusal, error_object},
     reply::Reply,
-    script::{self, Behaviour, Break, Framing, Kind, Script},
+    script::{self, Behaviour, Break, Framing, Kind, Notes, Script},
     stream::{self, Course},
     wire::{Left, Wire},
 };
@@ -69,6 +69,12 @@ async fn chat(state: &State, request: &Request<'_>, wire: &mut Wire<'_>) -> Resu
     let reply = |kind, framing, number| Reply::new(&chat, request.body, kind, framing, number);
     match script.behaviour {
         Behaviour::Refuses(refusal) => refuse(wire, refusal, &id).await,
+        Behaviour::Answers(Kind::Notes(Notes::Plain), _) if chat.has_schema() => {
+            wire.fault("no-schema");
+            let message =
+                "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.";
+            wire.whole(400, JSON, &headers, &error_object(message, INVALID, r#""response_format""#, "null")).await
+        }
         Behaviour::Answers(kind, framing) if chat.is_streamed() => {
             let course = Course { framing, pace: script.pace, broken: None, number: script.number };
             stream::send(wire, &headers, &reply(kind, framing, script.number), course).await
@@ -147,6 +153,9 @@ async fn begin(state: &State, wire: &mut Wire<'_>, model: &str, is_streamed: boo
     }
     if let Behaviour::Answers(Kind::Slow, _) = script.behaviour {
         time::sleep(Duration::from_millis(script.number.unwrap_or(USUAL_SLOWNESS))).await;
+    }
+    if let Behaviour::Answers(Kind::Notes(_), _) = script.behaviour {
+        time::sleep(Duration::from_millis(script.number.unwrap_or(0))).await;
     }
     Ok(Some(script))
 }

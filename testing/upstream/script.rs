@@ -15,6 +15,10 @@
 //! | `no-usage:N` | never a usage |
 //! | `image` | type and size of the images it got, as JSON |
 //! | `params` | the request's body, unchanged, as the text |
+//! | `notes:MS` | of each quoted message in which somebody keeps something ("Tova keeps llamas.") a name and a fact as JSON, and behind them facts that nobody stated; the first byte after MS (0) |
+//! | `notes-fenced`, `notes-cut` | the same with words and fences around it; without the end |
+//! | `notes-again`, `notes-never` | words, and JSON once it was told that this is none; only words |
+//! | `notes-plain` | `notes`, and 400 for a request with a schema of the answer |
 //! | `embed` | embeddings; every other name answers these too, and chat with `embed` is plain |
 //! | `crlf`, `bom`, `multi`, `nospace`, `split`, `glued`, `no-done`, `multibyte`, `comments` (`:N`) | plain, framed oddly: see [`Framing`] |
 //! | a name of [`Refusal`](super::refusals::Refusal) | an HTTP error |
@@ -59,6 +63,18 @@ pub(super) enum Kind {
     NoUsage,
     Image,
     Params,
+    Notes(Notes),
+}
+
+/// How notes are given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Notes {
+    Whole,
+    Fenced,
+    Cut,
+    Again,
+    Never,
+    Plain,
 }
 
 /// How the events of a stream become bytes. Every one of them is valid; an answer that is not streamed knows only `Split`.
@@ -136,6 +152,12 @@ const KINDS: &[(&str, Kind, Framing)] = &[
     ("no-usage", Kind::NoUsage, Framing::Usual),
     ("image", Kind::Image, Framing::Usual),
     ("params", Kind::Params, Framing::Usual),
+    ("notes", Kind::Notes(Notes::Whole), Framing::Usual),
+    ("notes-fenced", Kind::Notes(Notes::Fenced), Framing::Usual),
+    ("notes-cut", Kind::Notes(Notes::Cut), Framing::Usual),
+    ("notes-again", Kind::Notes(Notes::Again), Framing::Usual),
+    ("notes-never", Kind::Notes(Notes::Never), Framing::Usual),
+    ("notes-plain", Kind::Notes(Notes::Plain), Framing::Usual),
     ("crlf", Kind::Plain, Framing::CarriageReturns),
     ("bom", Kind::Plain, Framing::ByteOrderMark),
     ("multi", Kind::Plain, Framing::ManyLines),

@@ -155,6 +155,9 @@ pub struct FactSource {
     /// Where it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<u32>,
+    /// Who found it there: `patterns-...`, `model:...` or both; absent where somebody wrote it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found_by: Vec<String>,
 }
 
 /// A node with what is known of it.

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-use super::secret::Reference;
+use super::{OWN_LABEL, secret::Reference};
 use crate::providers::{Price, Timeouts};
 
 /// Everything about calls.
@@ -20,6 +20,69 @@ pub struct Config {
     pub models: Vec<ModelConfig>,
     /// Keys that callers show. Where there is none, callers need none.
     pub keys: Vec<KeyConfig>,
+    /// The model that reads messages for what is known, if one is to.
+    pub knowledge: Option<KnowledgeConfig>,
+}
+
+/// A model that reads messages for whom they name and what they state, beside the patterns.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnowledgeConfig {
+    /// Its name, as callers would give it. Another one reads everything again.
+    pub model: String,
+    /// The most tokens, in and out, that it may use on a day (UTC) before the rest waits for the next. Default: 200,000.
+    #[serde(default = "default_tokens_per_day")]
+    pub tokens_per_day: u64,
+    /// The spaces that it reads. Default: all.
+    #[serde(default)]
+    pub spaces: Vec<String>,
+    /// Whose messages it reads, of `user` and `assistant`; of an assistant's only names are taken. Default: `user`.
+    #[serde(default = "default_roles")]
+    pub roles: Vec<String>,
+    /// The day from which on messages are read, such as `2026-11-01`, by when they were said. Default: all.
+    pub since: Option<String>,
+}
+
+impl KnowledgeConfig {
+    /// When the first messages that are read were said, in microseconds since the epoch.
+    ///
+    /// # Errors
+    /// It is no date.
+    pub fn since_micros(&self) -> Result<Option<i64>, String> {
+        let Some(since) = &self.since else { return Ok(None) };
+        let date =
+            date(since).ok_or_else(|| format!("[knowledge] since is \"{since}\"; say a date such as 2026-11-01"))?;
+        let nanos = date.midnight().assume_utc().unix_timestamp_nanos();
+        Ok(i64::try_from(nanos / 1_000).ok())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.model.is_empty() {
+            return Err("[knowledge] model is empty; name a model such as \"openai/gpt-5-mini\"".to_owned());
+        }
+        if self.tokens_per_day == 0 {
+            return Err(
+                "[knowledge] tokens_per_day must be 1 or more; without [knowledge] no model is asked".to_owned()
+            );
+        }
+        if let Some(role) = self.roles.iter().find(|role| !matches!(role.as_str(), "user" | "assistant")) {
+            return Err(format!("[knowledge] roles has \"{role}\"; only \"user\" and \"assistant\" are read"));
+        }
+        self.since_micros().map(drop)
+    }
+}
+
+fn default_tokens_per_day() -> u64 {
+    200_000
+}
+
+fn default_roles() -> Vec<String> {
+    vec!["user".to_owned()]
+}
+
+fn date(text: &str) -> Option<time::Date> {
+    let form = time::format_description::parse_borrowed::<2>("[year]-[month]-[day]").ok()?;
+    time::Date::parse(text, &form).ok()
 }
 
 /// A provider.
@@ -227,8 +290,11 @@ impl Config {
             if key.label.is_empty() || self.keys[..index].iter().any(|other| other.label == key.label) {
                 return Err(format!("the key labels must differ and not be empty; \"{}\" does not", key.label));
             }
+            if key.label.starts_with(OWN_LABEL) {
+                return Err(format!("the key label \"{}\" begins as Meshlog's own do; choose another", key.label));
+            }
         }
-        Ok(())
+        self.knowledge.as_ref().map_or(Ok(()), KnowledgeConfig::check)
     }
 
     fn check_model(&self, model: &ModelConfig) -> Result<(), String> {
@@ -268,9 +334,7 @@ impl PriceConfig {
             };
             is_price.then(|| (dollars * 1e9).round() as u64).ok_or_else(fault)
         };
-        let date =
-            time::format_description::parse_borrowed::<2>("[year]-[month]-[day]").map_err(|error| error.to_string())?;
-        if time::Date::parse(&self.as_of, &date).is_err() {
+        if date(&self.as_of).is_none() {
             return Err(format!("provider {provider}, model {model}: as_of must be a date such as 2026-11-01"));
         }
         Ok(Price {
@@ -310,6 +374,10 @@ mod tests {
         [[keys]]
         label = "notebook"
         key = { file = "keys/notebook" }
+
+        [knowledge]
+        model = "fast-5"
+        since = "2026-11-01"
     "#;
 
     #[test]
@@ -321,7 +389,10 @@ mod tests {
         let price = openai.models[0].price.as_ref().unwrap().price("openai", "gpt-5").unwrap();
         assert_eq!((price.cache_read, price.cache_write, price.output), (125_000_000, 1_250_000_000, 10_000_000_000));
         assert_eq!(price.table, "openai/gpt-5 2026-11-01");
-        assert!(Config::parse("").unwrap().providers.is_empty());
+        let knowledge = config.knowledge.unwrap();
+        assert_eq!((knowledge.tokens_per_day, knowledge.roles.as_slice()), (200_000, ["user".to_owned()].as_slice()));
+        assert_eq!(knowledge.since_micros(), Ok(Some(1_793_491_200_000_000)));
+        assert!(Config::parse("").is_ok_and(|config| config.providers.is_empty() && config.knowledge.is_none()));
     }
 
     #[test]
@@ -336,6 +407,11 @@ mod tests {
             ("as_of = \"2026-11-01\"", "as_of = \"today\"", "as_of"),
             ("input = 1.25", "input = -1.0", "price"),
             ("[[keys]]", "[[kyes]]", "kyes"),
+            ("label = \"notebook\"", "label = \"meshlog:x\"", "own"),
+            ("model = \"fast-5\"", "", "model"),
+            ("model = \"fast-5\"", "model = \"fast-5\"\ntokens_per_day = 0", "tokens_per_day"),
+            ("model = \"fast-5\"", "model = \"fast-5\"\nroles = [\"tool\"]", "tool"),
+            ("since = \"2026-11-01\"", "since = \"lately\"", "lately"),
         ] {
             assert!(GOOD.contains(wrong));
             let error = Config::parse(&GOOD.replacen(wrong, right, 1)).unwrap_err();

@@ -224,7 +224,11 @@ impl Dispatcher {
     /// Carries a call out for a caller who waits. Dropping the future before it is ready, or the stream behind it, is to leave:
     /// the provider is told within a moment, and the call is settled as cancelled.
     pub async fn call(&self, caller: Caller, request: Request) -> Begun {
-        let id = EventId::fresh();
+        self.call_as(EventId::fresh(), caller, request).await
+    }
+
+    /// As [`Self::call`], under an id that the caller chooses, so that it finds the call again. No two calls may have one.
+    pub async fn call_as(&self, id: EventId, caller: Caller, request: Request) -> Begun {
         let refused = |failure| Begun::Refused(Refused { call: None, provider: String::new(), attempts: 0, failure });
         let targets = match self.0.targets(&request) {
             Ok(targets) => targets,

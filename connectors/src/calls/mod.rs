@@ -27,6 +27,6 @@ mod tests;
 pub use config::Config;
 pub use dispatch::{Dispatcher, EarlierAttempts, ModelCard, ProviderState};
 pub use outlet::{Begun, Head, Refused};
-pub use record::{Caller, Outcome, Record};
+pub use record::{Caller, OWN_LABEL, Outcome, Record};
 pub use request::{Own, OwnContext, Request};
 pub use secret::{Reference, Secret};

@@ -22,6 +22,8 @@ pub const RESPONSE_LIMIT: usize = 6 * 1024 * 1024;
 const TIMINGS_LIMIT: usize = 512 * 1024;
 /// The name under which the ids of a call's events are derived from its own.
 const STAGE: &str = "call";
+/// What the labels of calls that Meshlog makes itself begin with; no caller's key has such a label.
+pub const OWN_LABEL: &str = "meshlog:";
 /// The wire format of requests.
 const REQUEST_WIRE: &str = "openai";
 
@@ -62,7 +64,7 @@ impl Outcome {
 pub struct Caller {
     /// The space that the call is made for.
     pub space: String,
-    /// The thread whose turn it is, if it is one.
+    /// The thread whose turn it is, if it is one; of an own call the thread that it is about.
     pub thread: Option<String>,
     /// Who says what the user says.
     pub author: String,
@@ -70,6 +72,24 @@ pub struct Caller {
     pub key_label: String,
     /// The caller's own idempotency key.
     pub idempotency_key: Option<String>,
+}
+
+impl Caller {
+    /// Meshlog itself, which asks about a thread for a purpose of its own, such as `knowledge`.
+    pub fn own(purpose: &str, space: &str, thread: &str) -> Self {
+        Self {
+            space: space.to_owned(),
+            thread: Some(thread.to_owned()),
+            author: String::new(),
+            key_label: format!("{OWN_LABEL}{purpose}"),
+            idempotency_key: None,
+        }
+    }
+
+    /// Whether Meshlog itself calls. Then nothing of it is anybody's turn.
+    pub fn is_own(&self) -> bool {
+        self.key_label.starts_with(OWN_LABEL)
+    }
 }
 
 /// A call under way.
@@ -149,7 +169,8 @@ impl Record {
 
     fn entry(&self, index: &str, event: Event) -> CallEntry {
         let trust = Trust::Client;
-        CallEntry { id: EventId::derived(self.id, STAGE, index), cause: Some(self.id), trust, event }
+        let is_own = self.caller.is_own();
+        CallEntry { id: EventId::derived(self.id, STAGE, index), cause: Some(self.id), trust, is_own, event }
     }
 
     /// The call is requested, by a caller who waits at the node `owner`, or for any dispatcher if it is empty.
@@ -167,7 +188,7 @@ impl Record {
             idempotency_key: self.caller.idempotency_key.clone(),
             body: self.request.body.clone(),
         });
-        CallEntry { id: self.id, cause: None, trust: Trust::Client, event }
+        CallEntry { id: self.id, cause: None, trust: Trust::Client, is_own: self.caller.is_own(), event }
     }
 
     /// A provider is about to be asked.
@@ -332,7 +353,7 @@ impl Record {
 
     /// The turn as messages: what the user said for the first time, and what the model said.
     fn turn(&self, outcome: Outcome, summary: &Summary, now: i64) -> Vec<CallEntry> {
-        let Some(thread) = &self.caller.thread else { return Vec::new() };
+        let Some(thread) = self.caller.thread.as_ref().filter(|_| !self.caller.is_own()) else { return Vec::new() };
         let has_output = self.first_output_micros >= 0 || outcome == Outcome::Completed;
         if !has_output || self.request.kind != crate::providers::Kind::Chat {
             return Vec::new();
@@ -341,6 +362,7 @@ impl Record {
             id: EventId::derived(self.id, STAGE, index),
             cause: Some(self.id),
             trust,
+            is_own: false,
             event: Event::MessageAccepted(MessageAccepted {
                 source_id: None,
                 space: self.caller.space.clone(),

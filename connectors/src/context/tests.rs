@@ -80,6 +80,7 @@ fn fact(number: u64, object: &str) -> Fact {
             said_at: Timestamp::from_micros(NOW - 3_000_000_000 + number as i64),
             start: None,
             end: None,
+            found_by: vec!["patterns-1".into()],
         }],
     }
 }

@@ -17,7 +17,7 @@ use super::{
     Progress, Stage, Stop,
     lanes::{Answer, Desk, Job, message},
     letters,
-    schedule::{Arrival, Commit, Content, End, Failure, NoteError, Offered, Schedule, Settings, Work},
+    schedule::{Arrival, Commit, Content, End, Failure, NoteError, Offered, Schedule, Settings, Verdict, Work},
 };
 use crate::{
     background::{BEAT, step_back},
@@ -171,6 +171,10 @@ impl<'a> Coordinator<'a> {
     fn note_failure(&self, events: &[StoredEvent], failure: &Failure) {
         let (stage, error) = (self.around.stage.name(), &failure.error);
         match events {
+            _ if failure.verdict == Verdict::Later => {
+                tracing::debug!(stage, events = events.len(), %error, "events are left for later");
+                self.around.progress.noted(error.clone(), None);
+            }
             [event] => {
                 tracing::warn!(stage, position = %event.position, %error, "an event failed");
                 self.around.progress.noted(format!("{}: {error}", event.position), Some(event.position));
@@ -319,12 +323,12 @@ impl<'a> Coordinator<'a> {
                 let error = unreadable.cause.to_string();
                 let is_erased = unreadable.cause == UnreadableCause::Erased;
                 self.entries.insert(position, Err(unreadable));
-                if is_erased { Ok(()) } else { Err(Failure { error, is_final: true }) }
+                if is_erased { Ok(()) } else { Err(Failure { error, verdict: Verdict::Never }) }
             }
             Ok(None) | Err(LogError::OutOfRange { .. }) => {
-                Err(Failure { error: "the log does not hold it any more".to_owned(), is_final: true })
+                Err(Failure { error: "the log does not hold it any more".to_owned(), verdict: Verdict::Never })
             }
-            Err(error) => Err(Failure { error: error.to_string(), is_final: false }),
+            Err(error) => Err(Failure { error: error.to_string(), verdict: Verdict::Again }),
         };
         self.schedule.finish(work, answer, self.now());
     }
@@ -448,10 +452,10 @@ impl<'a> Coordinator<'a> {
 
 /// Why the log takes these events never, or not now, while it would take others. `None`: it takes nothing.
 fn refusal(error: &PublishError) -> Option<Failure> {
-    let is_final = match error {
-        PublishError::Encode(_) | PublishError::Append(AppendError::TooLarge { .. }) => true,
-        PublishError::Seal(_) => false,
+    let verdict = match error {
+        PublishError::Encode(_) | PublishError::Append(AppendError::TooLarge { .. }) => Verdict::Never,
+        PublishError::Seal(_) => Verdict::Again,
         PublishError::Append(_) => return None,
     };
-    Some(Failure { error: error.to_string(), is_final })
+    Some(Failure { error: error.to_string(), verdict })
 }

@@ -15,7 +15,7 @@ use meshlog_schemas::Envelope;
 
 use super::{
     Derived, Stage, StageError,
-    schedule::{Failure, Work},
+    schedule::{Failure, Verdict, Work},
 };
 use crate::{
     background::step_back,
@@ -119,19 +119,23 @@ fn process(stage: &dyn Stage, events: &[StoredEvent]) -> Result<Vec<Vec<NewEvent
     let derived = match catch_unwind(AssertUnwindSafe(|| stage.process(events))) {
         Ok(Ok(derived)) => derived,
         Ok(Err(error)) => {
-            let is_final = matches!(error, StageError::Permanent(_));
-            return Err(Failure { error: error.to_string(), is_final });
+            let verdict = match error {
+                StageError::Retriable(_) => Verdict::Again,
+                StageError::Later(_) => Verdict::Later,
+                StageError::Permanent(_) => Verdict::Never,
+            };
+            return Err(Failure { error: error.to_string(), verdict });
         }
         Err(panic) => {
             let error = format!("the stage panicked: {}", message(&*panic));
-            return Err(Failure { error, is_final: false });
+            return Err(Failure { error, verdict: Verdict::Again });
         }
     };
     let mut outputs: Vec<Vec<NewEvent>> = events.iter().map(|_| Vec::new()).collect();
     for Derived { cause, index, event } in derived {
         let Some(output) = outputs.get_mut(cause) else {
             let error = format!("the stage names event {cause} of {} as a cause; this is a bug", events.len());
-            return Err(Failure { error, is_final: true });
+            return Err(Failure { error, verdict: Verdict::Never });
         };
         let envelope: &Envelope = &events[cause].envelope;
         output.push(NewEvent::derived(envelope, stage.name(), &index, event));

@@ -2,6 +2,7 @@
 
 use meshlog_schemas::{Event, Headers, Topic};
 
+use super::Settings;
 use crate::events::StoredEvent;
 
 /// Derives events from events.
@@ -38,6 +39,11 @@ pub trait Stage: Send + Sync + 'static {
     /// How many threads may process events of different keys beside each other.
     fn lanes(&self) -> usize {
         1
+    }
+
+    /// The bounds and counts that it is run with.
+    fn settings(&self) -> Settings {
+        Settings::default()
     }
 
     /// Whether its results may come later while many producers wait on the log: then it works on what requests leave over of
@@ -92,6 +98,10 @@ pub enum StageError {
     /// It may work later; it is tried again with growing pauses, then dead-lettered.
     #[error("{0}")]
     Retriable(String),
+    /// It cannot be done now, and that is no fault of the event: a budget is used up, or the server ends. It is tried again
+    /// every minute ([`Settings::later`]) for as long as it takes, no try is counted, and no thread waits for it.
+    #[error("{0}")]
+    Later(String),
     /// It never will; it is dead-lettered at once.
     #[error("{0}")]
     Permanent(String),

@@ -39,7 +39,8 @@ impl StageRunner {
     /// # Errors
     /// Its progress cannot be read, or no thread can be had.
     pub fn start(events: EventLog, stage: Box<dyn Stage>) -> Result<Self, LogError> {
-        Self::start_with(events, stage, Settings::default())
+        let settings = stage.settings();
+        Self::start_with(events, stage, settings)
     }
 
     /// As [`StageRunner::start`], with other bounds.
@@ -58,8 +59,8 @@ impl StageRunner {
     /// # Errors
     /// As [`StageRunner::start`].
     pub fn start_on(partition: Partition, events: EventLog, stage: Box<dyn Stage>) -> Result<Self, LogError> {
-        let name = share_name(stage.name(), partition);
-        Self::start_as(name, vec![partition], events, stage, Settings::default())
+        let (name, settings) = (share_name(stage.name(), partition), stage.settings());
+        Self::start_as(name, vec![partition], events, stage, settings)
     }
 
     fn start_as(

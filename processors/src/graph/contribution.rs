@@ -2,7 +2,7 @@
 //!
 //! Promises: it depends on the readings alone, so what a message added can be taken back without having been kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ pub(super) struct Contribution<'a> {
     pub(super) mentioned: Vec<(Place, BTreeMap<&'a str, i64>)>,
     /// What is in the message as a mention or as an end of a fact.
     pub(super) present: Vec<Uuid>,
-    /// What it states; of two readings that found the same, the first family's.
+    /// What it states; of two readings that found the same, the surer one's, or the first family's.
     pub(super) statements: BTreeMap<Uuid, Statement>,
 }
 
@@ -49,14 +49,21 @@ impl<'a> Contribution<'a> {
             *mentioned[at].1.entry(name).or_default() += 1;
         }
         let mut present: Vec<Uuid> = mentioned.iter().map(|(place, _)| place.id).collect();
-        let mut statements = BTreeMap::new();
-        for fact in row.readings.values().flat_map(|reading| &reading.facts) {
-            statements.entry(fact.fact_id).or_insert_with(|| Statement {
-                thread: facets.thread.clone(),
-                author: facets.author.clone(),
-                sent_at: facets.sent_at,
-                fact: fact.clone(),
-            });
+        let mut statements: BTreeMap<Uuid, Statement> = BTreeMap::new();
+        for reading in row.readings.values() {
+            for fact in &reading.facts {
+                let statement = statements.entry(fact.fact_id).or_insert_with(|| Statement {
+                    thread: facets.thread.clone(),
+                    author: facets.author.clone(),
+                    sent_at: facets.sent_at,
+                    fact: fact.clone(),
+                    found_by: BTreeSet::new(),
+                });
+                statement.found_by.insert(reading.extractor.clone());
+                if statement.fact.confidence < fact.confidence {
+                    statement.fact = fact.clone();
+                }
+            }
         }
         present.extend(ends_of(space, &statements).map(|(place, _)| place.id));
         present.sort_unstable();

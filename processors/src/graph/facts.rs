@@ -129,6 +129,8 @@ pub enum Source {
         author: String,
         /// When.
         sent_at: Micros,
+        /// The extractors that found the fact in it.
+        found_by: Vec<String>,
     },
     /// Somebody who corrected another fact.
     Correction {
@@ -397,6 +399,7 @@ impl Snapshot<'_> {
             thread: statement.thread,
             author: statement.author,
             sent_at: statement.sent_at,
+            found_by: statement.found_by.into_iter().collect(),
         });
         Ok(Some(FactAnswer {
             fact_id: id,

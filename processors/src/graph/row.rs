@@ -80,6 +80,8 @@ pub(super) struct Statement {
     pub(super) author: String,
     pub(super) sent_at: Micros,
     pub(super) fact: Fact,
+    /// The extractors that found it.
+    pub(super) found_by: BTreeSet<String>,
 }
 
 /// A fact.

@@ -1,21 +1,22 @@
 //! The extractor: reads every message, and every edit of it, once for whom it names and what it states.
 //!
-//! Owns: the stage from `messages` to `knowledge` by patterns, whose words are read for what, and the ids of facts.
+//! Owns: the stage from `messages` to `knowledge` by patterns, and whose words are read for what.
 //! Promises: what was found is recorded and never found again; a message in which nothing is found leaves no event. An edit leaves
 //! one all the same, for what was found before holds no longer.
 //! Never: takes what a tool or a system prompt says for anybody's knowledge, nor what an assistant says for a fact:
 //! it may have recalled it, guessed it, or been told to say it.
 
 use meshlog_pipeline::{Derived, Stage, StageError, StoredEvent};
-use meshlog_schemas::{EntityMentioned, Event, EventId, FactStated, KnowledgeExtracted, Topic};
+use meshlog_schemas::{Event, KnowledgeExtracted, Topic};
 use time::UtcOffset;
 
 use super::{
-    entities::{EntityKind, EntityMention, Speaker, entities_in},
-    facts::{FactEnd, FactMention, facts_in},
-    times::{Anchor, times_in},
+    entities::{EntityMention, Speaker, entities_in},
+    facts::{FactMention, facts_in},
+    recorded::{mentioned, stated},
+    times::{Anchor, TimeMention, times_in},
 };
-use crate::message::Message;
+use crate::{Facets, message::Message};
 
 /// The extracting stage.
 #[derive(Debug, Default)]
@@ -45,92 +46,84 @@ impl Stage for Extractor {
 
     fn process(&self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {
         let read = |(cause, event): (usize, &StoredEvent)| {
-            let event = Event::KnowledgeExtracted(extracted(&Message::of(event)?)?);
+            let message = Message::of(event)?;
+            let words = Words::of(&message.facets.role);
+            let Found { mentions, facts, .. } = Found::of(&message);
+            let is_empty = mentions.is_empty() && facts.is_empty();
+            if !words.name || (is_empty && message.edit.is_none()) {
+                return None;
+            }
+            let event = Event::KnowledgeExtracted(extracted(&message, Self::ID, &mentions, facts));
             Some(Derived { cause, index: "0".to_owned(), event })
         };
         Ok(events.iter().enumerate().filter_map(read).collect())
     }
 }
 
-fn extracted(message: &Message<'_>) -> Option<KnowledgeExtracted> {
-    let facets = message.facets.clone();
-    let (names_count, facts_count) = match facets.role.as_str() {
-        "user" => (true, true),
-        "assistant" => (true, false),
-        _ => (false, false),
-    };
-    if !names_count {
-        return None;
+/// What is taken from somebody's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Words {
+    /// Whom and what they name.
+    pub(super) name: bool,
+    /// What they state.
+    pub(super) state: bool,
+}
+
+impl Words {
+    /// What the words of a role count for.
+    pub(super) fn of(role: &str) -> Self {
+        Self { name: matches!(role, "user" | "assistant"), state: role == "user" }
     }
-    let speaker = Speaker { author: facets.author.clone(), participants: Vec::new() };
-    let mentions = entities_in(message.text, &speaker);
-    let facts = if facts_count { facts(message, &speaker, &mentions) } else { Vec::new() };
-    if mentions.is_empty() && facts.is_empty() && message.edit.is_none() {
-        return None;
+}
+
+/// What the patterns find in a message.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) mentions: Vec<EntityMention>,
+    pub(super) facts: Vec<FactMention>,
+    /// The times that it names, where its words state facts.
+    pub(super) times: Vec<TimeMention>,
+}
+
+impl Found {
+    pub(super) fn of(message: &Message<'_>) -> Self {
+        let Facets { author, role, sent_at, .. } = &message.facets;
+        let Words { name, state } = Words::of(role);
+        if !name {
+            return Self::default();
+        }
+        let speaker = Speaker { author: author.clone(), participants: Vec::new() };
+        let mentions = entities_in(message.text, &speaker);
+        if !state {
+            return Self { mentions, ..Self::default() };
+        }
+        // The sender's zone is not known: days are those of UTC, as everywhere in answers.
+        let times = times_in(message.text, &Anchor::new(*sent_at, UtcOffset::UTC));
+        let facts = facts_in(message.text, &speaker, *sent_at, &mentions, &times);
+        Self { mentions, facts, times }
     }
-    Some(KnowledgeExtracted {
+}
+
+/// The event that says what was found in a message.
+pub(super) fn extracted(
+    message: &Message<'_>,
+    extractor: &str,
+    mentions: &[EntityMention],
+    facts: Vec<FactMention>,
+) -> KnowledgeExtracted {
+    let Facets { space, thread, author, role, sent_at, accepted_at } = message.facets.clone();
+    KnowledgeExtracted {
         message_id: message.id,
-        space: facets.space,
-        thread: facets.thread,
-        author: facets.author,
-        role: facets.role,
-        sent_at: facets.sent_at,
-        accepted_at: facets.accepted_at,
-        extractor: Extractor::ID.to_owned(),
+        space,
+        thread,
+        author,
+        role,
+        sent_at,
+        accepted_at,
+        extractor: extractor.to_owned(),
         mentions: mentions.iter().map(mentioned).collect(),
-        facts,
-    })
-}
-
-fn facts(message: &Message<'_>, speaker: &Speaker, mentions: &[EntityMention]) -> Vec<FactStated> {
-    let said_at = message.facets.sent_at;
-    // The sender's zone is not known: days are those of UTC, as everywhere in answers.
-    let times = times_in(message.text, &Anchor::new(said_at, UtcOffset::UTC));
-    let found = facts_in(message.text, speaker, said_at, mentions, &times);
-    found.into_iter().map(|fact| stated(message.id, fact)).collect()
-}
-
-fn mentioned(mention: &EntityMention) -> EntityMentioned {
-    EntityMentioned {
-        kind: mention.kind.name().to_owned(),
-        name: mention.name.clone(),
-        start: offset(mention.text.start),
-        end: offset(mention.text.end),
-        confidence: thousandths(mention.confidence),
+        facts: facts.into_iter().map(|fact| stated(message.id, fact)).collect(),
     }
-}
-
-fn stated(message: EventId, fact: FactMention) -> FactStated {
-    let (relation, polarity) = (fact.relation.name(), fact.polarity.name());
-    let what = [&fact.subject.name, relation, &fact.object.name, polarity].join("\n");
-    FactStated {
-        fact_id: EventId::derived(message, "fact", &what),
-        start: offset(fact.text.start),
-        end: offset(fact.text.end),
-        subject_kind: kind(&fact.subject),
-        subject: fact.subject.name,
-        relation: relation.to_owned(),
-        object_kind: kind(&fact.object),
-        object: fact.object.name,
-        polarity: polarity.to_owned(),
-        modality: fact.modality.name().to_owned(),
-        valid_from: fact.valid_from,
-        valid_until: fact.valid_until,
-        confidence: thousandths(fact.confidence),
-    }
-}
-
-fn kind(end: &FactEnd) -> String {
-    end.kind.map_or("", EntityKind::name).to_owned()
-}
-
-/// Invariant: a message is far smaller than an i32 counts.
-fn offset(bytes: usize) -> i32 {
-    bytes as i32
-}
-
-fn thousandths(confidence: f32) -> i32 {
-    (confidence.clamp(0.0, 1.0) * 1000.0).round() as i32
 }
 
 #[cfg(test)]

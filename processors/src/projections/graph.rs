@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Counts up when what [`GraphProjection`] keeps of an event changes.
-const CODE: u32 = 1;
+const CODE: u32 = 2;
 const INPUTS: [Topic; 2] = [Topic::Knowledge, Topic::Memory];
 
 /// Keeps what is known.

@@ -22,6 +22,8 @@ use crate::house::ports::problems;
 
 /// Who says what of a call for which somebody waits.
 pub(super) const WAITING: &str = "/gateway/calls";
+/// Who says what of a call that Meshlog makes for itself.
+pub(in crate::house) const OWN: &str = "/meshlog/calls";
 /// Who requests a call for which nobody waits.
 const BACKGROUND: &str = "/gateway/calls/background";
 
@@ -101,7 +103,11 @@ impl CallLogPort {
 
 fn to_event(entry: CallEntry) -> NewEvent {
     let is_background = matches!(&entry.event, Event::CallRequested(call) if call.owner.is_empty());
-    let source = if is_background { BACKGROUND } else { WAITING };
+    let source = match entry.is_own {
+        true => OWN,
+        false if is_background => BACKGROUND,
+        false => WAITING,
+    };
     let mut new = NewEvent::first(entry.id, source, entry.trust, entry.event);
     new.envelope.causation = entry.cause;
     new.envelope.correlation = entry.cause;

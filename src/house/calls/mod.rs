@@ -3,6 +3,8 @@
 //! Owns: which providers there are when nothing is configured, and that calls which a server before this one left open are settled
 //! before new ones are taken.
 
+mod asking;
+mod ledger;
 mod log;
 mod models;
 mod open;
@@ -21,7 +23,7 @@ use std::{
 use meshlog_connectors::{
     calls::{
         Config, Dispatcher,
-        config::{OfferedModel, ProviderConfig, ProviderKind},
+        config::{KnowledgeConfig, OfferedModel, ProviderConfig, ProviderKind},
     },
     providers::{
         Price, Provider,
@@ -32,17 +34,22 @@ use meshlog_connectors::{
     },
 };
 use meshlog_pipeline::EventLog;
-use meshlog_processors::embedding::Encoder;
+use meshlog_processors::{asking::Answerer, embedding::Encoder, knowledge::model::Reads};
 use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::{HouseError, engine::Engine, plan::Plan};
+use asking::Asker;
+use ledger::Ledger;
 use log::CallLogPort;
+pub(super) use log::OWN as OWN_CALLS;
 pub(super) use stage::DispatchStage;
 
 /// The provider of what runs in this process, where none is configured.
 const LOCAL: &str = "local";
 /// The provider that repeats what was recorded.
 const REPLAY: &str = "replay";
+/// What the calls of the model that reads messages are for.
+const KNOWLEDGE: &str = "knowledge";
 /// The file that names this node.
 const NODE: &str = "node";
 /// How often it is noted which calls are open.
@@ -62,6 +69,8 @@ pub(crate) struct CallOptions {
 /// The dispatcher of this node, and the note of its open calls.
 pub(super) struct Calls {
     pub(super) dispatcher: Dispatcher,
+    /// The model that reads messages and what it reads, if one does.
+    pub(super) reader: Option<(Reads, Arc<dyn Answerer>)>,
     log: Arc<CallLogPort>,
     runtime: Handle,
     noting: JoinHandle<()>,
@@ -94,6 +103,9 @@ impl Calls {
             runtime.spawn_blocking(|| tokens::count(""));
         }
         let dispatcher = Dispatcher::new(&config, providers, log.clone(), owner).map_err(HouseError::Calls)?;
+        let ledger = Arc::new(Ledger::new(events.clone()));
+        let knowledge = plan.reads_with_model().then_some(config.knowledge.as_ref()).flatten();
+        let reader = knowledge.map(|knowledge| reader(knowledge, &dispatcher, events, ledger, runtime)).transpose()?;
         let noted = log.clone();
         let noting = runtime.spawn(async move {
             loop {
@@ -101,7 +113,7 @@ impl Calls {
                 noted.note_open().await;
             }
         });
-        Ok(Self { dispatcher, log, runtime: runtime.clone(), noting })
+        Ok(Self { dispatcher, reader, log, runtime: runtime.clone(), noting })
     }
 
     /// Settles the calls that are under way as interrupted, and ends. It blocks.
@@ -110,6 +122,25 @@ impl Calls {
         self.runtime.block_on(self.dispatcher.close());
         self.runtime.block_on(self.log.note_open());
     }
+}
+
+/// The model that reads messages, as configured.
+fn reader(
+    config: &KnowledgeConfig,
+    dispatcher: &Dispatcher,
+    events: &EventLog,
+    ledger: Arc<Ledger>,
+    runtime: &Handle,
+) -> Result<(Reads, Arc<dyn Answerer>), HouseError> {
+    let model = config.model.clone();
+    if !dispatcher.has_model(&model) {
+        return Err(HouseError::Calls(format!("[knowledge] model \"{model}\": no provider has it")));
+    }
+    let since = config.since_micros().map_err(HouseError::Calls)?;
+    let reads = Reads { model, spaces: config.spaces.clone(), roles: config.roles.clone(), since };
+    let (dispatcher, runtime, events) = (dispatcher.clone(), runtime.clone(), events.clone());
+    let asker = Asker::new(dispatcher, runtime, events, ledger, KNOWLEDGE, config.tokens_per_day);
+    Ok((reads, Arc::new(asker)))
 }
 
 /// The name of this node: made once, and kept with its data.

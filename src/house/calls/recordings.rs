@@ -13,7 +13,7 @@ use std::{
 
 use blake3::Hash;
 use meshlog_connectors::{
-    calls::record::pieces,
+    calls::{OWN_LABEL, record::pieces},
     providers::{
         Kind, Mode,
         replay::{Recorded as Answer, Recordings},
@@ -87,7 +87,8 @@ impl Recorded {
 /// Whether nobody is to be shown what was asked and answered.
 fn is_hidden(hidden: &TableView<Hidden>, call: &CallSettled) -> Result<bool, String> {
     let Some(thread) = &call.thread else { return Ok(false) };
-    let look = hidden.look(|hidden| hidden.has_call(&call.space, thread, call.requested_at));
+    let is_own = call.key_label.starts_with(OWN_LABEL);
+    let look = hidden.look(|hidden| hidden.has_call(&call.space, thread, call.requested_at, is_own));
     look.map_err(|error| error.to_string())
 }
 

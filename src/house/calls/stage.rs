@@ -14,7 +14,10 @@ use meshlog_pipeline::{Derived, EventLog, LogError, Stage, StageError, StoredEve
 use meshlog_schemas::{CallRequested, Envelope, Event, EventId, Headers, Offset, Partition, Topic};
 use tokio::runtime::Handle;
 
-use super::{log::WAITING, scan::scan};
+use super::{
+    log::{OWN, WAITING},
+    scan::scan,
+};
 
 /// Calls under way at once; each has a thread that waits.
 const LANES: usize = 16;
@@ -107,9 +110,10 @@ impl Stage for DispatchStage {
         LANES
     }
 
-    /// Requests, but for those for which somebody waits at a gateway; which those are their bodies say for certain.
+    /// Requests, but for those for which somebody waits at a gateway, or a stage; which those are their bodies say for certain.
     fn wants(&self, headers: &Headers) -> bool {
-        Envelope::kind_of(headers) == Some(CallRequested::KIND) && Envelope::source_of(headers) != Some(WAITING)
+        let has_caller = matches!(Envelope::source_of(headers), Some(WAITING | OWN));
+        Envelope::kind_of(headers) == Some(CallRequested::KIND) && !has_caller
     }
 
     fn process(&self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use meshlog_connectors::{
     api::{Attempt, Call, Day, Page, Timestamp, Tokens, Usage, UsageField, UsageSums, Usd},
+    calls::OWN_LABEL,
     ports::{Answer, CallRecords, CallSelection, KeptBody, PageRequest, UsageSelection},
     problem::{Code, Problem},
 };
@@ -157,7 +158,8 @@ fn event(rooms: &Rooms, position: Position) -> Result<Option<Event>, Problem> {
 /// Whether nobody is to be shown what was asked and answered.
 fn is_hidden(rooms: &Rooms, call: &CallRow) -> Result<bool, Problem> {
     let Some(thread) = &call.thread else { return Ok(false) };
-    let look = rooms.hidden.look(|hidden| hidden.has_call(&call.space, thread, call.requested_at));
+    let is_own = call.key_label.starts_with(OWN_LABEL);
+    let look = rooms.hidden.look(|hidden| hidden.has_call(&call.space, thread, call.requested_at, is_own));
     look.map_err(problems::from_log)
 }
 

@@ -10,6 +10,7 @@ use meshlog_connectors::{
     problem::Problem,
 };
 use meshlog_pipeline::Condition;
+use meshlog_processors::knowledge::model::ModelExtractor;
 use meshlog_replay::{RebuildStatus, Verdict, ViewStatus};
 
 use super::{
@@ -90,7 +91,10 @@ impl Operations for OperationsPort {
                 return Ok(Readiness { ready: false, reasons });
             }
             reasons.extend(lagging(rooms)?);
-            let failing = processors(rooms)?.processors.into_iter().filter(|processor| processor.state == "retrying");
+            // A node answers as well while the model that reads messages cannot be asked, or its budget is used up.
+            let counts = |name: &str| !name.starts_with(ModelExtractor::PREFIX);
+            let failing = processors(rooms)?.processors.into_iter();
+            let failing = failing.filter(|processor| processor.state == "retrying" && counts(&processor.name));
             reasons.extend(failing.map(|processor| {
                 format!("{} is failing: {}", processor.name, processor.last_error.unwrap_or_default())
             }));

@@ -79,6 +79,7 @@ impl Fake {
                 said_at: Timestamp::from_micros(NOON),
                 start: Some(0),
                 end: Some(9),
+                found_by: vec!["patterns-1".into()],
             }],
         });
         fact_id

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use meshlog_schemas::Position;
 
-use super::{End, Failure, FailureClass, Letter, Outcome, Schedule, Task, Work, backoff, keys::Retry};
+use super::{End, Failure, FailureClass, Letter, Outcome, Schedule, Task, Verdict, Work, backoff, keys::Retry};
 
 impl Schedule {
     /// Takes in what a lane answered for its work.
@@ -23,7 +23,9 @@ impl Schedule {
                 Ok(()) => self.succeed(task),
                 Err(failure) => {
                     self.at_work.remove(task.bytes);
-                    if is_single {
+                    if failure.verdict == Verdict::Later {
+                        self.postpone(&task.key, task.position, task.is_parked, now);
+                    } else if is_single {
                         self.fail(&task.key, task.position, task.is_parked, failure, now);
                     } else {
                         self.keys.entry(&task.key).put_back_alone(task.position);
@@ -55,6 +57,18 @@ impl Schedule {
         self.settle(key);
     }
 
+    /// An event is put back as it was, to be picked again later. Of several of one key the first has the others wait.
+    fn postpone(&mut self, key: &Arc<str>, position: Position, is_parked: bool, now: Duration) {
+        let (at, version) = (now + self.settings.later, self.durable);
+        let is_discarded = is_parked && self.parking.get(key, position).is_none();
+        let state = self.keys.entry(key);
+        state.put_back(position);
+        if is_discarded {
+            return self.forget(position);
+        }
+        state.retry.get_or_insert(Retry { position, at, version });
+    }
+
     pub(super) fn forget(&mut self, position: Position) {
         if self.tries.remove(&position).is_some() {
             self.version += 1;
@@ -78,10 +92,10 @@ impl Schedule {
         tries.failed += 1;
         let failed = tries.failed;
         self.version += 1;
-        let class = match failure.is_final {
-            true => FailureClass::Permanent,
-            false if failed >= self.settings.most_attempts => FailureClass::Exhausted,
-            false => {
+        let class = match failure.verdict {
+            Verdict::Never => FailureClass::Permanent,
+            _ if failed >= self.settings.most_attempts => FailureClass::Exhausted,
+            _ => {
                 let chance = backoff::chance(self.seed, position, failed);
                 let at = now + self.settings.backoff.pause(failed, chance);
                 let state = self.keys.entry(key);

@@ -9,6 +9,8 @@
 //! - **Keys.** Events of one key are processed in order, a run of them in one lane at a time; other keys flow past.
 //! - **Retries.** A failure that may pass waits with growing, jittered pauses. How often an event was tried is durable
 //!   before it is tried again.
+//! - **Later is no failure.** What cannot be done now for a reason that is not the event's own is put back as it was, and
+//!   picked again after [`Settings::later`]; its key waits for it, and nothing is counted or written down.
 //! - **Dead letters are sequenced.** Behind a parked event, later events of its key are parked too, unprocessed, so
 //!   the checkpoint moves on. See [`Parking`] for redrive and discard.
 //! - **Done out of order.** The checkpoint is the low-water mark; what is done above it stands in the [`Note`].
@@ -64,7 +66,7 @@ pub(crate) use self::{
     note::{Note, NoteError, Tries},
     parking::{Change, ChangeKind, Parking},
     ranges::Ranges,
-    words::{Arrival, Commit, Content, End, Failure, Letter, Offered, Outcome, Start, Task, Work},
+    words::{Arrival, Commit, Content, End, Failure, Letter, Offered, Outcome, Start, Task, Verdict, Work},
 };
 use super::Priority;
 use crate::record::ReadLimit;

@@ -27,6 +27,8 @@ pub struct Settings {
     pub calm: Duration,
     /// How long retries wait.
     pub backoff: Backoff,
+    /// How long what cannot be done now waits until it is looked at again.
+    pub later: Duration,
 }
 
 impl Default for Settings {
@@ -42,6 +44,7 @@ impl Default for Settings {
             most_starts: 3,
             calm: Duration::from_millis(500),
             backoff: Backoff::default(),
+            later: Duration::from_secs(60),
         }
     }
 }

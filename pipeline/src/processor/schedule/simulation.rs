@@ -18,6 +18,8 @@ enum Nature {
     /// Fails this many times.
     Fails(u32),
     Permanent,
+    /// Cannot be done now, this many times; no try is counted.
+    Later(u32),
     /// Takes the process down.
     Aborts,
     Unreadable,
@@ -71,6 +73,8 @@ struct Simulation {
     /// How often an event took the process down.
     aborts: BTreeMap<Position, u32>,
     failures: BTreeMap<Position, u32>,
+    /// How often an event was left for later.
+    postponed: BTreeMap<Position, u32>,
     discarded: BTreeSet<Position>,
     /// Whether faults are injected; off when the run settles.
     is_rough: bool,
@@ -89,6 +93,7 @@ impl Simulation {
             careful: Checkpoints::default(),
             aborts: BTreeMap::new(),
             failures: BTreeMap::new(),
+            postponed: BTreeMap::new(),
             discarded: BTreeSet::new(),
             is_rough: true,
         };
@@ -97,7 +102,8 @@ impl Simulation {
         let batch = Load { events: 1 + below(6), bytes: 100 + below(500) };
         let at_work = Load { events: 1 + below(12), bytes: 100 + below(20_000) };
         let (lanes, span, partitions) = (1 + below(3), 2 + below(40) as u64, 1 + below(3));
-        simulation.settings = Settings { lanes, window, span, batch, at_work, ..Settings::default() };
+        let later = Duration::from_millis(300);
+        simulation.settings = Settings { lanes, window, span, batch, at_work, later, ..Settings::default() };
         simulation.log.partitions = vec![Vec::new(); partitions];
         simulation
     }
@@ -138,6 +144,7 @@ impl Simulation {
             5 => Nature::Erased,
             6 => Nature::TooLarge,
             7..14 => Nature::Foreign,
+            14 | 15 => Nature::Later(1 + self.below(9) as u32),
             _ => Nature::Fine,
         };
         let key = format!("{partition}/{}", self.below(5)).into();
@@ -288,18 +295,25 @@ impl Simulation {
         let lane = self.below(lanes) as usize;
         let work = self.process().at_work.swap_remove(lane);
         let mut answer = Ok(());
+        let mut is_later = false;
         for task in &work.tasks {
             let nature = self.record(task.position).nature;
             let failures = self.failures.get(&task.position).copied().unwrap_or_default();
-            let fails = |is_final| Err(Failure { error: "it fails".into(), is_final });
+            let fails = |verdict| Err(Failure { error: "it fails".into(), verdict });
             let this = match nature {
                 _ if self.is_mended => Ok(()),
                 Nature::Aborts => {
                     *self.aborts.entry(task.position).or_default() += 1;
                     return self.crash();
                 }
-                Nature::Fails(times) if failures < times => fails(false),
-                Nature::Permanent | Nature::Unreadable => fails(true),
+                Nature::Fails(times) if failures < times => fails(Verdict::Again),
+                Nature::Later(times) if self.postponed.get(&task.position).is_none_or(|so_far| *so_far < times) => {
+                    *self.postponed.entry(task.position).or_default() += 1;
+                    is_later = true;
+                    answer = fails(Verdict::Later);
+                    break;
+                }
+                Nature::Permanent | Nature::Unreadable => fails(Verdict::Never),
                 _ => Ok(()),
             };
             if this.is_err() && work.tasks.len() == 1 {
@@ -307,7 +321,7 @@ impl Simulation {
             }
             answer = answer.and(this);
         }
-        if let (Err(_), [task]) = (&answer, work.tasks.as_slice()) {
+        if let (Err(_), [task], false) = (&answer, work.tasks.as_slice(), is_later) {
             *self.process().failures.entry(task.position).or_default() += 1;
         }
         let now = self.now;
@@ -322,7 +336,7 @@ impl Simulation {
             is_effect && self.record(outcome.position).nature == Nature::TooLarge && !self.is_mended
         };
         if commit.outcomes.iter().any(is_too_large) {
-            let failure = Failure { error: "too large".into(), is_final: true };
+            let failure = Failure { error: "too large".into(), verdict: Verdict::Never };
             let now = self.now;
             return self.process().schedule.refused(failure, now).expect("only events are refused");
         }

@@ -32,7 +32,7 @@ fn commit(schedule: &mut Schedule) -> Option<Commit> {
 }
 
 fn failure(is_final: bool) -> Failure {
-    Failure { error: "no".into(), is_final }
+    Failure { error: "no".into(), verdict: if is_final { Verdict::Never } else { Verdict::Again } }
 }
 
 /// The next work; the first of a schedule waits for the note.
@@ -158,4 +158,26 @@ fn after_an_end_out_of_order_a_start_is_durable_before_it_is_made_and_a_suspect_
     assert_eq!(next(&mut schedule), None, "nothing runs beside it");
     schedule.finish(alone, Ok(()), NOW);
     assert_eq!(offsets(&next(&mut schedule).unwrap()), [2]);
+}
+
+#[test]
+fn what_is_left_for_later_waits_with_its_key_as_it_was_and_no_try_is_counted() {
+    let mut schedule = schedule(Settings::default());
+    offer_all(&mut schedule, 0..3, |offset| format!("k{}", offset / 2));
+    for round in 0..20 {
+        let now = Settings::default().later * round;
+        let work = schedule.next_work(now).or_else(|| {
+            commit(&mut schedule);
+            schedule.next_work(now)
+        });
+        let work = work.unwrap_or_else(|| panic!("round {round}"));
+        assert_eq!(offsets(&work), [0, 1, 2], "together as before");
+        let later = Failure { error: "not now".into(), verdict: Verdict::Later };
+        schedule.finish(work, Err(later), now);
+        assert_eq!((schedule.retrying(), schedule.next_work(now + Duration::from_secs(59)).is_none()), (2, true));
+    }
+    let work = schedule.next_work(Settings::default().later * 20).unwrap();
+    schedule.finish(work, Ok(()), NOW);
+    let commit = commit(&mut schedule).unwrap();
+    assert_eq!((commit.checkpoints.next(PARTITION), commit.note.as_str()), (3, "running\n"));
 }

@@ -77,8 +77,18 @@ pub(crate) struct Work {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) error: String,
-    /// Whether trying again cannot help.
-    pub(crate) is_final: bool,
+    pub(crate) verdict: Verdict,
+}
+
+/// Whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It may, so often and no oftener.
+    Again,
+    /// It will, though not now; it does not count.
+    Later,
+    /// It cannot.
+    Never,
 }
 
 /// What became of an event.

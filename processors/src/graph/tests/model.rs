@@ -140,13 +140,16 @@ impl Model {
         mentions.into_values().collect()
     }
 
-    /// What each message states: of two readings with the same fact, the first family's.
+    /// What each message states: of two readings with the same fact, the surer one's, or the first family's.
     fn statements(&self) -> BTreeMap<(Uuid, Uuid), (Fact, i64)> {
-        let mut statements = BTreeMap::new();
+        let mut statements: BTreeMap<_, (Fact, i64)> = BTreeMap::new();
         for ((message, _), reading) in &self.readings {
             for fact in &reading.facts {
                 let key = (*message, fact.fact_id);
-                statements.entry(key).or_insert_with(|| (fact.clone(), reading.facets.sent_at));
+                let (kept, _) = statements.entry(key).or_insert_with(|| (fact.clone(), reading.facets.sent_at));
+                if kept.confidence < fact.confidence {
+                    *kept = fact.clone();
+                }
             }
         }
         statements

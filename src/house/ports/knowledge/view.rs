@@ -96,13 +96,14 @@ fn end(end: FactEnd) -> GraphNodeName {
 
 fn source(source: Source) -> FactSource {
     match source {
-        Source::Message { message_id, start, end, thread, author, sent_at } => FactSource {
+        Source::Message { message_id, start, end, thread, author, sent_at, found_by } => FactSource {
             message_id: Some(message_id.to_string()),
             thread_id: Some(thread),
             author,
             said_at: Timestamp::from_micros(sent_at),
             start: Some(start),
             end: Some(end),
+            found_by,
         },
         Source::Correction { author, at, .. } => FactSource {
             message_id: None,
@@ -111,6 +112,7 @@ fn source(source: Source) -> FactSource {
             said_at: Timestamp::from_micros(at),
             start: None,
             end: None,
+            found_by: Vec::new(),
         },
     }
 }
