@@ -19,7 +19,7 @@ use super::{
     Progress, Settings, Stage, Stop,
     coordinator::{Coordinator, Interruption, Surroundings},
     lanes::{Closing, Desk, message},
-    schedule::{Note, Schedule, Start},
+    schedule::{Note, Schedule, Start, Watched},
 };
 use crate::{background::work_in_background, clock::now_micros, events::EventLog, feed::Feed, log::LogError};
 
@@ -89,7 +89,7 @@ impl StageRunner {
             settings: Settings { lanes, ..settings },
             progress: progress.clone(),
             stop: stop.clone(),
-            careful: None,
+            watched: None,
         };
         let thread = std::thread::Builder::new()
             .name(format!("stage-{}", worker.short_name))
@@ -183,7 +183,7 @@ struct Worker {
     progress: Arc<Progress>,
     stop: Arc<Stop>,
     /// Which events the schedule watched when the process started; `None` before the first life.
-    careful: Option<Checkpoints>,
+    watched: Option<Watched>,
 }
 
 impl Worker {
@@ -227,8 +227,8 @@ impl Worker {
         // An append that was not acknowledged may be there.
         self.progress.advanced(&checkpoints, 0, 0);
         let partitions = &self.partitions;
-        let start = match &self.careful {
-            Some(careful) => Start::Worker { careful: careful.clone() },
+        let start = match &self.watched {
+            Some(watched) => Start::Worker { watched: watched.clone() },
             None => {
                 let end = |&partition| Ok((partition, self.events.log().bounds(partition)?.end));
                 Start::Process { ends: partitions.iter().map(end).collect::<Result<_, LogError>>()? }
@@ -237,7 +237,7 @@ impl Worker {
         // The seed only spreads retries.
         let seed = now_micros().unsigned_abs();
         let schedule = Schedule::new(self.settings, seed, partitions, &checkpoints, note, start);
-        self.careful.get_or_insert_with(|| schedule.careful().clone());
+        self.watched.get_or_insert_with(|| schedule.watched());
         Ok(schedule)
     }
 }

@@ -66,7 +66,7 @@ pub(crate) use self::{
     note::{Note, NoteError, Tries},
     parking::{Change, ChangeKind, Parking},
     ranges::Ranges,
-    words::{Arrival, Commit, Content, End, Failure, Letter, Offered, Outcome, Start, Task, Verdict, Work},
+    words::{Arrival, Commit, Content, End, Failure, Letter, Offered, Outcome, Start, Task, Verdict, Watched, Work},
 };
 use super::Priority;
 use crate::record::ReadLimit;
@@ -141,7 +141,13 @@ impl Schedule {
                 windows.iter().map(|(partition, window)| (*partition, limit(window, ends.next(*partition)))).collect()
             }
             Start::Process { .. } => Checkpoints::default(),
-            Start::Worker { careful } => careful,
+            Start::Worker { watched } => {
+                let is_doomed = |position: &Position| {
+                    watched.doomed.contains(position) && note.tries[position].started >= settings.most_starts
+                };
+                doomed.extend(suspects.extract_if(.., |position| is_doomed(position)));
+                watched.careful
+            }
         };
         let count = windows.len().max(1);
         let share = Load { events: (settings.window.events / count).max(1), bytes: settings.window.bytes / count };
@@ -349,9 +355,9 @@ impl Schedule {
         !self.careful.iter().all(is_past)
     }
 
-    /// Below which offsets starts are written down.
-    pub(crate) fn careful(&self) -> &Checkpoints {
-        &self.careful
+    /// What is watched, as long as nothing was picked.
+    pub(crate) fn watched(&self) -> Watched {
+        Watched { careful: self.careful.clone(), doomed: self.doomed.clone() }
     }
 
     /// No more work is given out; what was not begun is taken back.

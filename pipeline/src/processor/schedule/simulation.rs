@@ -69,7 +69,7 @@ struct Simulation {
     is_mended: bool,
     now: Duration,
     /// What the process found to watch at its start.
-    careful: Checkpoints,
+    watched: Watched,
     /// How often an event took the process down.
     aborts: BTreeMap<Position, u32>,
     failures: BTreeMap<Position, u32>,
@@ -90,7 +90,7 @@ impl Simulation {
             process: None,
             is_mended: false,
             now: Duration::from_secs(1_000),
-            careful: Checkpoints::default(),
+            watched: Watched::default(),
             aborts: BTreeMap::new(),
             failures: BTreeMap::new(),
             postponed: BTreeMap::new(),
@@ -168,8 +168,8 @@ impl Simulation {
     }
 
     fn restart_worker(&mut self) {
-        let careful = self.careful.clone();
-        self.start_process(Start::Worker { careful });
+        let watched = self.watched.clone();
+        self.start_process(Start::Worker { watched });
     }
 
     fn crash(&mut self) {
@@ -263,10 +263,12 @@ impl Simulation {
             let tries = note.tries.get(&task.position).copied().unwrap_or_default();
             let failed = process.failures.get(&task.position).copied().unwrap_or_default();
             assert_eq!(tries.failed, failed, "the failures of {} are durable before it is tried again", task.position);
-            let is_watched = task.is_parked || task.position.offset < self.careful.next(task.position.partition);
+            let is_watched =
+                task.is_parked || task.position.offset < self.watched.careful.next(task.position.partition);
             let is_past = process
                 .schedule
-                .careful()
+                .watched()
+                .careful
                 .iter()
                 .all(|(partition, limit)| self.log.checkpoints.next(partition) >= limit);
             assert!(tries.started > 0 || !is_watched || is_past, "the start of {} is durable", task.position);
@@ -439,7 +441,7 @@ impl Simulation {
         if self.process.is_none() {
             let ends = self.ends();
             self.start_process(Start::Process { ends });
-            self.careful = self.process().schedule.careful().clone();
+            self.watched = self.process().schedule.watched();
             return;
         }
         match self.below(100) {
@@ -470,7 +472,7 @@ impl Simulation {
             if self.process.is_none() {
                 let ends = self.ends();
                 self.start_process(Start::Process { ends });
-                self.careful = self.process().schedule.careful().clone();
+                self.watched = self.process().schedule.watched();
             }
             self.follow_letters();
             self.read();

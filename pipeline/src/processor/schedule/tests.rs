@@ -111,7 +111,7 @@ fn what_is_done_above_the_checkpoint_stands_in_the_note_and_is_not_done_again() 
     assert_eq!((commit.checkpoints.next(PARTITION), commit.note.as_str()), (0, "running\ndone 0 1-1\n"));
 
     let note = Note::from_text(&commit.note, Topic::Messages).unwrap();
-    let start = Start::Worker { careful: Checkpoints::default() };
+    let start = Start::Worker { watched: Watched::default() };
     let mut second = Schedule::new(Settings::default(), 7, &[PARTITION], &commit.checkpoints, note, start);
     assert_eq!(offer(&mut second, 0, "k0", Priority::Normal), Offered::Held);
     assert_eq!(offer(&mut second, 1, "k1", Priority::Normal), Offered::Passed);

@@ -1,6 +1,6 @@
 //! The words that the schedule and its driver exchange.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use meshlog_schemas::{Checkpoints, Offset, Position};
 
@@ -17,9 +17,18 @@ pub(crate) enum Start {
     },
     /// The worker was restarted within the process, so no handler took it down.
     Worker {
-        /// What [`super::Schedule::careful`] said when the process started.
-        careful: Checkpoints,
+        /// What [`super::Schedule::watched`] said when the process started.
+        watched: Watched,
     },
+}
+
+/// What is watched after an end that was not in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Watched {
+    /// Below these offsets starts are written down.
+    pub(crate) careful: Checkpoints,
+    /// What may not be started any more; it stays so until it is parked, also where the worker breaks off before.
+    pub(crate) doomed: BTreeSet<Position>,
 }
 
 /// An entry as read.
