@@ -8,10 +8,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::{
-    support::{Server, eventually, model, scripted::Scripted, up},
-    the_roles_share_one_log_on_kafka::{Mesh, broker},
-};
+use crate::support::{Server, eventually, model, scripted::Scripted, up};
 
 fn start(data: &Path, config: &Path) -> Server {
     Server::started(up(data, "127.0.0.1:0", &model()).arg("--config").arg(config).stderr(Stdio::inherit()))
@@ -27,15 +24,11 @@ fn config(upstream: &Scripted, directory: &Path, script: &str, more: &str) -> Pa
 }
 
 fn say(server: &Server, messages: &[(&str, &str, &str)]) {
-    server.import(&lines(messages));
-}
-
-fn lines(messages: &[(&str, &str, &str)]) -> String {
     let lines = messages.iter().map(|(thread, author, text)| {
         let message = json!({"thread": thread, "author": author, "text": text, "sent_at": "2026-01-02T10:00:00Z"});
         format!("{message}\n")
     });
-    lines.collect()
+    server.import(&lines.collect::<String>());
 }
 
 fn items(server: &Server, path: &str) -> Vec<Value> {
@@ -250,43 +243,4 @@ fn what_is_forgotten_is_told_to_no_model_and_of_what_was_told_nothing_is_shown()
     let told = items(&server, "/v1/calls?thread=town&state=completed");
     let (_, asked) = server.get(&format!("/v1/calls/{}/request", told[0]["call_id"].as_str().unwrap()));
     assert!(told.len() == 1 && !asked.to_string().contains("bees"), "{asked}");
-}
-
-#[test]
-fn workers_on_kafka_share_what_is_to_be_read_and_a_budget_and_one_that_is_killed_is_made_good() {
-    let Some(broker) = broker() else { return };
-    let (mesh, upstream, directory) = (Mesh::new(broker), Scripted::start(), tempdir().unwrap());
-    let path = config(&upstream, directory.path(), "notes:500", "");
-    let stages = ["--stages", "extract-model", "--config", path.to_str().unwrap()];
-    let node = mesh.start("query", "query", &[]);
-    let gateway = mesh.start("gateway", "gateway", &["--query", &node.url]);
-    let mut workers = vec![mesh.start("worker", "worker-1", &stages), mesh.start("worker", "worker-2", &stages)];
-    let threads: Vec<_> = (0..12).map(|number| format!("t{number}")).collect();
-    let said: Vec<_> = threads.iter().map(|thread| (thread.as_str(), "Mina", "Tova keeps llamas.")).collect();
-    // Nobody embeds here, so it is not waited for until it is indexed.
-    let tell = |said: &[(&str, &str, &str)]| {
-        let (status, receipt) = gateway.post("/v1/messages", "application/x-ndjson", lines(said).as_bytes());
-        assert_eq!(status, 202, "{receipt}");
-    };
-    tell(&said);
-    eventually("a call is under way", || upstream.counts().in_flight > 0);
-    workers.remove(0).kill();
-    eventually("all is read", || {
-        node.settle();
-        let tova = items(&node, "/v1/graph/facts?subject=Tova&all=true");
-        tova.len() == 12
-    });
-    let asked = upstream.counts().requests;
-    assert!((12..=24).contains(&asked), "{asked}");
-    drop(workers);
-
-    // What the others used counts for each.
-    let path = config(&upstream, directory.path(), "notes", "tokens_per_day = 1\n");
-    let worker = mesh.start("worker", "worker-3", &["--stages", "extract-model", "--config", path.to_str().unwrap()]);
-    tell(&[("t0", "Mina", "Olav keeps bees.")]);
-    eventually("it waits", || {
-        let (_, view) = worker.get("/v1/processors");
-        view.to_string().contains("are used up")
-    });
-    assert_eq!(upstream.counts().requests, asked);
 }
