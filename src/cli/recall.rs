@@ -1,6 +1,7 @@
 //! Recall: asking memory, and showing what it answers.
 
-use meshlog_connectors::api::{RecallRequest, RecallResponse, RecallResult, SpokenTime, Timestamp};
+use clap::ArgAction;
+use meshlog_connectors::api::{ENTITIES, RecallRequest, RecallResponse, RecallResult, SpokenTime, Timestamp};
 
 use super::{
     Context, EXIT_CODES, Failure, Outcome, Output,
@@ -56,6 +57,10 @@ pub(super) struct RecallArguments {
     #[arg(long, value_name = "TIME")]
     as_of: Option<Timestamp>,
 
+    /// Whether messages that name what the question names are looked at too, and count for more
+    #[arg(long, default_value_t = ENTITIES, action = ArgAction::Set, value_name = "true|false")]
+    entities: bool,
+
     /// Show the numbers that each score was made of
     #[arg(long)]
     explain: bool,
@@ -72,6 +77,7 @@ pub(super) fn run(context: &mut Context, arguments: RecallArguments) -> Result<O
         after: arguments.after,
         before: arguments.before,
         as_of: arguments.as_of,
+        entities: arguments.entities,
         explain: arguments.explain,
     };
     let response: RecallResponse = context.client()?.post("/v1/recall", &request, Duty::Ordinary)?;

@@ -36,6 +36,7 @@ impl Serving {
             threads: self.threads.load_full()?,
             text: self.text.load_full()?,
             vectors: self.vectors.load_full()?,
+            graph: self.graph.load_full()?,
         })
     }
 

@@ -56,7 +56,10 @@ fn figures_are_those_of_the_rankings() {
     assert_eq!(server.connections(), 1, "opening connections is not measured");
     let recalls: Vec<_> = server.requests().into_iter().filter(|request| request.is("POST", "/v1/recall")).collect();
     assert_eq!(recalls.len(), 6, "each of the first questions is asked once more, to warm up");
-    assert_eq!(recalls[0].json(), json!({"query": "first?", "limit": 100, "spaces": ["home"], "explain": false}));
+    assert_eq!(
+        recalls[0].json(),
+        json!({"query": "first?", "limit": 100, "spaces": ["home"], "entities": false, "explain": false})
+    );
 }
 
 #[test]

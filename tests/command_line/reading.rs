@@ -28,14 +28,14 @@ fn recall_sends_every_condition_and_shows_who_said_what_where() {
             "as_of": {}, "took_ms": 1.5}))
     });
     let arguments = "recall spare key --limit 3 --space home --space work --thread keys --author Mara \
-        --after 2025-01-01T00:00:00Z --before 2026-01-01T01:00:00+01:00 --as-of 2025-06-01T00:00:00Z --explain";
+        --after 2025-01-01T00:00:00Z --before 2026-01-01T01:00:00+01:00 --as-of 2025-06-01T00:00:00Z --entities true --explain";
     let output = run(&server.url, arguments.split_whitespace());
     assert_eq!(code(&output), 0, "{output:?}");
     assert_eq!(
         server.requests()[0].json(),
         json!({"query": "spare key", "limit": 3, "spaces": ["home", "work"], "threads": ["keys"], "authors": ["Mara"],
             "after": "2025-01-01T00:00:00Z", "before": "2026-01-01T00:00:00Z", "as_of": "2025-06-01T00:00:00Z",
-            "explain": true})
+            "entities": true, "explain": true})
     );
     let expected = " 1. 0.812  Mara  2025-04-05T09:41:00Z  home/keys\n    the spare key\u{fffd}[2J is\n    messages/2/7  D1\n    \
         signals: cosine 0.5000, words 0.2500\n\n1 results in 1.5 ms\n";

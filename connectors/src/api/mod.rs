@@ -52,7 +52,7 @@ pub use processor::{CheckpointView, PartitionProgress, ProcessorView, Processors
 pub use projection::{ProjectionView, ProjectionsView};
 pub use readiness::Readiness;
 pub use rebuild::{RebuildRequest, RebuildView, RebuildsView};
-pub use recall::{Calibration, RecallRequest, RecallResponse, RecallResult, mark_matches};
+pub use recall::{Calibration, ENTITIES, RecallRequest, RecallResponse, RecallResult, mark_matches};
 pub use share::ShareView;
 pub use spoken_time::SpokenTime;
 pub use subscription::{NewSubscription, Subscription};

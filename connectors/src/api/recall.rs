@@ -7,6 +7,9 @@ use utoipa::ToSchema;
 
 use super::{Message, Timestamp};
 
+/// Whether a question is answered by what it names too when it does not say so.
+pub const ENTITIES: bool = false;
+
 /// A question to memory. Empty lists and absent times set no condition; all conditions must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +39,11 @@ pub struct RecallRequest {
     /// Only what had been taken in by this time: what was known then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
+    /// Whether messages that name what the question names, under any name that the graph knows for it, are looked at beside those
+    /// found by words and by meaning, and count for more the rarer it is.
+    #[serde(default = "entities_by_default")]
+    #[schema(default = json!(entities_by_default()))]
+    pub entities: bool,
     /// Whether to say with each result how its score came about.
     #[serde(default)]
     #[schema(default = json!(false))]
@@ -45,6 +53,11 @@ pub struct RecallRequest {
 /// The results that a request gets when it does not say how many.
 fn default_limit() -> u32 {
     10
+}
+
+/// [`ENTITIES`], in the form that serde asks for.
+fn entities_by_default() -> bool {
+    ENTITIES
 }
 
 /// What memory answers.

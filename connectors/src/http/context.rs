@@ -19,8 +19,8 @@ use tower::ServiceExt;
 use super::{Gateway, extract::JsonBody, reached::AFTER};
 use crate::{
     api::{
-        ContextRequest, ContextResponse, Fact, Insight, Message, Page, RecallRequest, RecallResponse, RecallResult,
-        Role, SummarySentence, ThreadSummary, Timestamp,
+        ContextRequest, ContextResponse, ENTITIES, Fact, Insight, Message, Page, RecallRequest, RecallResponse,
+        RecallResult, Role, SummarySentence, ThreadSummary, Timestamp,
     },
     checks,
     context::{Material, Packed, TooSmall, pack},
@@ -200,6 +200,7 @@ impl Asker {
             after: None,
             before: None,
             as_of: None,
+            entities: ENTITIES,
             explain: false,
         };
         let answer = self.ask(Method::POST, "/v1/recall", json(&question)).await;

@@ -2,7 +2,7 @@
 //!
 //! An id may be that of any name of a node, or of the node itself. Pages have cursors, which are good for the same list alone.
 
-use std::{ops::ControlFlow, path::Path as FilePath};
+use std::{collections::HashMap, ops::ControlFlow, path::Path as FilePath};
 
 use meshlog_schemas::{Checkpoints, Digest};
 use uuid::Uuid;
@@ -13,6 +13,7 @@ use super::{
     facts::{FactAnswer, FactFilter},
     insights::{self, InsightAnswer},
     keys,
+    mentions::Named,
     neighbours::{Neighbour, NeighbourFilter, together_mark},
     nodes::Node,
     path::Path,
@@ -116,6 +117,15 @@ impl GraphStore {
         cursor: Option<&[u8]>,
     ) -> Result<Page<(Micros, Uuid)>, StoreError> {
         self.ask("list messages", |snapshot| snapshot.together(space, nodes, limit, cursor))
+    }
+
+    /// The messages of a space that name what a text names, each with how much that says: of each thing that the graph knows
+    /// under a name in the text, the newest 256.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn naming(&self, space: &str, text: &str) -> Result<HashMap<Uuid, Named>, StoreError> {
+        self.ask("find what a text names", |snapshot| snapshot.naming(space, text))
     }
 
     /// Facts, the newest said first.

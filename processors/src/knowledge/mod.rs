@@ -9,6 +9,7 @@ pub mod model;
 mod recorded;
 mod resolver;
 mod stage;
+pub mod stretches;
 pub mod times;
 
 pub use resolver::Resolver;

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     Filter, StoreError,
     embedding::{Encoder, ModelError},
+    graph::GraphStore,
     message::is_blank,
     text::{TextHit, TextQuery, TextStore, snippet},
     threads::{MessageRow, ThreadStore},
@@ -19,6 +20,10 @@ use crate::{
 
 /// How many candidates each store proposes at the least; more when more answers are wanted.
 const LEAST_CANDIDATES: usize = 300;
+/// How many more may be proposed by what they name.
+const ENTITY_CANDIDATES: usize = 100;
+/// In so many spaces it is looked what the question names.
+const ENTITY_SPACES: usize = 16;
 /// How long a snippet is, in characters.
 const SNIPPET_CHARACTERS: usize = 240;
 /// A question this short is one: longer turns that end with a question mark also tell something.
@@ -39,11 +44,21 @@ pub struct Weights {
     pub assistant_asked: f32,
     /// Added to a short message that only asks.
     pub question: f32,
+    /// Of how rare what a message names is that the question names too, where that is asked for.
+    pub entities: f32,
 }
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { text: 0.5, vector: 0.5, date: 0.5, assistant: -0.4, assistant_asked: -0.1, question: -0.05 }
+        Self {
+            text: 0.5,
+            vector: 0.5,
+            date: 0.5,
+            assistant: -0.4,
+            assistant_asked: -0.1,
+            question: -0.05,
+            entities: 0.1,
+        }
     }
 }
 
@@ -56,6 +71,8 @@ pub struct RecallQuery {
     pub limit: usize,
     /// Which messages may be answers.
     pub filter: Filter,
+    /// Whether messages that name what the question names are candidates too, and count for more.
+    pub entities: bool,
 }
 
 /// A message that answers.
@@ -102,6 +119,8 @@ pub struct Stores {
     pub text: Arc<TextStore>,
     /// Messages by meaning.
     pub vectors: Arc<VectorStore>,
+    /// Messages by what they name.
+    pub graph: Arc<GraphStore>,
 }
 
 /// Answers questions.
@@ -115,6 +134,7 @@ pub struct RecallEngine {
 struct Candidate {
     text: f32,
     cosine: Option<f32>,
+    entities: f32,
 }
 
 impl RecallEngine {
@@ -149,12 +169,16 @@ impl RecallEngine {
             dates: date::dates_in(&query.query),
             asks_assistant: question::asks_for_the_assistant(&query.query),
         };
-        let mut found = Vec::with_capacity(union.len());
+        let mut known = Vec::with_capacity(union.len());
         for (id, candidate) in union {
             // A message that one view knows and another does not yet: it will be an answer in a moment.
             let Some(row) = stores.threads.message(id)? else { continue };
-            found.push((self.signals(&row, candidate, &asker), row));
+            known.push((candidate, row));
         }
+        if query.entities {
+            by_entities(stores, query, vector, &mut known)?;
+        }
+        let found = known.into_iter().map(|(candidate, row)| (self.signals(&row, candidate, &asker), row));
         let ranked = self.weights.rank(&calibration, found, |row: &MessageRow| &row.message_id, query.limit);
         let answers = ranked.into_iter().filter_map(|Ranked { score, signals, candidate: row }| {
             // Forgotten since its row was read, or redacted, which another view does not know yet.
@@ -183,6 +207,7 @@ impl RecallEngine {
             date: self.weights.date * date::nearness(&asker.dates, row.facets.sent_at),
             role: assistant,
             question: if row.only_asks { self.weights.question } else { 0.0 },
+            entities: candidate.entities,
             ..Signals::default()
         }
     }
@@ -201,15 +226,60 @@ fn union(
     cosines: impl FnOnce(&[Uuid]) -> Result<Vec<Option<f32>>, StoreError>,
 ) -> Result<HashMap<Uuid, Candidate>, StoreError> {
     let mut union: HashMap<Uuid, Candidate> =
-        near.iter().map(|&(id, cosine)| (id, Candidate { text: 0.0, cosine: Some(cosine) })).collect();
+        near.iter().map(|&(id, cosine)| (id, Candidate { cosine: Some(cosine), ..Candidate::default() })).collect();
     let missing: Vec<Uuid> = words.iter().map(|hit| hit.message_id).filter(|id| !union.contains_key(id)).collect();
     for (id, cosine) in missing.iter().zip(cosines(&missing)?) {
-        union.insert(*id, Candidate { text: 0.0, cosine });
+        union.insert(*id, Candidate { cosine, ..Candidate::default() });
     }
     for hit in words {
         union.entry(hit.message_id).or_default().text = hit.score;
     }
     Ok(union)
+}
+
+/// Says of each candidate how rare what it names is that the question names too, and adds messages that neither words nor
+/// meaning found: those that say most, then the newest.
+fn by_entities(
+    stores: &Stores,
+    query: &RecallQuery,
+    vector: &[f32],
+    known: &mut Vec<(Candidate, MessageRow)>,
+) -> Result<(), RecallError> {
+    // Where no space is asked for, those in which something was found.
+    let mut spaces = match query.filter.spaces.as_slice() {
+        [] => known.iter().map(|(_, row)| row.facets.space.clone()).collect(),
+        asked => asked.to_vec(),
+    };
+    spaces.sort_unstable();
+    spaces.dedup();
+    let mut naming = HashMap::new();
+    for space in spaces.iter().take(ENTITY_SPACES) {
+        naming.extend(stores.graph.naming(space, &query.query)?);
+    }
+    for (candidate, row) in known.iter_mut() {
+        candidate.entities = naming.remove(&row.message_id).map_or(0.0, |named| named.rarity);
+    }
+    let mut others: Vec<_> = naming.into_iter().filter(|(_, named)| named.rarity > 0.0).collect();
+    others.sort_unstable_by(|(one_id, one), (other_id, other)| {
+        let by_time = other.sent_at.cmp(&one.sent_at).then_with(|| one_id.cmp(other_id));
+        other.rarity.total_cmp(&one.rarity).then(by_time)
+    });
+    let mut added = Vec::new();
+    for (id, named) in others {
+        if added.len() == ENTITY_CANDIDATES {
+            break;
+        }
+        // The graph is whole at every node, messages are not; and it knows no filter.
+        let row = stores.threads.message(id)?.filter(|row| query.filter.accepts(&row.facets));
+        added.extend(row.map(|row| (named.rarity, row)));
+    }
+    let ids: Vec<Uuid> = added.iter().map(|(_, row)| row.message_id).collect();
+    let cosines = stores.vectors.cosines(vector, &ids)?;
+    known.extend(added.into_iter().zip(cosines).map(|((entities, row), cosine)| {
+        let candidate = Candidate { text: 0.0, cosine, entities };
+        (candidate, row)
+    }));
+    Ok(())
 }
 
 /// Whether a text is a short question and nothing else; kept with the message, so that ranking need not read texts.

@@ -1,6 +1,6 @@
 //! Recall: the messages that answer a question, from all stores together.
 //!
-//! Owns: the union of candidates by words and by meaning, the fusion of their scores, and what is said about each.
+//! Owns: the union of candidates by words, by meaning and, where asked for, by what they name; the fusion of their scores, and what is said about each.
 //! Method: both scores are brought to 0..1 over the space (min-max), weighted equally and added, then priors are added:
 //! a plain weighted sum of calibrated scores, which on conversations ranks better than rank fusion. Every part is shown
 //! as a signal.

@@ -60,6 +60,8 @@ pub struct Signals {
     pub role: f32,
     /// What is added for a message that only asks.
     pub question: f32,
+    /// How rare is what the question names and the message too; 0 where that was not asked for.
+    pub entities: f32,
 }
 
 impl Signals {
@@ -72,6 +74,7 @@ impl Signals {
             ("date", self.date),
             ("role", self.role),
             ("question", self.question),
+            ("entities", self.entities),
         ];
         listed.extend(self.cosine.map(|cosine| ("cosine", cosine)));
         listed
@@ -87,6 +90,7 @@ impl Signals {
             date: signal("date")?,
             role: signal("role")?,
             question: signal("question")?,
+            entities: signal("entities")?,
         })
     }
 
@@ -129,7 +133,8 @@ impl Weights {
     }
 
     fn score(&self, signals: &Signals) -> f32 {
-        self.text * signals.text + self.vector * signals.vector + signals.date + signals.role + signals.question
+        let priors = signals.date + signals.role + signals.question;
+        self.text * signals.text + self.vector * signals.vector + self.entities * signals.entities + priors
     }
 }
 
@@ -139,8 +144,15 @@ mod tests {
 
     use super::*;
 
-    const WEIGHTS: Weights =
-        Weights { text: 0.5, vector: 0.5, date: 0.5, assistant: -0.4, assistant_asked: -0.1, question: -0.05 };
+    const WEIGHTS: Weights = Weights {
+        text: 0.5,
+        vector: 0.5,
+        date: 0.5,
+        assistant: -0.4,
+        assistant_asked: -0.1,
+        question: -0.05,
+        entities: 0.1,
+    };
 
     /// The calibration of a node that has exactly these candidates.
     fn calibration(candidates: &[(Signals, u32)]) -> Calibration {
@@ -151,12 +163,13 @@ mod tests {
     }
 
     fn candidates() -> impl Strategy<Value = Vec<(Signals, u32)>> {
-        let signals = (0.0_f32..30.0, prop::option::of(-1.0_f32..1.0), 0.0_f32..0.5, -0.4_f32..0.0);
-        let signals = signals.prop_map(|(bm25, cosine, date, role)| Signals {
+        let signals = (0.0_f32..30.0, prop::option::of(-1.0_f32..1.0), 0.0_f32..0.5, -0.4_f32..0.0, 0.0_f32..1.0);
+        let signals = signals.prop_map(|(bm25, cosine, date, role, entities)| Signals {
             bm25: bm25.floor(),
             cosine,
             date,
             role,
+            entities,
             ..Signals::default()
         });
         prop::collection::vec(signals, 0..40)

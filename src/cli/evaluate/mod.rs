@@ -10,7 +10,8 @@ mod report;
 
 use std::{path::PathBuf, time::Instant};
 
-use meshlog_connectors::api::{RecallRequest, RecallResponse};
+use clap::ArgAction;
+use meshlog_connectors::api::{ENTITIES, RecallRequest, RecallResponse};
 
 use metrics::{Answer, Score};
 use questions::Question;
@@ -58,6 +59,10 @@ pub(super) struct EvaluateArguments {
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(20..=200), value_name = "NUMBER")]
     limit: u32,
 
+    /// Whether messages that name what a question names are looked at too, and count for more
+    #[arg(long, default_value_t = ENTITIES, action = ArgAction::Set, value_name = "true|false")]
+    entities: bool,
+
     /// First import the conversations, and wait until they are indexed
     #[arg(long)]
     import: bool,
@@ -82,20 +87,25 @@ pub(super) fn run(context: &mut Context, arguments: EvaluateArguments) -> Result
         imported = Some(summary);
     }
     for question in questions.iter().take(WARM_UP) {
-        ask(&client, question, arguments.limit)?;
+        ask(&client, question, &arguments)?;
     }
-    let measured = ask_all(&client, json, &questions, arguments.limit)?;
+    let measured = ask_all(&client, json, &questions, &arguments)?;
     let report = Report::new(arguments.limit, imported, &measured);
     report.show(&mut context.output)?;
     Ok(outcome)
 }
 
-fn ask_all(client: &Client, json: bool, questions: &[Question], limit: u32) -> Result<Vec<Measured>, Failure> {
+fn ask_all(
+    client: &Client,
+    json: bool,
+    questions: &[Question],
+    arguments: &EvaluateArguments,
+) -> Result<Vec<Measured>, Failure> {
     let progress = Progress::new(json, Some(questions.len() as u64), Unit::Count("questions"));
     let mut measured = Vec::with_capacity(questions.len());
     for question in questions {
         let started = Instant::now();
-        let response = ask(client, question, limit)?;
+        let response = ask(client, question, arguments)?;
         let round_trip_ms = started.elapsed().as_secs_f64() * 1000.0;
         measured.push(Measured {
             category: question.category(),
@@ -108,16 +118,17 @@ fn ask_all(client: &Client, json: bool, questions: &[Question], limit: u32) -> R
     Ok(measured)
 }
 
-fn ask(client: &Client, question: &Question, limit: u32) -> Result<RecallResponse, Failure> {
+fn ask(client: &Client, question: &Question, arguments: &EvaluateArguments) -> Result<RecallResponse, Failure> {
     let request = RecallRequest {
         query: question.question.clone(),
-        limit,
+        limit: arguments.limit,
         spaces: vec![question.space.clone()],
         threads: Vec::new(),
         authors: Vec::new(),
         after: None,
         before: None,
         as_of: None,
+        entities: arguments.entities,
         explain: false,
     };
     client.post("/v1/recall", &request, Duty::Ordinary)

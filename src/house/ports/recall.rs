@@ -101,7 +101,7 @@ fn listed(signals: &recall::Signals) -> BTreeMap<String, f64> {
 }
 
 fn answer(rooms: &Rooms, request: RecallRequest, started: Instant) -> Result<RecallResponse, Problem> {
-    let as_of = as_of(rooms)?;
+    let as_of = as_of(rooms, request.entities)?;
     let query = RecallQuery {
         query: request.query,
         limit: request.limit as usize,
@@ -113,6 +113,7 @@ fn answer(rooms: &Rooms, request: RecallRequest, started: Instant) -> Result<Rec
             before: request.before.map(Timestamp::micros),
             as_of: request.as_of.map(Timestamp::micros),
         },
+        entities: request.entities,
     };
     let found = reading(rooms)?.recall.recall(&stores(rooms)?, &query).map_err(problems::from_recall)?;
     let calibration = request.explain.then(|| view(found.calibration));
@@ -121,9 +122,10 @@ fn answer(rooms: &Rooms, request: RecallRequest, started: Instant) -> Result<Rec
 }
 
 /// What the answer can see at the least: for each partition the lowest offset that a view has applied.
-fn as_of(rooms: &Rooms) -> Result<BTreeMap<String, u64>, Problem> {
+fn as_of(rooms: &Rooms, entities: bool) -> Result<BTreeMap<String, u64>, Problem> {
     let mut lowest: BTreeMap<String, u64> = BTreeMap::new();
-    for (view, input) in [("threads", Topic::Messages), ("text", Topic::Messages), ("vectors", Topic::Embeddings)] {
+    let views = [("threads", Topic::Messages), ("text", Topic::Messages), ("vectors", Topic::Embeddings)];
+    for (view, input) in views.into_iter().chain(entities.then_some(("graph", Topic::Knowledge))) {
         let applied = reading(rooms)?.views.progress(view).map_err(problems::from_replay)?.status().checkpoints;
         for partition in reading(rooms)?.events.partitions(input) {
             let next = applied.next(partition);
