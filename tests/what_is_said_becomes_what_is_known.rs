@@ -154,3 +154,74 @@ fn what_people_write_into_the_memory_counts_before_what_was_read() {
     assert!(exported.starts_with("<?xml") && exported.trim_end().ends_with("</graphml>"), "{exported}");
     assert_eq!(exported.matches("<node ").count(), exported.matches("</node>").count());
 }
+
+#[test]
+fn facts_and_insights_are_nodes_that_are_shown_walked_and_exported() {
+    let data = tempdir().unwrap();
+    let server = Server::start(data.path());
+    told(&server);
+    let source = items(&server, "/v1/threads/work/messages")[1]["message_id"].clone();
+    let insight = json!({"text": "Ana Lopez knows all about BOSCH.", "author": "Teo", "sources": [source]});
+    let (_, receipt) = server.post_json("/v1/memory/insights?wait=indexed", insight);
+    let insight = receipt["id"].as_str().unwrap();
+    let facts = items(&server, "/v1/graph/facts?subject=Mina&relation=lives-in&all=true");
+    let of =
+        |place: &str| facts.iter().find(|fact| fact["object"]["name"] == place).unwrap()["fact_id"].as_str().unwrap();
+    let (oslo, berlin) = (of("Oslo"), of("Berlin"));
+    let tied = |node: &Value, relation: &str| -> Vec<Value> {
+        let ties = node["ties"].as_array().unwrap().iter().filter(|tie| tie["relation"] == relation);
+        ties.map(|tie| tie.get("name").unwrap_or(&tie["node_id"]).clone()).collect()
+    };
+
+    let (_, shown) = server.get(&format!("/v1/graph/nodes/{berlin}"));
+    assert_eq!((&shown["node"]["type"], &shown["fact"]["state"]), (&json!("fact"), &json!("past")), "{shown}");
+    assert_eq!(shown["node"]["name"], "Mina lives-in Berlin");
+    assert_eq!((tied(&shown, "subject"), tied(&shown, "object")), (vec![json!("Mina")], vec![json!("Berlin")]));
+    assert_eq!(tied(&shown, "closed-by"), [json!(oslo)]);
+    assert_eq!(tied(&server.get(&format!("/v1/graph/nodes/{oslo}")).1, "closes"), [json!(berlin)]);
+    let (_, shown) = server.get(&format!("/v1/graph/nodes/{insight}"));
+    assert_eq!((&shown["node"]["type"], tied(&shown, "source")), (&json!("insight"), vec![source]), "{shown}");
+    assert_eq!(tied(&shown, "names"), ["Ana Lopez", "Bosch"]);
+
+    let id = |name: &str| node(&server, name)["node"]["node_id"].as_str().unwrap().to_owned();
+    let (mina, bosch) = (id("Mina"), id("Bosch"));
+    let edges = |kind: &str| items(&server, &format!("/v1/graph/nodes/{bosch}/edges?kind={kind}"));
+    let mut stated: Vec<_> =
+        edges("fact").iter().map(|edge| edge["node"]["name"].as_str().unwrap().to_owned()).collect();
+    stated.sort();
+    assert_eq!(stated, ["Ana Lopez works-at Bosch", "Mina works-at Bosch"]);
+    assert_eq!(edges("insight")[0]["node"]["node_id"], insight);
+    assert!(edges("person").iter().all(|edge| edge["node"]["kind"] == "person"));
+    assert_eq!(items(&server, &format!("/v1/graph/nodes/{insight}/edges")).len(), 2);
+    let (_, path) = server.get(&format!("/v1/graph/path?from={oslo}&to={insight}"));
+    assert_eq!(path["relations"], json!(["subject", "works-at", "names"]), "{path}");
+    assert_eq!((&path["nodes"][1]["node_id"], &path["nodes"][3]["kind"]), (&json!(mina), &json!("insight")), "{path}");
+
+    let shown = server.run(&["graph", "show", berlin]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("closed-by"), "{shown:?}");
+    let shown = server.run(&["graph", "neighbours", "Bosch", "--facts"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("Mina works-at Bosch"), "{shown:?}");
+    let exported = server.run(&["graph", "export", "--facts"]);
+    let document: Value = serde_json::from_slice(&exported.stdout).unwrap();
+    let (nodes, edges): (Vec<_>, Vec<_>) =
+        document["items"].as_array().unwrap().iter().partition(|item| item["item"] == "node");
+    let types: std::collections::BTreeSet<_> = nodes.iter().map(|node| node["type"].as_str().unwrap()).collect();
+    assert!(["entity", "fact", "insight"].iter().all(|of| types.contains(of)), "{types:?}");
+    let ids: std::collections::BTreeSet<_> = nodes.iter().map(|node| node["node_id"].as_str().unwrap()).collect();
+    for edge in edges {
+        assert!(edge["nodes"].as_array().unwrap().iter().all(|end| ids.contains(end.as_str().unwrap())), "{edge}");
+    }
+    let exported = server.run(&["graph", "export", "--format", "graphml", "--facts"]);
+    let exported = String::from_utf8(exported.stdout).unwrap();
+    let quoted = |field: &str| -> Vec<String> {
+        exported
+            .match_indices(field)
+            .map(|(at, _)| exported[at + field.len()..].split('"').next().unwrap().to_owned())
+            .collect()
+    };
+    let nodes = quoted("<node id=\"");
+    assert!(nodes.contains(&berlin.to_owned()) && exported.contains("Mina lives-in Berlin"), "{exported}");
+    for end in ["<edge source=\"", "\" target=\""].into_iter().flat_map(quoted) {
+        assert!(nodes.contains(&end), "{end} is no node");
+    }
+}

@@ -223,6 +223,12 @@ pub fn node_kind(kind: &str) -> Result<(), Problem> {
     one_of("kind", kind, &NODE_KINDS)
 }
 
+/// Checks that a kind is one of those that the other end of an edge has (`invalid_field`).
+pub fn edge_kind(kind: &str) -> Result<(), Problem> {
+    let kinds: Vec<_> = NODE_KINDS.into_iter().chain(["fact", "insight"]).collect();
+    one_of("kind", kind, &kinds)
+}
+
 /// Checks the name of a relation: letters, digits and hyphens (`invalid_field`).
 pub fn relation_name(field: &str, relation: &str) -> Result<(), Problem> {
     name(field, relation)?;

@@ -26,7 +26,7 @@ use crate::{
     problem::{Code, Problem},
 };
 
-pub use knowledge::{EdgeSelection, FactSelection, GraphFormat, Knowledge, NodeSelection, Pieces};
+pub use knowledge::{EdgeSelection, FactSelection, GraphExport, GraphFormat, Knowledge, NodeSelection, Pieces};
 pub use memory::{Memory, MemoryWrite, Written};
 pub use summaries::Summaries;
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::{Subcommand, ValueEnum};
-use meshlog_connectors::api::{Fact, FoundNode, GraphEdge, GraphNodeView, GraphPath, Page, TimelineEntry};
+use meshlog_connectors::api::{Fact, FoundNode, GraphEdge, GraphNodeView, GraphPath, GraphTie, Page, TimelineEntry};
 
 use super::{
     Client, Context, EXIT_CODES, Failure, Outcome, Output,
@@ -44,14 +44,28 @@ enum GraphCommand {
         #[command(flatten)]
         of: Of,
     },
-    /// Show a node: what it is named with, and what is known of it
+    /// Show a node: what it is named with, and what is known of it; a fact or an insight with what it leads to
     #[command(after_help = format!("Example:\n  meshlog graph show \"Ada Lovelace\"\n\n{EXIT_CODES}"))]
     Show {
-        /// Its name, or its id
+        /// Its name, or its id; the id of a fact or an insight
         node: String,
         /// What held at this time; without it, now
         #[arg(long, value_name = "TIME")]
         at: Option<String>,
+        #[command(flatten)]
+        of: Of,
+    },
+    /// List what a node is named with and bound to, the heaviest first
+    #[command(after_help = format!("Example:\n  meshlog graph neighbours Ada --facts\n\n{EXIT_CODES}"))]
+    Neighbours {
+        /// Its name, or its id; the id of a fact or an insight
+        node: String,
+        /// Only of this kind: person, organisation, place, product, topic, url, code-symbol, fact or insight
+        #[arg(long, value_name = "KIND")]
+        kind: Option<String>,
+        /// The facts that have it as an end: as --kind fact
+        #[arg(long, conflicts_with = "kind")]
+        facts: bool,
         #[command(flatten)]
         of: Of,
     },
@@ -84,7 +98,7 @@ enum GraphCommand {
         #[command(flatten)]
         of: Of,
     },
-    /// Show the shortest way between two nodes
+    /// Show the shortest way between two nodes, of which either may be a fact or an insight by its id
     #[command(after_help = format!("Example:\n  meshlog graph path Ada Siemens\n\n{EXIT_CODES}"))]
     Path {
         /// The name or id of the one
@@ -103,6 +117,9 @@ enum GraphCommand {
         /// The file; without it, standard output
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// Facts and insights as nodes, with edges to what they lead to
+        #[arg(long)]
+        facts: bool,
         #[command(flatten)]
         of: Of,
     },
@@ -146,6 +163,12 @@ pub(super) fn run(context: &mut Context, arguments: GraphArguments) -> Result<Ou
             query.extend(at.map(|at| ("at", at)));
             show_node(output, &client.get(&format!("/v1/graph/nodes/{}", encoded(&id)), &query)?)?;
         }
+        GraphCommand::Neighbours { node, kind, facts, of } => {
+            let path = format!("/v1/graph/nodes/{}/edges", encoded(&id(&client, &of.space, &node)?));
+            let mut query = vec![("space", of.space)];
+            query.extend(kind.or(facts.then(|| "fact".to_owned())).map(|kind| ("kind", kind)));
+            show_edges(output, &list(&client, &path, &query, of.limit as usize)?)?;
+        }
         GraphCommand::Timeline { node, of } => {
             let path = format!("/v1/graph/nodes/{}/timeline", encoded(&id(&client, &of.space, &node)?));
             let query = [("space", of.space), ("order", "newest".to_owned())];
@@ -161,7 +184,7 @@ pub(super) fn run(context: &mut Context, arguments: GraphArguments) -> Result<Ou
             let (from, to) = (id(&client, &of.space, &from)?, id(&client, &of.space, &to)?);
             show_path(output, &client.get("/v1/graph/path", &[("space", of.space), ("from", from), ("to", to)])?)?;
         }
-        GraphCommand::Export { format, out, of } => export(&client, format, out.as_deref(), of.space)?,
+        GraphCommand::Export { format, out, facts, of } => export(&client, format, out.as_deref(), facts, of.space)?,
     }
     Ok(Outcome::Done)
 }
@@ -199,7 +222,17 @@ fn show_node(output: &mut Output, view: &GraphNodeView) -> Result<(), Failure> {
     if output.is_json() {
         return output.document(view);
     }
-    let GraphNodeView { node, edges, facts } = view;
+    let GraphNodeView { node, edges, facts, ties, fact, insight } = view;
+    if let Some(fact) = fact {
+        show_fact(output, fact)?;
+        return show_ties(output, ties);
+    }
+    if let Some(insight) = insight {
+        output.line(one_line(&insight.text))?;
+        let by = output.faint(&format!("    {} on {}, insight", one_line(&insight.author), insight.pinned_at));
+        output.line(by)?;
+        return show_ties(output, ties);
+    }
     let name = output.bold(&one_line(&node.name));
     output.line(format!("{name} ({})  {} mentions", one_line(&node.kind), node.mentions))?;
     let others: Vec<_> =
@@ -210,11 +243,33 @@ fn show_node(output: &mut Output, view: &GraphNodeView) -> Result<(), Failure> {
     for fact in facts {
         show_fact(output, fact)?;
     }
-    let mut table = Table::new(["with", "kind", "messages", "facts"]);
-    for edge in edges {
-        table.row(row(edge));
+    if edges.is_empty() { Ok(()) } else { edge_table(edges).write(output) }
+}
+
+fn show_ties(output: &mut Output, ties: &[GraphTie]) -> Result<(), Failure> {
+    let mut table = Table::new(["leads by", "to", "name", "id"]);
+    for tie in ties {
+        let (name, id) = (tie.name.clone().unwrap_or_default(), tie.node_id.clone().unwrap_or_default());
+        table.row([tie.relation.clone(), tie.node_type.clone(), name, id]);
     }
-    if edges.is_empty() { Ok(()) } else { table.write(output) }
+    if ties.is_empty() { Ok(()) } else { table.write(output) }
+}
+
+fn show_edges(output: &mut Output, page: &Page<GraphEdge>) -> Result<(), Failure> {
+    if output.is_json() {
+        return output.document(page);
+    }
+    if page.items.is_empty() {
+        return output.line("nothing is bound to it");
+    }
+    edge_table(&page.items).write(output)?;
+    show_more(output, page)
+}
+
+fn edge_table(edges: &[GraphEdge]) -> Table<4> {
+    let mut table = Table::new(["with", "kind", "messages", "facts"]);
+    edges.iter().for_each(|edge| table.row(row(edge)));
+    table
 }
 
 fn row(edge: &GraphEdge) -> [String; 4] {
@@ -281,12 +336,12 @@ fn show_path(output: &mut Output, path: &GraphPath) -> Result<(), Failure> {
         .try_for_each(|(node, relation)| output.line(format!("  {} -> {}", one_line(relation), one_line(&node.name))))
 }
 
-fn export(client: &Client, format: Format, out: Option<&Path>, space: String) -> Result<(), Failure> {
+fn export(client: &Client, format: Format, out: Option<&Path>, facts: bool, space: String) -> Result<(), Failure> {
     let name = match format {
         Format::Json => "json",
         Format::Graphml => "graphml",
     };
-    let query = [("space", space), ("format", name.to_owned())];
+    let query = [("space", space), ("format", name.to_owned()), ("facts", facts.to_string())];
     let mut document = client.download("/v1/graph/export", &query)?;
     match out {
         None => copy(&mut document, &mut io::stdout().lock(), Path::new("standard output")),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{DEFAULT_SPACE, Timestamp, default_space};
+use super::{DEFAULT_SPACE, Insight, Timestamp, default_space};
 
 /// A node that was found by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -26,24 +26,24 @@ pub struct FoundNode {
 /// A node of the graph.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct GraphNode {
-    /// Its id; the same for the same name in the same space, whenever the graph is built.
+    /// Its id; that of a name is the same for the same name in the same space, whenever the graph is built.
     pub node_id: String,
     /// The space.
     pub space: String,
-    /// `entity` or `concept`.
+    /// `entity`, `concept` (an entity of the kind `topic`), `fact` or `insight`.
     #[serde(rename = "type")]
     pub node_type: String,
-    /// What it is: `person`, `organisation`, `place`, `product`, `topic`, `url` or `code-symbol`.
+    /// What it is: `person`, `organisation`, `place`, `product`, `topic`, `url` or `code-symbol`; `fact`; `insight`.
     pub kind: String,
-    /// The name it is called most.
+    /// The name it is called most; of a fact what it states, of an insight its words.
     pub name: String,
     /// Names it is called, also under what was merged into it, those used most first; at most 64.
     pub aliases: Vec<String>,
     /// The names that were merged into it.
     pub merged: Vec<MergedName>,
-    /// How often messages name it.
+    /// How often messages name it; of a fact or an insight, how many messages it is from.
     pub mentions: u64,
-    /// With how many others it is named.
+    /// With how many others it is named; of a fact, to how many entities it leads; of an insight, how many it names.
     pub degree: u64,
     /// Of how many facts it is the subject or the object.
     pub facts: u64,
@@ -81,6 +81,22 @@ pub struct GraphEdge {
     pub relations: BTreeMap<String, u64>,
 }
 
+/// Something that a fact or an insight leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GraphTie {
+    /// How: `subject`, `object`, `source`, `corrects`, `corrected-by`, `closes` (whose place it took), `closed-by` or `names`.
+    pub relation: String,
+    /// `entity`, `concept`, `phrase`, `fact` or `message`.
+    #[serde(rename = "type")]
+    pub node_type: String,
+    /// Its id; absent for a phrase, which is no node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<String>,
+    /// The name of an entity, or the phrase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
 /// A message that names two nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Together {
@@ -96,7 +112,7 @@ pub struct GraphNodeName {
     /// Its id; absent for a plain phrase, such as a diet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_id: Option<String>,
-    /// What it is; absent for a plain phrase.
+    /// What it is, a name's kind, `fact` or `insight`; absent for a plain phrase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// Its name.
@@ -169,6 +185,15 @@ pub struct GraphNodeView {
     pub edges: Vec<GraphEdge>,
     /// Current facts about it, at most fifty; `/v1/graph/facts?subject=` lists all.
     pub facts: Vec<Fact>,
+    /// What a fact or an insight leads to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ties: Vec<GraphTie>,
+    /// The fact, where the node is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fact: Option<Fact>,
+    /// The insight, where the node is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insight: Option<Insight>,
 }
 
 /// Something that was said of a node.

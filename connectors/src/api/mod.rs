@@ -38,8 +38,8 @@ pub use dead_letter::{
 };
 pub use event::EventView;
 pub use graph::{
-    Fact, FactSource, FoundNode, GraphEdge, GraphNode, GraphNodeName, GraphNodeView, GraphPath, MergedName, NameLink,
-    TimelineEntry, Together,
+    Fact, FactSource, FoundNode, GraphEdge, GraphNode, GraphNodeName, GraphNodeView, GraphPath, GraphTie, MergedName,
+    NameLink, TimelineEntry, Together,
 };
 pub use memory::{
     FactCorrection, ForgetRequest, Insight, MemoryReceipt, MessageEdit, MessageRedaction, NewInsight, RetentionRequest,

@@ -23,7 +23,7 @@ use crate::{
         Together, default_space,
     },
     checks,
-    ports::{EdgeSelection, FactSelection, GraphFormat, NodeSelection},
+    ports::{EdgeSelection, FactSelection, GraphExport, GraphFormat, NodeSelection},
     problem::{Code, Problem},
 };
 
@@ -89,13 +89,13 @@ pub(super) struct AtQuery {
     at: Option<Timestamp>,
 }
 
-/// A node with what it is named with and what is known of it.
+/// A node with what it is named with and what is known of it; a fact or an insight with what it leads to.
 #[utoipa::path(
     get,
     path = "/v1/graph/nodes/{id}",
     tag = "memory",
     operation_id = "graph_node",
-    params(("id" = String, Path, description = "The node's id"), AtQuery),
+    params(("id" = String, Path, description = "The node's id, or that of a fact or an insight"), AtQuery),
     responses((status = 200, description = "The node", body = GraphNodeView))
 )]
 pub(super) async fn node(
@@ -119,6 +119,9 @@ pub(super) struct EdgesQuery {
     space: String,
     /// Only edges of this relation: `mentioned-with`, or that of a fact.
     relation: Option<String>,
+    /// Only to nodes of this kind: `person`, `organisation`, `place`, `product`, `topic`, `url`, `code-symbol`, `fact` (those that
+    /// have the node as an end) or `insight` (those that name it, of the newest 200). Facts and insights are in no other list.
+    kind: Option<String>,
     /// Facts that held then; without it, now.
     #[param(value_type = Option<String>, example = "2024-05-01T00:00:00Z")]
     at: Option<Timestamp>,
@@ -143,11 +146,12 @@ pub(super) async fn edges(
     Name(id): Name,
     Parameters(query): Parameters<EdgesQuery>,
 ) -> Result<Json<Page<GraphEdge>>, Problem> {
-    let EdgesQuery { space, relation, at, limit, cursor } = query;
+    let EdgesQuery { space, relation, kind, at, limit, cursor } = query;
     checks::name("space", &space)?;
     relation.as_deref().map_or(Ok(()), |relation| checks::relation_name("relation", relation))?;
+    kind.as_deref().map_or(Ok(()), checks::edge_kind)?;
     let page = threads::page(limit, cursor)?;
-    let selection = EdgeSelection { space: space.clone(), id: id.clone(), relation, at };
+    let selection = EdgeSelection { space: space.clone(), id: id.clone(), relation, kind, at };
     let found = gateway.ports.knowledge.edges(selection, page).await?;
     found.map(Json).ok_or_else(|| unknown_node(&id, &space))
 }
@@ -243,7 +247,7 @@ pub(super) struct PathQuery {
     #[serde(default = "default_space")]
     #[param(default = json!(DEFAULT_SPACE))]
     space: String,
-    /// The id of the one node.
+    /// The id of the one node, or of a fact or an insight.
     from: String,
     /// The id of the other.
     to: String,
@@ -383,6 +387,9 @@ pub(super) struct ExportQuery {
     /// `json` or `graphml`.
     #[param(default = "json")]
     format: Option<String>,
+    /// Whether facts and insights are nodes with edges to what they lead to.
+    #[serde(default)]
+    facts: bool,
 }
 
 /// All of a space's graph as one document: JSON, or GraphML for Gephi, yEd, NetworkX and others.
@@ -412,7 +419,8 @@ pub(super) async fn export(
             return Err(problem.with("field", "format"));
         }
     };
-    let pieces = gateway.ports.knowledge.export(query.space, format).await?;
+    let form = GraphExport { format, has_fact_nodes: query.facts };
+    let pieces = gateway.ports.knowledge.export(query.space, form).await?;
     Ok(([(header::CONTENT_TYPE, media_type)], Body::from_stream(pieces)).into_response())
 }
 
@@ -444,7 +452,9 @@ mod tests {
         assert_eq!(get(&fake, "/v1/graph/facts?subject=Bob").await, json!({"items": [], "next": null}));
         assert_eq!(get(&fake, &format!("/v1/graph/path?from={ada}&to={bob}")).await["complete"], true);
         assert_eq!(get(&fake, &format!("/v1/graph/together?one={ada}&other={bob}")).await["items"], json!([]));
-        for list in ["edges", "timeline?order=newest"] {
+        let shown = get(&fake, &format!("/v1/graph/nodes/{fact}")).await;
+        assert_eq!((&shown["node"]["type"], &shown["fact"]["fact_id"]), (&json!("fact"), &json!(fact)));
+        for list in ["edges", "edges?kind=fact", "timeline?order=newest"] {
             assert_eq!(get(&fake, &format!("/v1/graph/nodes/{ada}/{list}")).await["items"], json!([]));
         }
     }
@@ -465,6 +475,8 @@ mod tests {
             ("/v1/graph/facts?at=noon".to_owned(), "invalid_field"),
             ("/v1/graph/facts?about=noon&subject=Ada".to_owned(), "invalid_field"),
             ("/v1/graph/nodes?kind=moon".to_owned(), "invalid_field"),
+            ("/v1/graph/nodes?kind=fact".to_owned(), "invalid_field"),
+            (format!("/v1/graph/nodes/{ada}/edges?kind=moon"), "invalid_field"),
             ("/v1/graph/nodes?limit=0".to_owned(), "out_of_range"),
             ("/v1/graph/export?format=svg".to_owned(), "invalid_field"),
         ] {
@@ -477,7 +489,7 @@ mod tests {
         let fake = Fake::new();
         for (path, media_type) in [
             ("/v1/graph/export?space=main", "application/json"),
-            ("/v1/graph/export?format=graphml", "application/graphml+xml"),
+            ("/v1/graph/export?format=graphml&facts=true", "application/graphml+xml"),
         ] {
             let reply = ask(fake.router(), plain("GET", path)).await;
             assert_eq!((reply.status.as_u16(), reply.headers["content-type"].as_bytes()), (200, media_type.as_bytes()));

@@ -52,7 +52,7 @@ pub trait Knowledge: Send + Sync {
     fn insights(&self, space: String, thread: Option<String>, page: PageRequest) -> Answer<'_, Page<Insight>>;
 
     /// All of a space's graph, as one document.
-    fn export(&self, space: String, format: GraphFormat) -> Answer<'_, Pieces>;
+    fn export(&self, space: String, form: GraphExport) -> Answer<'_, Pieces>;
 }
 
 /// Which nodes; an absent condition holds for each.
@@ -75,8 +75,19 @@ pub struct EdgeSelection {
     pub id: String,
     /// Only of this relation.
     pub relation: Option<String>,
+    /// Only to nodes of this kind; `fact` and `insight` are in the list only where they are asked for.
+    pub kind: Option<String>,
     /// Facts that held then; without it, now.
     pub at: Option<Timestamp>,
+}
+
+/// How much of a graph is written, and how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GraphExport {
+    /// How.
+    pub format: GraphFormat,
+    /// Whether facts and insights are nodes with edges to what they lead to; else a fact is an item or edge of its own.
+    pub has_fact_nodes: bool,
 }
 
 /// Which facts; an absent condition holds for each.

@@ -26,8 +26,8 @@ pub enum Exported {
     Together(Uuid, Uuid, u64),
     /// A node, and an edge from its subject to its object.
     Fact(FactAnswer),
-    /// A node.
-    Insight(InsightAnswer),
+    /// A node, and the entities that its text names.
+    Insight(InsightAnswer, Vec<Uuid>),
 }
 
 impl Snapshot<'_> {
@@ -77,7 +77,9 @@ impl Snapshot<'_> {
         for row in self.rows(Table::Insights, &keys::space(space)) {
             let stored: Insight = self.tables.keyspaces().read_json(&row?.1)?;
             let insight = self.insight(space, stored.insight_id)?.ok_or_else(|| self.damaged())?;
-            if give(Exported::Insight(insight))?.is_break() {
+            let ties = self.ties_of_insight(space, &insight)?;
+            let named = ties.iter().filter_map(|tie| Some(tie.entity()?.id)).collect();
+            if give(Exported::Insight(insight, named))?.is_break() {
                 return Ok(());
             }
         }

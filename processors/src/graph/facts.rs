@@ -34,6 +34,8 @@ pub struct FactFilter {
     pub subject: Option<Uuid>,
     /// Leading to this.
     pub object: Option<Uuid>,
+    /// About this or leading to it; with neither of the two above.
+    pub either: Option<Uuid>,
     /// In this relation.
     pub relation: Option<String>,
     /// That hold at this time.
@@ -193,13 +195,14 @@ impl Group {
 
 impl FactFilter {
     pub(super) fn mark(&self) -> ListMark {
-        let Self { space, subject, object, relation, at, include } = self;
+        let Self { space, subject, object, either, relation, at, include } = self;
         let id = |id: &Option<Uuid>| optional(id.as_ref().map(|id| id.as_bytes().as_slice()));
         let at = at.map(i64::to_be_bytes);
         let parts = [
             space.as_bytes(),
             &id(subject),
             &id(object),
+            &id(either),
             &optional(relation.as_deref().map(str::as_bytes)),
             &optional(at.as_ref().map(|at| &at[..])),
             &[u8::from(*include == Include::All)],
@@ -267,9 +270,22 @@ impl Snapshot<'_> {
         self.answer(space, id, judged)
     }
 
+    /// The facts that ended because of this one, the oldest id first.
+    pub(super) fn closed_by(&self, fact: &FactAnswer) -> Result<Vec<Uuid>, StoreError> {
+        let (group, _) = self.judge(fact.subject.id, &fact.relation, usize::MAX)?;
+        let is_closed = |judged: &Judged| judged.held.is_some_and(|held| held.closed_by == Some(fact.fact_id));
+        let mut closed: Vec<Uuid> = group.iter().filter(|(_, judged)| is_closed(judged)).map(|(id, _)| *id).collect();
+        closed.sort_unstable();
+        Ok(closed)
+    }
+
     /// The facts among which those of a filter are, in order.
     fn candidates<'s>(&'s self, filter: &FactFilter, from: Option<keys::Place>) -> Candidates<'s> {
-        let FactFilter { space, subject, object, relation, .. } = filter;
+        let FactFilter { space, subject, object, either, relation, .. } = filter;
+        if let Some(end) = either {
+            let lists = self.links.members(*end).into_iter().flat_map(|member| [facts_about(member), facts_to(member)]);
+            return self.listed(lists.collect(), from);
+        }
         if let (Some(subject), Some(relation)) = (subject, relation) {
             let members = self.links.members(*subject);
             return Box::new(Merge::new(members.into_iter().map(|member| self.group(member, relation, from))));

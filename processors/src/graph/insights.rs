@@ -11,6 +11,9 @@ use super::{
 };
 use crate::{Page, PageLimit, StoreError, database::keys::put_name};
 
+/// So many insights are looked at for what they name.
+const NAMING: usize = 200;
+
 /// An insight; its sources are the messages that are not forgotten.
 pub type InsightAnswer = Insight;
 
@@ -38,6 +41,19 @@ impl Snapshot<'_> {
         }
         insight.sources = sources;
         Ok(Some(insight))
+    }
+
+    /// The insights whose text names an entity, the newest first.
+    pub(super) fn insights_naming(&self, space: &str, id: Uuid) -> Result<Vec<InsightAnswer>, StoreError> {
+        let id = self.links.canonical(id);
+        let limit = PageLimit { items: NAMING, bytes: usize::MAX };
+        let mut naming = Vec::new();
+        for insight in self.insights(space, None, limit, None)?.items {
+            if self.named_in(space, &insight.text)?.iter().any(|(named, _)| *named == id) {
+                naming.push(insight);
+            }
+        }
+        Ok(naming)
     }
 
     /// The insights of a space, or of one of its threads, the newest first.

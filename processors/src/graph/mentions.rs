@@ -58,7 +58,7 @@ impl Snapshot<'_> {
     }
 
     /// What a text names, longer names before those that are a part of them.
-    fn named_in(&self, space: &str, text: &str) -> Result<Vec<(Uuid, EntityRow)>, StoreError> {
+    pub(super) fn named_in(&self, space: &str, text: &str) -> Result<Vec<(Uuid, EntityRow)>, StoreError> {
         let words = words(text);
         let mut is_taken = vec![false; words.len()];
         let mut named: Vec<(Uuid, EntityRow)> = Vec::new();

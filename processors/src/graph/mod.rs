@@ -20,6 +20,7 @@ mod change;
 mod contribution;
 mod cursor;
 mod edge;
+mod ends;
 mod export;
 mod facts;
 mod forgetting;
@@ -48,6 +49,7 @@ mod write;
 pub use change::{
     Change, Correction, End, Fact, FactForgotten, Insight, InsightForgotten, Mention, Merged, Parted, Reading,
 };
+pub use ends::{Tie, Tied};
 pub use export::Exported;
 pub use facts::{FactAnswer, FactEnd, FactFilter, Include, Source, Standing};
 pub use id::{entity_id, phrase_id};

@@ -2,13 +2,15 @@
 //!
 //! Promises: a shortest path, as long as nothing was left out; where it says that something was, there may be a shorter one, or
 //! one where none was found. At most [`LOOKED_AT`] edges are looked at: of a node its newest [`FACTS`] facts in each
-//! direction, then the [`NAMES`] names that it is mentioned with most.
+//! direction, then the [`NAMES`] names that it is mentioned with most. A fact or an insight may be an end, and is left through
+//! the entities that it leads to; no path goes through one.
 
 use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
 use super::{
+    ends::Tie,
     facts::Judgements,
     keys,
     neighbours::{Bound, MENTIONED_WITH},
@@ -41,7 +43,8 @@ pub struct Step {
     pub from: Uuid,
     /// To this one.
     pub to: Uuid,
-    /// By this relation, in either direction: [`MENTIONED_WITH`], or that of the fact.
+    /// By this relation, in either direction: [`MENTIONED_WITH`], that of the fact, or how an end leads to an entity (see
+    /// [`Tie`]).
     pub relation: String,
     /// The fact that binds them, if one does.
     pub fact_id: Option<Uuid>,
@@ -51,6 +54,8 @@ pub struct Step {
 struct Search {
     at: Option<Micros>,
     judgements: Judgements,
+    /// Of the ends that are no entities.
+    ties: HashMap<Uuid, Vec<Tie>>,
     looked_at: usize,
     is_cut: bool,
 }
@@ -90,18 +95,27 @@ impl Snapshot<'_> {
         longest: usize,
     ) -> Result<Path, StoreError> {
         let [from, to] = [from, to].map(|id| self.links.canonical(id));
-        if self.gathered(space, from)?.is_none() || self.gathered(space, to)?.is_none() {
+        if self.node(space, from)?.is_none() || self.node(space, to)?.is_none() {
             return Ok(Path { steps: None, is_cut: false });
         }
         if from == to {
             return Ok(Path { steps: Some(Vec::new()), is_cut: false });
         }
         let mut sides = [Side::new(from), Side::new(to)];
-        let mut search = Search { at, judgements: Judgements::default(), looked_at: 0, is_cut: false };
+        let mut search =
+            Search { at, judgements: Judgements::default(), ties: HashMap::new(), looked_at: 0, is_cut: false };
+        for end in [from, to] {
+            if self.gathered(space, end)?.is_none() {
+                search.ties.insert(end, self.ties(space, end)?);
+            }
+        }
         while sides[0].depth + sides[1].depth < longest.min(LONGEST) {
+            // Nothing leads to an end that is no entity: it is left first. Then the side with less to do goes on.
+            let is_to_leave = |side: usize| sides[side].depth == 0 && search.ties.contains_key(&[from, to][side]);
+            let is_less = sides[0].frontier.len() <= sides[1].frontier.len();
+            let is_first = is_to_leave(0) || (is_less && !is_to_leave(1));
             let [one, other] = &mut sides;
-            // The side with less to do goes on.
-            let (side, other) = if one.frontier.len() <= other.frontier.len() { (one, other) } else { (other, one) };
+            let (side, other) = if is_first { (one, other) } else { (other, one) };
             if let Some(node) = self.go_on(&mut search, side, other)? {
                 let mut steps = sides[0].back(node);
                 steps.reverse();
@@ -145,6 +159,13 @@ impl Snapshot<'_> {
         node: Uuid,
         reached: &HashMap<Uuid, Option<Step>>,
     ) -> Result<Vec<Step>, StoreError> {
+        if let Some(ties) = search.ties.get(&node) {
+            let ties = ties.iter().filter_map(|tie| Some((tie.relation, tie.entity()?.id)));
+            let new = ties.filter(|(_, to)| !reached.contains_key(to));
+            let step =
+                |(relation, to): (&str, Uuid)| Step { from: node, to, relation: relation.to_owned(), fact_id: None };
+            return Ok(new.map(step).collect());
+        }
         let members = self.links.members(node);
         let (bound, were_more) = self.bound_by_facts(&mut search.judgements, &members, None, search.at, FACTS)?;
         search.is_cut |= were_more;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{
     change::{Change, Reading},
+    ends::Tie,
     export::Exported,
     facts::{FactAnswer, FactFilter},
     insights::{self, InsightAnswer},
@@ -149,7 +150,23 @@ impl GraphStore {
         self.ask("read a fact", |snapshot| snapshot.fact(space, id))
     }
 
-    /// A shortest path between two entities, of at most `longest` steps and at most 6; as of a time, if one is given. It looks
+    /// What a fact or an insight leads to; nothing where there is neither.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn ties(&self, space: &str, id: Uuid) -> Result<Vec<Tie>, StoreError> {
+        self.ask("read what a node leads to", |snapshot| snapshot.ties(space, id))
+    }
+
+    /// The insights that name an entity, the newest first, of the newest 200 of the space.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn insights_naming(&self, space: &str, id: Uuid) -> Result<Vec<InsightAnswer>, StoreError> {
+        self.ask("find insights", |snapshot| snapshot.insights_naming(space, id))
+    }
+
+    /// A shortest path between two nodes, entities, facts or insights, of at most `longest` steps and at most 6; as of a time, if one is given. It looks
     /// at no more than 1,000 edges or little more, and at 260 of a node, and says whether it left any out.
     ///
     /// # Errors

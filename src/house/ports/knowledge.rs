@@ -10,13 +10,16 @@ use meshlog_connectors::{
     api::{
         Fact, FoundNode, GraphEdge, GraphNodeView, GraphPath, Insight, Order, Page, TimelineEntry, Timestamp, Together,
     },
-    ports::{Answer, EdgeSelection, FactSelection, GraphFormat, Knowledge, NodeSelection, PageRequest, Pieces},
+    ports::{Answer, EdgeSelection, FactSelection, GraphExport, Knowledge, NodeSelection, PageRequest, Pieces},
     problem::Problem,
 };
 use meshlog_pipeline::now_micros;
 use meshlog_processors::{
     Micros, PageLimit,
-    graph::{FactFilter, GraphStore, Include, NeighbourFilter, Node, SearchQuery, TimelineQuery, entity_id, phrase_id},
+    graph::{
+        Entity, FactFilter, GraphStore, Include, NeighbourFilter, Node, SearchQuery, TimelineQuery, entity_id,
+        phrase_id,
+    },
     knowledge::entities::EntityKind,
 };
 use uuid::Uuid;
@@ -53,8 +56,17 @@ impl Knowledge for KnowledgePort {
     fn node(&self, space: String, id: String, at: Option<Timestamp>) -> Answer<'_, Option<GraphNodeView>> {
         Box::pin(blocking(&self.0, move |rooms| {
             let store = graph_store(rooms)?;
-            let Some(node) = entity(&store, &space, &id)? else { return Ok(None) };
-            let (now, id) = (now_or(at), node.id);
+            let now = now_or(at);
+            let node = match node(&store, &space, &id)? {
+                None => return Ok(None),
+                Some(Node::Entity(node)) => node,
+                Some(other) => {
+                    let id = id_of(&other);
+                    let ties = store.ties(&space, id).map_err(problems::from_store)?;
+                    return Ok(Some(view::tied(&space, other, ties, now)));
+                }
+            };
+            let id = node.id;
             let filter = NeighbourFilter { space: space.clone(), id, relation: None, at: Some(now), kinds: Vec::new() };
             let edges = store.neighbours(&filter, some(EDGES), None).map_err(problems::from_store)?.items;
             let filter = FactFilter { subject: Some(id), ..held(&space, now) };
@@ -63,6 +75,9 @@ impl Knowledge for KnowledgePort {
                 node: view::node(&space, node),
                 edges: edges.into_iter().map(view::edge).collect(),
                 facts: facts.into_iter().map(|fact| view::fact(&space, fact, now)).collect(),
+                ties: Vec::new(),
+                fact: None,
+                insight: None,
             }))
         }))
     }
@@ -70,10 +85,30 @@ impl Knowledge for KnowledgePort {
     fn edges(&self, selection: EdgeSelection, page: PageRequest) -> Answer<'_, Option<Page<GraphEdge>>> {
         Box::pin(blocking(&self.0, move |rooms| {
             let store = graph_store(rooms)?;
-            let EdgeSelection { space, id, relation, at } = selection;
-            let Some(node) = entity(&store, &space, &id)? else { return Ok(None) };
+            let EdgeSelection { space, id, relation, kind, at } = selection;
+            let Some(node) = node(&store, &space, &id)? else { return Ok(None) };
+            let id = id_of(&node);
             let (at, cursor) = dated(&page, at)?;
-            let filter = NeighbourFilter { space, id: node.id, relation, at: Some(at), kinds: Vec::new() };
+            match kind.as_deref() {
+                Some("fact") => {
+                    let filter = FactFilter { either: Some(id), relation, ..held(&space, at) };
+                    let cursor = cursor.filter(|cursor| filter.is_cursor(cursor)).or_refused(&page)?;
+                    let found = store.facts(&filter, limit(&page), cursor.as_deref()).map_err(problems::from_store)?;
+                    return Ok(Some(at_its_time(found, at, |fact| view::edge_to_fact(&fact, id))));
+                }
+                Some("insight") => {
+                    let found = store.insights_naming(&space, id).map_err(problems::from_store)?;
+                    let items = found.into_iter().map(view::edge_to_insight).collect();
+                    return Ok(Some(Page { items, next: None }));
+                }
+                _ => {}
+            }
+            if let Node::Insight(_) = node {
+                let ties = store.ties(&space, id).map_err(problems::from_store)?;
+                return Ok(Some(Page { items: ties.iter().filter_map(view::edge_of_tie).collect(), next: None }));
+            }
+            let kinds = kind.and_then(|kind| EntityKind::named(&kind)).into_iter().collect();
+            let filter = NeighbourFilter { space, id, relation, at: Some(at), kinds };
             let cursor = cursor.filter(|cursor| filter.is_cursor(cursor)).or_refused(&page)?;
             let found = store.neighbours(&filter, limit(&page), cursor.as_deref()).map_err(problems::from_store)?;
             Ok(Some(at_its_time(found, at, view::edge)))
@@ -122,16 +157,15 @@ impl Knowledge for KnowledgePort {
     fn path(&self, space: String, from: String, to: String, at: Option<Timestamp>) -> Answer<'_, Option<GraphPath>> {
         Box::pin(blocking(&self.0, move |rooms| {
             let store = graph_store(rooms)?;
-            let (Some(from), Some(to)) = (entity(&store, &space, &from)?, entity(&store, &space, &to)?) else {
+            let (Some(from), Some(to)) = (node(&store, &space, &from)?, node(&store, &space, &to)?) else {
                 return Ok(None);
             };
-            let path = store.path(&space, [from.id, to.id], Some(now_or(at)), STEPS).map_err(problems::from_store)?;
+            let ends = [id_of(&from), id_of(&to)];
+            let path = store.path(&space, ends, Some(now_or(at)), STEPS).map_err(problems::from_store)?;
             let (mut nodes, mut relations) = (Vec::new(), Vec::new());
             for step in path.steps.iter().flatten() {
                 // What was reached is there, unless it has been forgotten meanwhile.
-                let Some(Node::Entity(node)) = store.node(&space, step.to).map_err(problems::from_store)? else {
-                    continue;
-                };
+                let Some(node) = store.node(&space, step.to).map_err(problems::from_store)? else { continue };
                 nodes.push(view::name(&node));
                 relations.push(step.relation.clone());
             }
@@ -159,6 +193,7 @@ impl Knowledge for KnowledgePort {
             let filter = FactFilter {
                 subject: subject.map(|name| end(&store, &space, &name)).transpose()?.flatten(),
                 object: object.map(|name| end(&store, &space, &name)).transpose()?.flatten(),
+                either: None,
                 relation,
                 include,
                 at: if all { asked } else { Some(at) },
@@ -187,8 +222,8 @@ impl Knowledge for KnowledgePort {
         }))
     }
 
-    fn export(&self, space: String, format: GraphFormat) -> Answer<'_, Pieces> {
-        Box::pin(async move { Ok(export::pieces(graph_store(&self.0)?, space, format)) })
+    fn export(&self, space: String, form: GraphExport) -> Answer<'_, Pieces> {
+        Box::pin(async move { Ok(export::pieces(graph_store(&self.0)?, space, form)) })
     }
 }
 
@@ -198,17 +233,30 @@ fn held(space: &str, at: Micros) -> FactFilter {
         space: space.to_owned(),
         subject: None,
         object: None,
+        either: None,
         relation: None,
         at: Some(at),
         include: Include::Current,
     }
 }
 
-fn entity(store: &GraphStore, space: &str, id: &str) -> Result<Option<meshlog_processors::graph::Entity>, Problem> {
+fn node(store: &GraphStore, space: &str, id: &str) -> Result<Option<Node>, Problem> {
     let Ok(id) = id.parse() else { return Ok(None) };
-    match store.node(space, id).map_err(problems::from_store)? {
-        Some(Node::Entity(entity)) => Ok(Some(entity)),
-        _ => Ok(None),
+    store.node(space, id).map_err(problems::from_store)
+}
+
+fn entity(store: &GraphStore, space: &str, id: &str) -> Result<Option<Entity>, Problem> {
+    Ok(match node(store, space, id)? {
+        Some(Node::Entity(entity)) => Some(entity),
+        _ => None,
+    })
+}
+
+fn id_of(node: &Node) -> Uuid {
+    match node {
+        Node::Entity(entity) => entity.id,
+        Node::Fact(fact) => fact.fact_id,
+        Node::Insight(insight) => insight.insight_id,
     }
 }
 

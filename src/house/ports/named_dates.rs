@@ -32,6 +32,7 @@ fn birthday(rooms: &Rooms, space: &str, author: &str) -> Option<Date> {
         space: space.to_owned(),
         subject: Some(entity_id(space, EntityKind::Person, author)?),
         object: None,
+        either: None,
         relation: Some(Relation::Birthday.name().to_owned()),
         at: Some(now_micros()),
         include: Include::Current,

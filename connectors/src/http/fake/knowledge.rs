@@ -11,8 +11,8 @@ use crate::{
         Timestamp, Together,
     },
     ports::{
-        Answer, EdgeSelection, FactSelection, GraphFormat, Knowledge, Memory, MemoryWrite, NodeSelection, PageRequest,
-        Pieces, Stored, Summaries, Written,
+        Answer, EdgeSelection, FactSelection, GraphExport, GraphFormat, Knowledge, Memory, MemoryWrite, NodeSelection,
+        PageRequest, Pieces, Stored, Summaries, Written,
     },
 };
 
@@ -25,6 +25,27 @@ pub(super) struct Known {
     writes: Vec<MemoryWrite>,
 }
 
+fn node(id: &str, [node_type, kind]: [&str; 2], name: &str) -> GraphNode {
+    GraphNode {
+        node_id: id.to_owned(),
+        space: "main".to_owned(),
+        node_type: node_type.to_owned(),
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        aliases: vec![name.to_owned()],
+        mentions: 1,
+        merged: Vec::new(),
+        degree: 0,
+        facts: 0,
+        first_at: Timestamp::from_micros(NOON),
+        last_at: Timestamp::from_micros(NOON),
+    }
+}
+
+fn fact_node(fact: &Fact) -> GraphNode {
+    node(&fact.fact_id, ["fact", "fact"], &fact.relation)
+}
+
 impl Fake {
     /// What was written into the memory.
     pub(in crate::http) fn writes(&self) -> Vec<MemoryWrite> {
@@ -34,20 +55,7 @@ impl Fake {
     /// Puts a person into the graph of the space main; the id is that of the name.
     pub(in crate::http) fn person(&self, name: &str) -> String {
         let node_id = EventId::of_source("main", name).to_string();
-        self.state().known.nodes.push(GraphNode {
-            node_id: node_id.clone(),
-            space: "main".to_owned(),
-            node_type: "entity".to_owned(),
-            kind: "person".to_owned(),
-            name: name.to_owned(),
-            aliases: vec![name.to_owned()],
-            mentions: 1,
-            merged: Vec::new(),
-            degree: 0,
-            facts: 0,
-            first_at: Timestamp::from_micros(NOON),
-            last_at: Timestamp::from_micros(NOON),
-        });
+        self.state().known.nodes.push(node(&node_id, ["entity", "person"], name));
         node_id
     }
 
@@ -110,7 +118,17 @@ impl Knowledge for Fake {
         let state = self.state();
         let found = state.known.nodes.iter().find(|node| node.space == space && node.node_id == id);
         let facts = |name: &str| state.known.facts.iter().filter(|fact| fact.subject.name == name).cloned().collect();
-        answer(Ok(found.map(|node| GraphNodeView { facts: facts(&node.name), node: node.clone(), edges: Vec::new() })))
+        let view = |node: GraphNode| GraphNodeView {
+            facts: facts(&node.name),
+            node,
+            edges: Vec::new(),
+            ties: Vec::new(),
+            fact: None,
+            insight: None,
+        };
+        let fact = state.known.facts.iter().find(|fact| fact.space == space && fact.fact_id == id);
+        let of_fact = |fact: &Fact| GraphNodeView { fact: Some(fact.clone()), ..view(fact_node(fact)) };
+        answer(Ok(found.cloned().map(view).or_else(|| fact.map(of_fact))))
     }
 
     fn edges(&self, selection: EdgeSelection, request: PageRequest) -> Answer<'_, Option<Page<GraphEdge>>> {
@@ -155,8 +173,8 @@ impl Knowledge for Fake {
         answer(page(self.state().known.insights.iter().filter(is_wanted).cloned().collect(), &request))
     }
 
-    fn export(&self, space: String, format: GraphFormat) -> Answer<'_, Pieces> {
-        let text = match format {
+    fn export(&self, space: String, form: GraphExport) -> Answer<'_, Pieces> {
+        let text = match form.format {
             GraphFormat::Json => format!("{{\"space\":\"{space}\"}}"),
             GraphFormat::GraphMl => "<graphml/>".to_owned(),
         };

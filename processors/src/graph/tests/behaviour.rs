@@ -256,3 +256,107 @@ fn a_path_says_when_it_has_not_looked_at_everything() {
     let direct = kept.0.path(SPACE, [person("Hub"), person("N200")], None, 6).unwrap();
     assert_eq!(direct.steps.map(|steps| steps.len()), Some(1));
 }
+
+fn pinned(id: u128, text: &str, sources: Vec<Uuid>) -> Change {
+    Change::Pinned(Insight {
+        insight_id: Uuid::from_u128(id),
+        space: SPACE.into(),
+        thread: None,
+        text: text.into(),
+        sources,
+        author: "Ben".into(),
+        reason: String::new(),
+        at: 60,
+    })
+}
+
+/// The relations by which a fact or an insight leads to an entity, with its name.
+fn led_to(store: &GraphStore, id: u128) -> Vec<(&'static str, String)> {
+    let ties = store.ties(SPACE, Uuid::from_u128(id)).unwrap();
+    ties.iter().filter_map(|tie| Some((tie.relation, tie.entity()?.name.clone()))).collect()
+}
+
+#[test]
+fn a_fact_and_an_insight_are_nodes_that_lead_to_others() {
+    let kept = store_of(&[
+        Change::Read(said(0, 10, &["Ana"], vec![lives_in(1, "Ana", "Oslo")])),
+        Change::Read(said(1, 20, &["Ana Novak", "Ben"], vec![lives_in(2, "Ana", "Rome")])),
+        Change::Read(said(2, 30, &["Cleo", "Ben"], vec![])),
+        merged("Ana", "Ana Novak"),
+        pinned(7, "Ask ana before Cleo does; nobody asks the moon.", vec![message_id(2)]),
+    ]);
+    let store = &kept.0;
+    assert_eq!(led_to(store, 1), [("subject", "Ana".to_owned()), ("object", "Oslo".to_owned())]);
+    let relations =
+        |id: u128| store.ties(SPACE, Uuid::from_u128(id)).unwrap().iter().map(|tie| tie.relation).collect::<Vec<_>>();
+    assert_eq!(relations(1), ["subject", "object", "source", "closed-by"]);
+    assert_eq!(relations(2), ["subject", "object", "source", "closes"]);
+    let named: Vec<_> = led_to(store, 7).into_iter().map(|(_, name)| name).collect();
+    assert_eq!(named, ["Ana Novak", "Cleo"], "by the name that it is merged into, whatever the case");
+    assert_eq!(relations(7), ["names", "names", "source"]);
+    assert!(store.ties(SPACE, Uuid::from_u128(99)).unwrap().is_empty());
+
+    let filter = FactFilter { space: SPACE.into(), either: Some(person("Ana")), ..FactFilter::default() };
+    let ids = |filter: &FactFilter| {
+        let found = all(|cursor| store.facts(filter, LIMIT, cursor).unwrap());
+        found.iter().map(|fact| fact.fact_id.as_u128()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&filter), [2]);
+    assert_eq!(ids(&FactFilter { include: Include::All, ..filter.clone() }), [2, 1]);
+    let rome = entity_id(SPACE, EntityKind::Place, "Rome");
+    assert_eq!(ids(&FactFilter { either: rome, ..filter }), [2]);
+    let naming = |name: &str| store.insights_naming(SPACE, person(name)).unwrap().len();
+    assert_eq!((naming("Ana"), naming("Cleo"), naming("Ben")), (1, 1, 0));
+}
+
+#[test]
+fn a_path_may_begin_and_end_at_a_fact_or_an_insight() {
+    let kept = store_of(&[
+        Change::Read(said(0, 10, &["Ana", "Ben"], vec![lives_in(1, "Ana", "Oslo")])),
+        Change::Read(said(1, 20, &["Ben", "Cleo"], vec![lives_in(2, "Dan", "Rome")])),
+        Change::Read(said(2, 20, &["Cleo", "Dan"], vec![])),
+        pinned(7, "Listen to Cleo.", vec![]),
+        pinned(8, "Be kind.", vec![]),
+    ]);
+    let path = |from: Uuid, to: Uuid| {
+        let path = kept.0.path(SPACE, [from, to], None, 6).unwrap();
+        path.steps.map(|steps| steps.into_iter().map(|step| step.relation).collect::<Vec<_>>())
+    };
+    let id = Uuid::from_u128;
+    let together = MENTIONED_WITH;
+    assert_eq!(path(id(1), person("Ana")), Some(vec!["subject".to_owned()]));
+    assert_eq!(path(person("Ben"), id(1)), Some(vec![together.to_owned(), "subject".to_owned()]));
+    let expected = ["subject", together, together, "names"].map(str::to_owned);
+    assert_eq!(path(id(1), id(7)), Some(expected.to_vec()), "of Ana, with Ben, with Cleo, who is named");
+    let reversed: Vec<_> = expected.into_iter().rev().collect();
+    assert_eq!(path(id(7), id(1)), Some(reversed));
+    assert_eq!(path(id(2), id(2)), Some(vec![]));
+    assert_eq!(path(id(8), person("Ana")), None, "it names nobody");
+    assert_eq!(path(id(99), person("Ana")), None);
+}
+
+#[test]
+fn messages_that_name_what_a_text_names_count_the_more_the_rarer_it_is() {
+    let mut messages: Vec<_> =
+        (0..40).map(|number| Change::Read(said(number, number as i64, &["Ben"], vec![]))).collect();
+    messages.push(Change::Read(said(50, 50, &["Ana Novak"], vec![])));
+    messages.push(Change::Read(said(51, 51, &["Ana", "Ben"], vec![])));
+    messages.push(Change::Read(said(52, 52, &["Cleo"], vec![])));
+    messages.push(merged("Ana", "Ana Novak"));
+    let kept = store_of(&messages);
+    let naming = |text: &str| kept.0.naming(SPACE, text).unwrap();
+    let found = naming("where did ana novak's boat go?");
+    let mut ids: Vec<_> = found.keys().copied().collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [message_id(50), message_id(51)], "whichever name the message has");
+    let found = naming("What did Ana tell Ben?");
+    let rarity = |number: u64| found[&message_id(number)].rarity;
+    assert_eq!(found.len(), 42);
+    assert!(rarity(0) < 0.05 && rarity(50) > 0.5 && rarity(51) > rarity(50), "{found:?}");
+    assert_eq!(found[&message_id(51)].sent_at, 51);
+    assert!(naming("what is it about?").is_empty() && kept.0.naming("other", "Ana").unwrap().is_empty());
+    let many: Vec<_> = (100..900).map(|number| Change::Read(said(number, number as i64, &["Dan"], vec![]))).collect();
+    apply(&kept.0, &many);
+    let found = naming("Dan");
+    assert_eq!((found.len(), found.values().map(|named| named.sent_at).min()), (256, Some(644)), "the newest");
+}

@@ -152,8 +152,9 @@ fn change(chance: &mut Chance) -> Change {
             at,
         }),
         14 => {
-            let scope = match chance.below(6) {
+            let scope = match chance.below(7) {
                 0 => Scope::Space,
+                6 => Scope::Messages,
                 1 | 2 => Scope::Thread(format!("t{}", chance.below(3))),
                 3 => Scope::Author(author),
                 _ => Scope::Message(message_id(chance.below(MESSAGES))),

@@ -100,10 +100,13 @@ impl Model {
             reading.facts.retain(|fact| !facts.contains(&fact.fact_id));
             !forgotten.covers(*id, &reading.facets) && !reading.is_empty()
         });
-        model.corrections.retain(|id, correction| !facts.contains(id) && !forgotten.covers(*id, &correction.facets()));
+        model
+            .corrections
+            .retain(|id, correction| !facts.contains(id) && !forgotten.covers_written(*id, &correction.facets()));
         model.insights.retain(|id, insight| {
             insight.sources.retain(|source| !buried.contains(source));
-            insights.get(id).is_none_or(|until| insight.at > *until) && !forgotten.covers(*id, &insight.facets())
+            insights.get(id).is_none_or(|until| insight.at > *until)
+                && !forgotten.covers_written(*id, &insight.facets())
         });
         model
     }

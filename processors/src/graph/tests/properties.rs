@@ -146,6 +146,7 @@ fn check_facts(store: &GraphStore, model: &Model, space: &str, chance: &mut Chan
             space: space.into(),
             subject,
             object,
+            either: None,
             relation: (chance.below(2) == 0).then(|| pick(chance, &RELATIONS).into()),
             at: time(chance),
             include: if chance.below(2) == 0 { Include::All } else { Include::Current },
@@ -295,7 +296,7 @@ fn check_the_rest(store: &GraphStore, model: &Model, space: &str) {
             Exported::Entity(entity) => _ = entities.insert(entity.id, entity),
             Exported::Together(one, other, count) => _ = pairs.insert((one, other), count),
             Exported::Fact(fact) => facts.push(fact.fact_id),
-            Exported::Insight(insight) => insights.push(insight),
+            Exported::Insight(insight, _) => insights.push(insight),
         }
         ControlFlow::Continue(())
     };

@@ -2,16 +2,21 @@
 
 use meshlog_connectors::{
     api::{
-        Fact, FactSource, FoundNode, GraphEdge, GraphNode, GraphNodeName, Insight, MergedName, TimelineEntry, Timestamp,
+        Fact, FactSource, FoundNode, GraphEdge, GraphNode, GraphNodeName, GraphNodeView, GraphTie, Insight, MergedName,
+        TimelineEntry, Timestamp,
     },
     problem::Problem,
 };
 use meshlog_processors::{
     Micros,
-    graph::{Entity, FactAnswer, FactEnd, Hit, InsightAnswer, Moment, Neighbour, Source, Standing},
+    graph::{Entity, FactAnswer, FactEnd, Hit, InsightAnswer, Moment, Neighbour, Node, Source, Standing, Tie, Tied},
     knowledge::entities::EntityKind,
 };
 use uuid::Uuid;
+
+/// The types of nodes that are no names.
+const FACT: &str = "fact";
+const INSIGHT: &str = "insight";
 
 pub(super) fn found(hit: Hit) -> FoundNode {
     FoundNode {
@@ -47,12 +52,94 @@ pub(super) fn node(space: &str, entity: Entity) -> GraphNode {
     }
 }
 
-pub(super) fn name(entity: &Entity) -> GraphNodeName {
-    GraphNodeName {
-        node_id: Some(entity.id.to_string()),
-        kind: Some(entity.kind.name().to_owned()),
-        name: entity.name.clone(),
+pub(super) fn name(node: &Node) -> GraphNodeName {
+    let (id, kind, name) = match node {
+        Node::Entity(entity) => (entity.id, entity.kind.name(), entity.name.clone()),
+        Node::Fact(fact) => (fact.fact_id, FACT, statement(fact)),
+        Node::Insight(insight) => (insight.insight_id, INSIGHT, insight.text.clone()),
+    };
+    GraphNodeName { node_id: Some(id.to_string()), kind: Some(kind.to_owned()), name }
+}
+
+/// What a fact states, in few words.
+pub(super) fn statement(fact: &FactAnswer) -> String {
+    let denied = if fact.polarity == "denied" { "not " } else { "" };
+    format!("{} {denied}{} {}", fact.subject.name, fact.relation, fact.object.name)
+}
+
+/// A fact or an insight as a node, with what it leads to.
+pub(super) fn tied(space: &str, node: Node, ties: Vec<Tie>, now: Micros) -> GraphNodeView {
+    let GraphNodeName { node_id, kind, name } = name(&node);
+    let times: Vec<Micros> = match &node {
+        Node::Fact(fact) => fact.sources.iter().map(time_of).collect(),
+        Node::Insight(insight) => vec![insight.at],
+        Node::Entity(entity) => vec![entity.first_said, entity.last_said],
+    };
+    let kind = kind.unwrap_or_default();
+    let of_relation = |relation: &str| ties.iter().filter(|tie| tie.relation == relation).count() as u64;
+    let shown = GraphNode {
+        node_id: node_id.unwrap_or_default(),
+        space: space.to_owned(),
+        node_type: kind.clone(),
+        kind,
+        name,
+        aliases: Vec::new(),
+        merged: Vec::new(),
+        mentions: of_relation("source"),
+        degree: ties.iter().filter(|tie| tie.entity().is_some()).count() as u64,
+        facts: 0,
+        first_at: Timestamp::from_micros(times.iter().copied().min().unwrap_or_default()),
+        last_at: Timestamp::from_micros(times.iter().copied().max().unwrap_or_default()),
+    };
+    let edges = ties.iter().filter_map(edge_of_tie).collect();
+    let (fact, insight) = match node {
+        Node::Fact(found) => (Some(fact(space, found, now)), None),
+        Node::Insight(found) => (None, Some(insight(found))),
+        Node::Entity(_) => (None, None),
+    };
+    GraphNodeView { node: shown, edges, facts: Vec::new(), ties: ties.into_iter().map(tie).collect(), fact, insight }
+}
+
+fn time_of(source: &Source) -> Micros {
+    match source {
+        Source::Message { sent_at, .. } => *sent_at,
+        Source::Correction { at, .. } => *at,
     }
+}
+
+fn tie(tie: Tie) -> GraphTie {
+    let (node_type, node_id, name) = match tie.to {
+        Tied::Entity(FactEnd { kind: None, name, .. }) => ("phrase", None, Some(name)),
+        Tied::Entity(FactEnd { id, kind: Some(kind), name }) => (node_type(kind), Some(id), Some(name)),
+        Tied::Fact(id) => (FACT, Some(id), None),
+        Tied::Message(id) => ("message", Some(id), None),
+    };
+    GraphTie {
+        relation: tie.relation.to_owned(),
+        node_type: node_type.to_owned(),
+        node_id: node_id.map(|id| id.to_string()),
+        name,
+    }
+}
+
+/// The edge from a fact or an insight to an entity that it leads to.
+pub(super) fn edge_of_tie(tie: &Tie) -> Option<GraphEdge> {
+    Some(edge_by(tie.relation, end(tie.entity()?.clone())))
+}
+
+/// The edge from an entity to a fact that has it as an end.
+pub(super) fn edge_to_fact(fact: &FactAnswer, id: Uuid) -> GraphEdge {
+    let relation = if fact.subject.id == id { "subject" } else { "object" };
+    edge_by(relation, name(&Node::Fact(fact.clone())))
+}
+
+/// The edge from an entity to an insight that names it.
+pub(super) fn edge_to_insight(insight: InsightAnswer) -> GraphEdge {
+    edge_by("names", name(&Node::Insight(insight)))
+}
+
+fn edge_by(relation: &str, node: GraphNodeName) -> GraphEdge {
+    GraphEdge { node, weight: 1, together: 0, relations: [(relation.to_owned(), 1)].into() }
 }
 
 pub(super) fn edge(neighbour: Neighbour) -> GraphEdge {
