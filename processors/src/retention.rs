@@ -64,9 +64,9 @@ impl RetentionTable {
 /// Up to when messages are past their time at `now`: to the hour, so that a message is kept for an hour more at the most.
 /// `None` for a number of days that means nothing.
 fn past(keep_days: i32, now: Micros) -> Option<Micros> {
-    let kept = (keep_days > 0).then(|| Micros::from(keep_days) * DAY)?;
+    let kept = Micros::from(keep_days).checked_mul(DAY).filter(|kept| *kept > 0)?;
     let until = now.checked_sub(kept)?;
-    Some(until - until.rem_euclid(HOUR))
+    until.checked_sub(until.rem_euclid(HOUR))
 }
 
 /// The event that what was taken in before `until` is forgotten.
@@ -147,7 +147,8 @@ mod tests {
     fn days_that_mean_nothing_forget_nothing() {
         let sets = [0, -1, i32::MIN].map(|days| set(&days.to_string(), Some(days)));
         assert!(table(sets).due(NOW).is_empty());
-        assert!(past_its_time(&set("a", Some(i32::MAX)), Micros::MIN).is_none());
-        assert!(past_its_time(&set("a", Some(i32::MAX)), NOW).is_some());
+        assert!(past_its_time(&set("a", Some(i32::MAX)), NOW).is_none());
+        assert!(past_its_time(&set("a", Some(36_500)), Micros::MIN).is_none());
+        assert!(past_its_time(&set("a", Some(36_500)), NOW).is_some());
     }
 }
