@@ -6,10 +6,10 @@
 //! Never: reads what is forgotten, or what a tool or a system prompt says; takes what an assistant says for a fact; waits for a
 //! provider longer than for one call.
 //!
-//! The way of a message: it is cut into [`passages`], of which several of one thread share a call; the [`prompt`] quotes them; the
-//! [`answer`] is read as far as it can be; [`found`] looks each name and fact up in the text.
+//! The way of a message: it is cut into `passages`, of which several of one thread share a call; the `prompt` quotes them; the
+//! `answer` is read as far as it can be; `found` looks each name and fact up in the text.
 //!
-//! How sure a fact is: what the model says, and [`MOST_SURE`] at the most. A model's own word for how sure it is tells little, and
+//! How sure a fact is: what the model says, and `MOST_SURE` at the most. A model's own word for how sure it is tells little, and
 //! what is found word for word in the text can still be understood wrongly (a question, a joke, what others said). So what it
 //! finds is an answer (from .6 on) and can end an older fact, but where the patterns found the same, theirs is the surer.
 
