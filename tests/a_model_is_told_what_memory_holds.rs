@@ -68,6 +68,17 @@ fn an_answer_rests_on_turns_that_can_be_looked_up() {
     server.settle();
     let (_, page) = server.get("/v1/threads/evening/messages?order=newest&limit=2");
     assert_eq!((&page["items"][1]["text"], &page["items"][0]["text"]), (&json!(question), &json!(said)), "{page}");
+
+    // What was told of another thread is shown in no request any more once that is forgotten.
+    let (_, calls) = server.get("/v1/calls");
+    let ids: Vec<_> = calls["items"].as_array().unwrap().iter().map(|call| call["call_id"].as_str().unwrap()).collect();
+    let requests = || ids.iter().map(|id| server.get(&format!("/v1/calls/{id}/request"))).collect::<Vec<_>>();
+    let quoting = requests().iter().filter(|(_, body)| body.to_string().contains("<memory now=")).count();
+    assert!(quoting > 1 && requests().iter().any(|(_, body)| body.to_string().contains("blue lifebuoy")));
+    let forgetting = json!({"thread": "harbour", "author": "Mina"});
+    assert_eq!(server.post_json("/v1/memory/forgettings?wait=indexed", forgetting).0, 202);
+    let hidden = requests().into_iter().filter(|(_, body)| body["code"] == "events_removed").count();
+    assert_eq!(hidden, quoting);
 }
 
 #[test]

@@ -44,8 +44,8 @@ pub struct Forgetting {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Forgotten {
     spaces: HashMap<String, HashMap<Scope, Micros>>,
-    /// When single messages or authors of a space were forgotten last.
-    singled_out: HashMap<String, Micros>,
+    /// Up to when anything of a space is forgotten.
+    last: HashMap<String, Micros>,
 }
 
 impl Forgetting {
@@ -69,10 +69,8 @@ impl Forgetting {
 impl Forgotten {
     /// Takes a forgetting in; of two of the same scope the later time counts. Whether that changed anything.
     pub fn add(&mut self, forgetting: &Forgetting) -> bool {
-        if matches!(forgetting.scope, Scope::Message(_) | Scope::Author(_)) {
-            let last = self.singled_out.entry(forgetting.space.clone()).or_insert(forgetting.until);
-            *last = forgetting.until.max(*last);
-        }
+        let last = self.last.entry(forgetting.space.clone()).or_insert(forgetting.until);
+        *last = forgetting.until.max(*last);
         let scopes = self.spaces.entry(forgetting.space.clone()).or_default();
         match scopes.get_mut(&forgetting.scope) {
             Some(until) if *until >= forgetting.until => false,
@@ -107,11 +105,9 @@ impl Forgotten {
         until.is_some_and(|until| facets.accepted_at < *until)
     }
 
-    /// Whether something that quotes messages of a thread, whichever, is to be shown no more: the thread is forgotten, or any message
-    /// or author of its space was after it was made.
-    pub fn may_cover_quotes(&self, space: &str, thread: &str, made_at: Micros) -> bool {
-        self.covers(Uuid::nil(), &Facets::of_call(space, thread, made_at))
-            || self.singled_out.get(space).is_some_and(|until| made_at < *until)
+    /// Whether something that quotes messages of a space, whichever, may quote one that was forgotten after it was made.
+    pub fn may_cover_quotes(&self, space: &str, made_at: Micros) -> bool {
+        self.last.get(space).is_some_and(|until| made_at < *until)
     }
 
     /// Whether nothing is.
@@ -181,10 +177,8 @@ mod tests {
             let mut forgotten = Forgotten::default();
             forgotten.add(&forgetting(scope.clone(), 10));
             forgotten.add(&forgetting(scope.clone(), 5));
-            let covers = |space, thread, at| forgotten.may_cover_quotes(space, thread, at);
-            assert!(covers("s", "t", 9), "{scope:?}");
-            assert!(!covers("s", "t", 10) && !covers("other", "t", 9), "{scope:?}");
-            assert_eq!(covers("s", "u", 9), !matches!(scope, Scope::Thread(_)), "{scope:?}");
+            let covers = |space, at| forgotten.may_cover_quotes(space, at);
+            assert!(covers("s", 9) && !covers("s", 10) && !covers("other", 9), "{scope:?}");
         }
     }
 

@@ -34,14 +34,18 @@ impl Hidden {
         self.redacted.get(space).is_some_and(|messages| messages.contains(&message_id))
     }
 
-    /// Whether what was asked and answered in a call is hidden: its thread is forgotten, or a message is that it may have said. A call
-    /// for a thread tells what was said there before; an own one, in which Meshlog itself asks about messages, that of any author.
-    pub fn has_call(&self, space: &str, thread: &str, requested_at: Micros, is_own: bool) -> bool {
+    /// Whether what was asked and answered in a call for a thread is hidden: the thread is forgotten, or a message is that it may have
+    /// said, for a call tells what was said there before.
+    pub fn has_call(&self, space: &str, thread: &str, requested_at: Micros) -> bool {
         let facets = Facets::of_call(space, thread, requested_at);
         let until = self.calls.get(space).and_then(|threads| threads.get(thread));
-        until.is_some_and(|until| requested_at < *until)
-            || self.forgotten.covers(Uuid::nil(), &facets)
-            || is_own && self.forgotten.may_cover_quotes(space, thread, requested_at)
+        until.is_some_and(|until| requested_at < *until) || self.forgotten.covers(Uuid::nil(), &facets)
+    }
+
+    /// Whether a call is hidden that quotes what memory held of its space then: since then something of it was forgotten or redacted.
+    pub fn has_quotes(&self, space: &str, requested_at: Micros) -> bool {
+        let mut redacted = self.calls.get(space).into_iter().flat_map(HashMap::values);
+        self.forgotten.may_cover_quotes(space, requested_at) || redacted.any(|until| requested_at < *until)
     }
 
     /// Whether nothing is hidden.
@@ -73,12 +77,13 @@ mod tests {
         assert!(hidden.is_empty());
         hidden.hide_calls("s", "t", 10);
         hidden.hide_calls("s", "t", 5);
-        assert!(hidden.has_call("s", "t", 9, false) && !hidden.has_call("s", "t", 10, false));
-        assert!(!hidden.has_call("s", "u", 9, false) && !hidden.has_call("s2", "t", 9, false));
+        assert!(hidden.has_call("s", "t", 9) && !hidden.has_call("s", "t", 10));
+        assert!(!hidden.has_call("s", "u", 9) && !hidden.has_call("s2", "t", 9));
         hidden.forgotten.add(&Forgetting { space: "s".into(), scope: Scope::Thread("u".into()), until: 20 });
-        assert!(hidden.has_call("s", "u", 19, false) && !hidden.has_call("s", "u", 20, false) && !hidden.is_empty());
-        hidden.forgotten.add(&Forgetting { space: "s".into(), scope: Scope::Author("Ada".into()), until: 30 });
-        assert!(hidden.has_call("s", "u", 29, true) && !hidden.has_call("s", "u", 29, false));
+        assert!(hidden.has_call("s", "u", 19) && !hidden.has_call("s", "u", 20) && !hidden.is_empty());
+        assert!(hidden.has_quotes("s", 19) && !hidden.has_quotes("s", 20) && !hidden.has_quotes("s2", 9));
+        hidden.hide_calls("s", "t", 30);
+        assert!(hidden.has_quotes("s", 29) && !hidden.has_call("s", "u", 29));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Events as the gateway shows them: envelope and body as JSON.
 
-use meshlog_connectors::api::{EventView, Timestamp};
+use meshlog_connectors::{
+    api::{EventView, Timestamp},
+    context::has_context,
+};
 use meshlog_pipeline::{Entry, StoredEvent, Unreadable};
 use meshlog_processors::{Facets, Hidden};
 use meshlog_schemas::{AttemptFailed, CallRequested, CallSettled, Event, KnowledgeExtracted, TextEmbedded};
@@ -29,7 +32,9 @@ pub(super) fn hide(view: &mut EventView, hidden: &Hidden) {
         "meshlog.message.accepted" => view.id.clone(),
         "meshlog.message.edited" | "meshlog.text.embedded" | "meshlog.knowledge.extracted" => text("message_id"),
         "meshlog.call.requested" | "meshlog.attempt.failed" | "meshlog.call.settled" => {
-            if hidden.has_call(&space, &thread, taken_in, view.source == OWN_CALLS) {
+            let may_quote = view.source == OWN_CALLS
+                || view.data["body"].as_str().is_some_and(|request| has_context(request.as_bytes()));
+            if hidden.has_call(&space, &thread, taken_in) || may_quote && hidden.has_quotes(&space, taken_in) {
                 view.data = json!({"forgotten": true, "space": space, "thread": thread});
             }
             return;

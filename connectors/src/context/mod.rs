@@ -29,7 +29,7 @@ use crate::api::{
 
 use note::Note;
 pub use prompt::SYSTEM;
-use prompt::{Prompt, Quote};
+use prompt::{MEMORY, Prompt, Quote};
 
 /// What a context can be made of.
 #[derive(Debug, Clone)]
@@ -155,6 +155,13 @@ pub fn pack(material: Material, family: PromptFamily, budget: u64, count: Count<
             prompt.turns.remove(0);
         }
     }
+}
+
+/// Whether the body of a request to a model has a context in it, and so quotes what memory held then. One that only looks so is taken
+/// for one.
+pub fn has_context(request: &[u8]) -> bool {
+    // JSON leaves the mark as it is up to its quotation mark.
+    std::str::from_utf8(request).is_ok_and(|request| request.contains(MEMORY))
 }
 
 fn packed(prompt: Prompt, tokens: u64) -> Packed {

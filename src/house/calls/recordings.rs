@@ -88,7 +88,10 @@ impl Recorded {
 fn is_hidden(hidden: &TableView<Hidden>, call: &CallSettled) -> Result<bool, String> {
     let Some(thread) = &call.thread else { return Ok(false) };
     let is_own = call.key_label.starts_with(OWN_LABEL);
-    let look = hidden.look(|hidden| hidden.has_call(&call.space, thread, call.requested_at, is_own));
+    let look = hidden.look(|hidden| {
+        hidden.has_call(&call.space, thread, call.requested_at)
+            || is_own && hidden.has_quotes(&call.space, call.requested_at)
+    });
     look.map_err(|error| error.to_string())
 }
 

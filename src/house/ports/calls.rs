@@ -5,6 +5,7 @@ use std::sync::Arc;
 use meshlog_connectors::{
     api::{Attempt, Call, Day, Page, Timestamp, Tokens, Usage, UsageField, UsageSums, Usd},
     calls::OWN_LABEL,
+    context::has_context,
     ports::{Answer, CallRecords, CallSelection, KeptBody, PageRequest, UsageSelection},
     problem::{Code, Problem},
 };
@@ -48,7 +49,7 @@ impl CallRecordsPort {
                 // Held by the thread: a client that leaves does not end what was begun.
                 let _turn = turn;
                 let Some(row) = row(rooms, &id)? else { return Ok(None) };
-                if is_hidden(rooms, &row)? {
+                if is_hidden(rooms, &row, row.key_label.starts_with(OWN_LABEL))? {
                     return Err(hidden(&row));
                 }
                 read(rooms, row).map(Some)
@@ -78,15 +79,19 @@ impl CallRecords for CallRecordsPort {
 
     fn request(&self, id: String) -> Answer<'_, Option<KeptBody>> {
         self.body(id, |rooms, row| {
-            let Some(request) = row.request else { return Err(removed(&row)) };
-            match event(rooms, request.position)? {
-                Some(Event::CallRequested(body)) if body.call_id.0 == row.call_id => Ok(KeptBody {
+            let Some(position) = row.request.as_ref().map(|request| request.position) else {
+                return Err(removed(&row));
+            };
+            match event(rooms, position)? {
+                Some(Event::CallRequested(body)) if body.call_id.0 == row.call_id => {
+                    if has_context(&body.body) && is_hidden(rooms, &row, true)? {
+                        return Err(hidden(&row));
+                    }
                     // Whatever the wire's name: every provider is asked in JSON.
-                    media_type: "application/json".to_owned(),
-                    bytes: body.body,
-                    is_partial: false,
-                }),
-                Some(_) => Err(another(request.position)),
+                    let media_type = "application/json".to_owned();
+                    Ok(KeptBody { media_type, bytes: body.body, is_partial: false })
+                }
+                Some(_) => Err(another(position)),
                 None => Err(removed(&CallRow { request: None, ..row })),
             }
         })
@@ -155,16 +160,18 @@ fn event(rooms: &Rooms, position: Position) -> Result<Option<Event>, Problem> {
     }
 }
 
-/// Whether nobody is to be shown what was asked and answered.
-fn is_hidden(rooms: &Rooms, call: &CallRow) -> Result<bool, Problem> {
-    let Some(thread) = &call.thread else { return Ok(false) };
-    let is_own = call.key_label.starts_with(OWN_LABEL);
-    let look = rooms.hidden.look(|hidden| hidden.has_call(&call.space, thread, call.requested_at, is_own));
+/// Whether nobody is to be shown what was asked and answered; `may_quote` says that it tells what memory held of the space.
+fn is_hidden(rooms: &Rooms, call: &CallRow, may_quote: bool) -> Result<bool, Problem> {
+    let (space, at) = (&call.space, call.requested_at);
+    let look = rooms.hidden.look(|hidden| {
+        let is_of_thread = call.thread.as_ref().is_some_and(|thread| hidden.has_call(space, thread, at));
+        is_of_thread || may_quote && hidden.has_quotes(space, at)
+    });
     look.map_err(problems::from_log)
 }
 
 fn hidden(call: &CallRow) -> Problem {
-    let detail = format!("what was said in the thread of the call {} is forgotten or redacted", call.call_id);
+    let detail = format!("something that the call {} tells may be forgotten or redacted", call.call_id);
     Problem::new(
         Code::EventsRemoved,
         detail,
