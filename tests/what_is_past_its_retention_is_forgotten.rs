@@ -113,7 +113,7 @@ fn what_was_taken_in_before_the_days_that_are_kept_is_in_no_answer_and_what_is_p
     assert_eq!((status, &receipt["reached"]), (202, &json!("indexed")), "{receipt}");
     let (_, events) = server.get("/v1/events?topic=memory&limit=100");
     let forgotten = |event: &&Value| event["type"] == "meshlog.memory.forgotten";
-    let forgotten: Vec<_> = events["events"].as_array().unwrap().iter().filter(forgotten).collect();
+    let forgotten: Vec<_> = events["items"].as_array().unwrap().iter().filter(forgotten).collect();
     // One, or two where the hour has turned meanwhile.
     assert!((1..=2).contains(&forgotten.len()), "{events}");
     assert_eq!((&forgotten[0]["data"]["author"], &forgotten[0]["trust"]), (&json!("meshlog"), &json!("system")));
