@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[error("the {store} store at {} failed to {action}: {cause}", path.display())]
 pub struct StoreError {
-    /// The store's name: `threads`, `text`, `vectors` or `calls`.
+    /// The store's name: `threads`, `text`, `vectors`, `graph`, `summaries` or `calls`.
     pub store: &'static str,
     /// Its directory.
     pub path: PathBuf,

@@ -29,6 +29,7 @@ const KINDS: [EntityKind; 6] = [
     EntityKind::Topic,
     EntityKind::CodeSymbol,
 ];
+
 /// The facts that hold at `at` and bear on a text, the best first, at most `most`.
 pub(super) fn facts_about(
     store: &GraphStore,
