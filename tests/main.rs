@@ -5,6 +5,7 @@
 mod a_log_moves_to_kafka_and_back;
 mod a_model_is_told_what_memory_holds;
 mod a_model_reads_messages_where_one_is_configured;
+mod a_model_sums_up_threads_where_one_is_configured;
 mod bad_input_is_named_and_harms_nothing;
 mod calls_are_shown_and_their_usage_summed_up;
 mod calls_outlive_their_worker_on_kafka;

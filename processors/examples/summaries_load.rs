@@ -14,7 +14,7 @@ use std::{
 
 use meshlog_processors::{
     Facets, Forgetting, PageLimit, Scope,
-    summaries::{Budget, Said, SummaryStore},
+    summaries::{Budget, News, Said, SummaryStore},
 };
 use meshlog_schemas::{Checkpoints, Partition, Position, Topic};
 use uuid::Uuid;
@@ -48,7 +48,8 @@ fn run(count: usize) -> Result<(), Box<dyn Error>> {
         let texts: Vec<_> = (from..count.min(from + BATCH)).map(text).collect();
         let said: Vec<_> = texts.iter().enumerate().map(|(index, text)| message(from + index, text)).collect();
         let begun = Instant::now();
-        store.apply(&said, &[], &[], &Checkpoints::from_iter([(PARTITION, from as u64)]))?;
+        let news = News { said: &said, ..News::default() };
+        store.apply(&news, &Checkpoints::from_iter([(PARTITION, from as u64)]))?;
         spent += begun.elapsed();
         longest = longest.max(begun.elapsed());
     }
@@ -75,7 +76,8 @@ fn run(count: usize) -> Result<(), Box<dyn Error>> {
         ("the space", Scope::Space),
     ] {
         let begun = Instant::now();
-        store.apply(&[], &[Forgetting { space: "s".into(), scope, until: i64::MAX }], &[], &checkpoints)?;
+        let forgettings = [Forgetting { space: "s".into(), scope, until: i64::MAX }];
+        store.apply(&News { forgettings: &forgettings, ..News::default() }, &checkpoints)?;
         println!("forgetting {name}: {:.1?}", begun.elapsed());
     }
     drop(store);

@@ -19,7 +19,7 @@ use std::{
 
 use meshlog_processors::{
     Facets,
-    summaries::{Budget, Said, SummaryStore},
+    summaries::{Budget, News, Said, SummaryStore},
 };
 use meshlog_schemas::{Checkpoints, Partition, Position, Topic};
 use serde::Deserialize;
@@ -73,7 +73,7 @@ fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
         let thread_of = |turn: &Turn| if by_session { turn.thread.clone() } else { turn.space.clone() };
         let said: Vec<_> =
             turns.iter().enumerate().map(|(offset, turn)| message(offset, turn, thread_of(turn))).collect();
-        store.apply(&said, &[], &[], &Checkpoints::default())?;
+        store.apply(&News { said: &said, ..News::default() }, &Checkpoints::default())?;
         for budget in [300, 1_000] {
             println!("a thread is a {unit}, {budget} tokens");
             for space in &spaces {
@@ -93,7 +93,8 @@ fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
                     slowest = slowest.max(begun.elapsed());
                     let mut cited: HashMap<usize, usize> = HashMap::new();
                     for sentence in &summary.sentences {
-                        *cited.entry(sentence.message_id.as_u128() as usize).or_default() += sentence.text.len();
+                        *cited.entry(sentence.sources[0].message_id.as_u128() as usize).or_default() +=
+                            sentence.text.len();
                     }
                     let cited: HashMap<&str, usize> = said_ids(&cited, &said, &turns[..]);
                     shares.add(&evidence, turns, &cited, budget);

@@ -15,6 +15,7 @@ mod message;
 mod page;
 mod position;
 pub mod projections;
+mod quoting;
 pub mod recall;
 mod retention;
 pub mod route;

@@ -63,7 +63,7 @@ macro_rules! version {
 
 /// Every committed version, oldest first within a name. The newest of a name is the one written.
 #[rustfmt::skip]
-static CATALOG: [SchemaVersion; 25] = [
+static CATALOG: [SchemaVersion; 26] = [
     version!(Schemas, "schemas/schema-registered.v1.avsc", 0xa3b4413d66c06d4e, "schemas", SchemaRegistered v 1),
     version!(Messages, "messages/message-accepted.v1.avsc", 0x1c6f12ecd90d0057, "messages", MessageAccepted v 1),
     version!(Messages, "messages/message-edited.v1.avsc", 0x2234c66b804fdc59, "messages", MessageEdited v 1,
@@ -73,6 +73,7 @@ static CATALOG: [SchemaVersion; 25] = [
     version!(Knowledge, "knowledge/knowledge-extracted.v1.avsc", 0x0ca13fe08e2019f0, "knowledge", KnowledgeExtracted v 1),
     version!(Knowledge, "knowledge/entities-merged.v1.avsc", 0x3e7c0f5bd6598ad9, "knowledge", EntitiesMerged v 1),
     version!(Knowledge, "knowledge/entities-parted.v1.avsc", 0x3afa85839461fe33, "knowledge", EntitiesParted v 1),
+    version!(Knowledge, "knowledge/thread-summarised.v1.avsc", 0xe0cb34a47b6bd04f, "knowledge", ThreadSummarised v 1),
     version!(Memory, "memory/insight-pinned.v1.avsc", 0xa0fda242d1c28cba, "memory", InsightPinned v 1),
     version!(Memory, "memory/fact-corrected.v1.avsc", 0x430880fb848ed828, "memory", FactCorrected v 1),
     version!(Memory, "memory/memory-forgotten.v1.avsc", 0x4f750521fe18c07c, "memory", MemoryForgotten v 1),

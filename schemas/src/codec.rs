@@ -73,6 +73,7 @@ pub fn encode(event: &Event) -> Result<Vec<u8>, EncodeError> {
         Event::KnowledgeExtracted(body) => write("meshlog.knowledge.KnowledgeExtracted", body),
         Event::EntitiesMerged(body) => write("meshlog.knowledge.EntitiesMerged", body),
         Event::EntitiesParted(body) => write("meshlog.knowledge.EntitiesParted", body),
+        Event::ThreadSummarised(body) => write("meshlog.knowledge.ThreadSummarised", body),
         Event::InsightPinned(body) => write("meshlog.memory.InsightPinned", body),
         Event::FactCorrected(body) => write("meshlog.memory.FactCorrected", body),
         Event::MemoryForgotten(body) => write("meshlog.memory.MemoryForgotten", body),
@@ -171,8 +172,8 @@ mod tests {
         AttemptFailed, AttemptStarted, CallRequested, CallSettled, DeadLetterDiscarded, DeadLetterRedriven,
         EntitiesMerged, EntitiesParted, EntityMentioned, EventFailed, EventId, FactCorrected, FactStated,
         InsightPinned, KnowledgeExtracted, MemoryForgotten, MessageAccepted, MessageEdited, MessageRouted,
-        RedriveRequested, RetentionSet, SchemaRegistered, SubscriptionAdded, SubscriptionRemoved, TextEmbedded,
-        ThreadFiled, catalog::catalog,
+        RedriveRequested, RetentionSet, SchemaRegistered, SentenceWritten, SubscriptionAdded, SubscriptionRemoved,
+        TextEmbedded, ThreadFiled, ThreadSummarised, catalog::catalog,
     };
 
     fn id() -> impl Strategy<Value = EventId> {
@@ -248,6 +249,9 @@ mod tests {
     fn knowledge() -> impl Strategy<Value = Event> {
         let (mentions, facts) = (proptest::collection::vec(mention(), 0..4), proptest::collection::vec(fact(), 0..4));
         let names = || ("\\PC{0,9}", "\\PC{0,9}", "\\PC{0,9}");
+        let sentence = ("\\PC{0,9}", proptest::collection::vec(id(), 0..4));
+        let sentence = sentence.prop_map(|(text, sources)| SentenceWritten { text, sources });
+        let sentences = proptest::collection::vec(sentence, 0..4);
         prop_oneof![
             (id(), names(), any::<[i64; 2]>(), mentions, facts).prop_map(
                 |(message_id, (space, thread, author), [sent_at, accepted_at], mentions, facts)| {
@@ -272,6 +276,23 @@ mod tests {
             (names(), names()).prop_map(|((space, from, into), (kind, reason, author))| {
                 Event::EntitiesParted(EntitiesParted { space, kind, from, into, reason, author })
             }),
+            (names(), any::<([i64; 4], Option<i64>, i32)>(), sentences).prop_map(
+                |((space, thread, model), ([from, until, first_offset, told_at], edited_offset, level), sentences)| {
+                    Event::ThreadSummarised(ThreadSummarised {
+                        space,
+                        thread,
+                        level,
+                        from,
+                        until,
+                        first_offset,
+                        turns: until,
+                        edited_offset,
+                        model,
+                        told_at,
+                        sentences,
+                    })
+                }
+            ),
         ]
     }
 
@@ -521,6 +542,7 @@ mod tests {
             Event::KnowledgeExtracted(body) => apache_avro::to_value(body),
             Event::EntitiesMerged(body) => apache_avro::to_value(body),
             Event::EntitiesParted(body) => apache_avro::to_value(body),
+            Event::ThreadSummarised(body) => apache_avro::to_value(body),
             Event::InsightPinned(body) => apache_avro::to_value(body),
             Event::FactCorrected(body) => apache_avro::to_value(body),
             Event::MemoryForgotten(body) => apache_avro::to_value(body),

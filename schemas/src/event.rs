@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     EntitiesMerged, EntitiesParted, EventId, FactCorrected, InsightPinned, KnowledgeExtracted, MemoryForgotten,
-    RetentionSet, ThreadFiled, Topic, binary::records,
+    RetentionSet, ThreadFiled, ThreadSummarised, Topic, binary::records,
 };
 
 records! {
@@ -400,6 +400,8 @@ pub enum Event {
     EntitiesMerged(EntitiesMerged),
     /// On `knowledge`.
     EntitiesParted(EntitiesParted),
+    /// On `knowledge`.
+    ThreadSummarised(ThreadSummarised),
     /// On `memory`.
     InsightPinned(InsightPinned),
     /// On `memory`.
@@ -441,7 +443,10 @@ impl Event {
             Event::MessageAccepted(_) | Event::MessageEdited(_) => Topic::Messages,
             Event::MessageRouted(_) => Topic::Deliveries,
             Event::TextEmbedded(_) => Topic::Embeddings,
-            Event::KnowledgeExtracted(_) | Event::EntitiesMerged(_) | Event::EntitiesParted(_) => Topic::Knowledge,
+            Event::KnowledgeExtracted(_)
+            | Event::EntitiesMerged(_)
+            | Event::EntitiesParted(_)
+            | Event::ThreadSummarised(_) => Topic::Knowledge,
             Event::InsightPinned(_)
             | Event::FactCorrected(_)
             | Event::MemoryForgotten(_)
@@ -469,6 +474,7 @@ impl Event {
             Event::KnowledgeExtracted(_) => "meshlog.knowledge.extracted",
             Event::EntitiesMerged(_) => "meshlog.entities.merged",
             Event::EntitiesParted(_) => "meshlog.entities.parted",
+            Event::ThreadSummarised(_) => "meshlog.thread.summarised",
             Event::InsightPinned(_) => "meshlog.insight.pinned",
             Event::FactCorrected(_) => "meshlog.fact.corrected",
             Event::MemoryForgotten(_) => "meshlog.memory.forgotten",
@@ -497,6 +503,7 @@ impl Event {
             Event::KnowledgeExtracted(body) => thread_key(&body.space, &body.thread),
             Event::EntitiesMerged(body) => name_key(&body.space, &body.kind, &body.from),
             Event::EntitiesParted(body) => name_key(&body.space, &body.kind, &body.from),
+            Event::ThreadSummarised(body) => thread_key(&body.space, &body.thread),
             Event::InsightPinned(body) => body.space.clone(),
             Event::FactCorrected(body) => body.space.clone(),
             Event::MemoryForgotten(body) => body.space.clone(),
@@ -527,6 +534,7 @@ impl Event {
             Event::KnowledgeExtracted(body) => Some(&body.space),
             Event::EntitiesMerged(body) => Some(&body.space),
             Event::EntitiesParted(body) => Some(&body.space),
+            Event::ThreadSummarised(body) => Some(&body.space),
             Event::InsightPinned(body) => Some(&body.space),
             Event::FactCorrected(body) => Some(&body.space),
             Event::MemoryForgotten(body) => Some(&body.space),

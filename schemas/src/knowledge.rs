@@ -1,4 +1,4 @@
-//! Knowledge events: what was found in messages, and which names stand for one thing.
+//! Knowledge events: what was found in messages, which names stand for one thing, and what threads are about.
 //!
 //! Owns: the bodies of the `knowledge` topic. See `avro/knowledge/`.
 //! Never: a fact without the message that it is from.
@@ -115,5 +115,41 @@ records! {
         pub reason: String,
         /// Who parted them; empty where a stage did.
         pub author: String,
+    }
+
+    /// A model has summed up a stretch of a thread. It counts as long as these turns are remembered and say what they said.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct ThreadSummarised {
+        /// The space.
+        pub space: String,
+        /// The thread.
+        pub thread: String,
+        /// What was summed up: 0, turns; above that, the summaries of the level below.
+        pub level: i32,
+        /// The first turn of the stretch, by its number in the thread; 0 is the first.
+        pub from: i64,
+        /// The number behind its last turn.
+        pub until: i64,
+        /// Where the thread's first message stands in its partition of messages.
+        pub first_offset: i64,
+        /// How many of the turns were remembered.
+        pub turns: i64,
+        /// Where the last edit of one of them stands in that partition.
+        pub edited_offset: Option<i64>,
+        /// The model, as it was asked for.
+        pub model: String,
+        /// When the turns were read that it was told; microseconds since the epoch.
+        pub told_at: i64,
+        /// The summary in its order; empty where the model gave none that could be used.
+        pub sentences: Vec<SentenceWritten>,
+    }
+
+    /// A sentence of a summary.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct SentenceWritten {
+        /// What it says.
+        pub text: String,
+        /// The messages that say so; one at the least.
+        pub sources: Vec<EventId>,
     }
 }

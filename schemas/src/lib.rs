@@ -35,7 +35,9 @@ pub use event::{
 pub use fingerprint::fingerprint;
 pub use headers::Headers;
 pub use id::EventId;
-pub use knowledge::{EntitiesMerged, EntitiesParted, EntityMentioned, FactStated, KnowledgeExtracted};
+pub use knowledge::{
+    EntitiesMerged, EntitiesParted, EntityMentioned, FactStated, KnowledgeExtracted, SentenceWritten, ThreadSummarised,
+};
 pub use memory::{FactCorrected, InsightPinned, MemoryForgotten, RetentionSet, ThreadFiled};
 pub use packed::{Packed, Packer, UnpackError};
 pub use position::{Checkpoints, Offset, Partition, PartitionId, Position};

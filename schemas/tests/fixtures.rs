@@ -8,8 +8,8 @@ use meshlog_schemas::{
     AttemptFailed, AttemptStarted, CallRequested, CallSettled, DeadLetterDiscarded, DeadLetterRedriven, EntitiesMerged,
     EntitiesParted, EntityMentioned, Event, EventFailed, EventId, FactCorrected, FactStated, InsightPinned,
     KnowledgeExtracted, MemoryForgotten, MessageAccepted, MessageEdited, MessageRouted, RedriveRequested, RetentionSet,
-    SchemaRegistered, SchemaVersion, SubscriptionAdded, SubscriptionRemoved, TextEmbedded, ThreadFiled, catalog,
-    decode, encode, schema_of,
+    SchemaRegistered, SchemaVersion, SentenceWritten, SubscriptionAdded, SubscriptionRemoved, TextEmbedded,
+    ThreadFiled, ThreadSummarised, catalog, decode, encode, schema_of,
 };
 
 /// The call whose end the fixtures of `CallSettled` hold, in its first version.
@@ -160,6 +160,22 @@ fn expected(version: &SchemaVersion) -> Event {
             into: "Charles Babbage".into(),
             reason: "another one".into(),
             author: "Ada".into(),
+        }),
+        ("meshlog.knowledge.ThreadSummarised", 1) => Event::ThreadSummarised(ThreadSummarised {
+            space: "ada".into(),
+            thread: "letters".into(),
+            level: 0,
+            from: 32,
+            until: 64,
+            first_offset: 7,
+            turns: 31,
+            edited_offset: Some(90),
+            model: "openai/gpt-5-mini".into(),
+            told_at: 1_795_000_000_123_456,
+            sentences: vec![
+                SentenceWritten { text: "Ada wants a table of Bernoulli numbers.".into(), sources: vec![id(3), id(4)] },
+                SentenceWritten { text: "東京で会う。".into(), sources: vec![id(5)] },
+            ],
         }),
         ("meshlog.memory.InsightPinned", 1) => Event::InsightPinned(InsightPinned {
             insight_id: id(14),

@@ -123,6 +123,9 @@ pub(super) struct QueryArguments {
         value_name = "NUMBER"
     )]
     assistant_prior: f32,
+
+    #[command(flatten)]
+    calls: CallArguments,
 }
 
 /// Takes messages in until it is told to stop.
@@ -144,10 +147,11 @@ pub(super) fn worker(arguments: WorkerArguments) -> Result<Outcome, Failure> {
 
 /// Keeps projections and answers from them until it is told to stop.
 pub(super) fn query(arguments: QueryArguments) -> Result<Outcome, Failure> {
-    let QueryArguments { log, listen, share, peers, data, model, assistant_prior } = arguments;
+    let QueryArguments { log, listen, share, peers, data, model, assistant_prior, calls } = arguments;
+    let calls = calls.options(&data)?;
     let model = model.directory(&data);
     let nothing = with_nothing(log, data, model)?;
-    run(Plan { role: "query", has_views: true, share, peers, assistant_prior, ..nothing }, listen)
+    run(Plan { role: "query", has_views: true, share, peers, assistant_prior, calls, ..nothing }, listen)
 }
 
 /// A process that does nothing yet.

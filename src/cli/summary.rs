@@ -69,8 +69,14 @@ fn show(output: &mut Output, shown: &Shown) -> Result<(), Failure> {
         return output.line("nothing is remembered");
     }
     for sentence in summary.iter().flat_map(|summary| &summary.sentences) {
-        let author = output.bold(&one_line(&sentence.author));
-        output.line(format!("{author}  {}  {}", sentence.sent_at, harmless(sentence.text.trim())))?;
+        let who = sentence.model.as_ref().unwrap_or(&sentence.author);
+        let turns = match sentence.sources.len() {
+            _ if sentence.model.is_none() => String::new(),
+            1 => " (1 turn)".to_owned(),
+            turns => format!(" ({turns} turns)"),
+        };
+        let (who, text) = (output.bold(&one_line(who)), harmless(sentence.text.trim()));
+        output.line(format!("{who}  {}  {text}{turns}", sentence.sent_at))?;
     }
     if summary.as_ref().is_some_and(|summary| summary.archived) {
         output.line("the thread is in the archive")?;

@@ -39,6 +39,14 @@ pub(super) fn hide(view: &mut EventView, hidden: &Hidden) {
             }
             return;
         }
+        // Made of several messages, so hidden as a call is that was told them.
+        "meshlog.thread.summarised" => {
+            let told = time("told_at").map_or(taken_in, Timestamp::micros);
+            if hidden.has_call(&space, &thread, told) || hidden.has_quotes(&space, told) {
+                view.data = json!({"forgotten": true, "space": space, "thread": thread});
+            }
+            return;
+        }
         _ => return,
     };
     // What is of no message has the id of none.
@@ -111,6 +119,9 @@ fn data(event: &Event) -> Value {
         Event::KnowledgeExtracted(body) => extracted(body),
         Event::EntitiesMerged(body) => serde_json::to_value(body),
         Event::EntitiesParted(body) => serde_json::to_value(body),
+        Event::ThreadSummarised(body) => {
+            serde_json::to_value(body).map(|value| with_time(value, "told_at", Some(body.told_at)))
+        }
         Event::InsightPinned(body) => {
             serde_json::to_value(body).map(|value| with_time(value, "pinned_at", Some(body.pinned_at)))
         }

@@ -19,6 +19,7 @@ mod rooms;
 mod run;
 mod serving;
 mod stages;
+mod summarising;
 mod sweeping;
 
 pub(crate) use calls::CallOptions;

@@ -130,7 +130,17 @@ impl Plan {
 
     /// Whether models are called.
     pub(super) fn calls_models(&self) -> bool {
+        self.takes_calls() || self.sums_up_with_model()
+    }
+
+    /// Whether models are called for others.
+    pub(super) fn takes_calls(&self) -> bool {
         self.takes_messages || self.stages.contains(&StageKind::Dispatch) || self.reads_with_model()
+    }
+
+    /// Whether a model sums up the threads that are kept here. Not where calls are only repeated.
+    pub(super) fn sums_up_with_model(&self) -> bool {
+        self.has_views && self.calls.config.summaries.is_some() && self.calls.replay.is_none()
     }
 
     /// Whether a model reads messages here. Not where calls are only repeated: what is new was never asked.

@@ -33,6 +33,7 @@ use super::{
     plan::Plan,
     serving::{Serving, specs},
     stages::{Embedded, Stages},
+    summarising::Summariser,
     sweeping::Sweeper,
 };
 
@@ -56,6 +57,8 @@ pub(super) struct Rooms {
     /// `None` on a node that takes no messages.
     _keeper: Option<Keeper>,
     pub(super) takes_messages: bool,
+    /// Whether it calls models for others.
+    pub(super) takes_calls: bool,
     /// `None` on a node that calls no models.
     pub(super) calls: Option<Calls>,
     /// Who answers what only views can, on a node without.
@@ -73,6 +76,8 @@ pub(super) struct Reading {
     pub(super) recall: RecallEngine,
     pub(super) embedded: Option<Embedded>,
     _sweeper: Sweeper,
+    /// `None` where no model sums up threads.
+    _summariser: Option<Summariser>,
 }
 
 impl Reading {
@@ -145,7 +150,10 @@ impl Rooms {
             let embedded = Embedded::of(&engine, &stages, stage);
             let recall = RecallEngine::new(encoder, plan.weights());
             let _sweeper = Sweeper::start(serving.clone());
-            Reading { events: shared, shares, views, serving, recall, embedded, _sweeper }
+            let summariser = calls.as_ref().and_then(|calls| calls.summariser.clone());
+            let _summariser =
+                summariser.map(|summariser| Summariser::start(shared.clone(), serving.clone(), summariser));
+            Reading { events: shared, shares, views, serving, recall, embedded, _sweeper, _summariser }
         });
         let retention = Arc::new(TableView::new(events.clone()));
         let _keeper = plan.takes_messages.then(|| Keeper::start(events.clone(), retention.clone(), now_micros));
@@ -158,6 +166,7 @@ impl Rooms {
             retention,
             _keeper,
             takes_messages: plan.takes_messages,
+            takes_calls: plan.takes_calls(),
             calls,
             queries,
             is_closed: Mutex::new(false),
@@ -230,12 +239,15 @@ impl Rooms {
 /// The partitions cannot be shared out so.
 fn shares(events: &EventLog, plan: &Plan) -> Result<Scatter, HouseError> {
     let count = |topic| events.partitions(topic).len();
-    let (messages, embeddings, share) = (count(Topic::Messages), count(Topic::Embeddings), plan.share);
-    if share != PartitionShare::ALL && messages != embeddings {
-        return Err(HouseError::Share(format!(
-            "messages have {messages} partitions and embeddings {embeddings}: a thread and its vectors would be in different \
-             shares; run without --share, or on topics with as many partitions each"
-        )));
+    let (messages, share) = (count(Topic::Messages), plan.share);
+    for topic in [Topic::Embeddings, Topic::Knowledge] {
+        let others = count(topic);
+        if share != PartitionShare::ALL && messages != others {
+            return Err(HouseError::Share(format!(
+                "messages have {messages} partitions and {topic} {others}: a thread and what is derived of it would be in \
+                 different shares; run without --share, or on topics with as many partitions each"
+            )));
+        }
     }
     if share.of() as usize > messages {
         return Err(HouseError::Share(format!(

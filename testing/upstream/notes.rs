@@ -1,6 +1,7 @@
-//! Notes: what a model noted of the messages that it was given, as JSON.
+//! Notes: what a model noted of the messages that it was given, or how it summed them up, as JSON.
 //!
-//! Owns: what is noted: who keeps what, by the word "keeps". Behind that stand a name and a fact that no message has.
+//! Owns: what is noted: who keeps what, by the word "keeps". Behind that stand a name and a fact that no message has. A summary has
+//! a sentence for each turn or note that has a text, with its first line, and behind them one that nobody said.
 
 use std::borrow::Cow;
 
@@ -21,6 +22,9 @@ pub(super) fn of(texts: &[Cow<'_, str>], how: Notes) -> String {
 }
 
 fn noted(quoted: &str) -> String {
+    if let Some(mark) = ["turn", "note"].into_iter().find(|mark| quoted.starts_with(&format!("<{mark} "))) {
+        return summed_up(quoted, mark);
+    }
     let (mut names, mut facts) = (Vec::new(), Vec::new());
     let mut number = 0;
     for line in quoted.lines() {
@@ -38,6 +42,20 @@ fn noted(quoted: &str) -> String {
     // Names first, so that what is cut off at the end is what nobody stated.
     let list = |values: Vec<Value>| Value::from(values).to_string();
     format!("{{\"names\":{},\"facts\":{}}}", list(names), list(facts))
+}
+
+fn summed_up(quoted: &str, mark: &str) -> String {
+    let (open, mut sentences) = (format!("<{mark} "), Vec::new());
+    for quote in quoted.split(&open).skip(1) {
+        let number = quote.split([' ', '>']).next().and_then(|number| number.parse::<u64>().ok());
+        let (_, said) = quote.split_once(">\n").unwrap_or_default();
+        let line = said.lines().next().filter(|line| !line.starts_with("</")).unwrap_or_default();
+        if !line.is_empty() {
+            sentences.push(json!({"text": format!("In short: {line}"), "from": [number]}));
+        }
+    }
+    sentences.push(json!({"text": "Zorblax keeps 77777 unicorns.", "from": [1]}));
+    json!({ "sentences": sentences }).to_string()
 }
 
 fn fact(message: i64, subject: &str, object: &str, quote: &str) -> Value {

@@ -15,7 +15,7 @@
 //! | `no-usage:N` | never a usage |
 //! | `image` | type and size of the images it got, as JSON |
 //! | `params` | the request's body, unchanged, as the text |
-//! | `notes:MS` | of each quoted message in which somebody keeps something ("Tova keeps llamas.") a name and a fact as JSON, and behind them facts that nobody stated; the first byte after MS (0) |
+//! | `notes:MS` | of each quoted message in which somebody keeps something ("Tova keeps llamas.") a name and a fact as JSON, and behind them facts that nobody stated; of quoted turns a summary; the first byte after MS (0) |
 //! | `notes-fenced`, `notes-cut` | the same with words and fences around it; without the end |
 //! | `notes-again`, `notes-never` | words, and JSON once it was told that this is none; only words |
 //! | `notes-plain` | `notes`, and 400 for a request with a schema of the answer |

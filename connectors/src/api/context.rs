@@ -106,6 +106,9 @@ pub struct ContextItem {
     /// The message's id; of a fact, that of the message that states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
+    /// The messages that a sentence of a summary is from which a model wrote.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
     /// The fact, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fact_id: Option<String>,
@@ -118,12 +121,12 @@ pub struct ContextItem {
     /// The thread that it is of; of an insight, the one that it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<String>,
-    /// Who said it.
+    /// Who said it; the model, if one wrote it.
     pub author: String,
     /// What the author of a turn is to the thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// When it was said.
+    /// When it was said; of a sentence that a model wrote, the first of its messages.
     pub sent_at: Timestamp,
     /// As much of the text as the context has.
     pub text: String,

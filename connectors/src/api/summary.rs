@@ -19,22 +19,29 @@ pub struct ThreadSummary {
     pub archived: bool,
 }
 
-/// A sentence that was said.
+/// A sentence that was said, or that a model wrote of what was said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SummarySentence {
     /// The sentence.
     pub text: String,
-    /// The message.
+    /// The model that wrote it; not there for one that was said in these words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The message; of those that a model's sentence is from, the first.
     pub message_id: String,
-    /// Where it begins in the message, in bytes.
-    pub start: u64,
+    /// All messages that it is from.
+    pub sources: Vec<String>,
+    /// Where a sentence that was said begins in the message, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<u64>,
     /// Where it ends.
-    pub end: u64,
-    /// Who said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<u64>,
+    /// Who said the message.
     pub author: String,
     /// What the author is to the thread.
     pub role: String,
-    /// When.
+    /// When the message was said.
     pub sent_at: Timestamp,
 }
 

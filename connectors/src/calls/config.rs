@@ -22,6 +22,8 @@ pub struct Config {
     pub keys: Vec<KeyConfig>,
     /// The model that reads messages for what is known, if one is to.
     pub knowledge: Option<KnowledgeConfig>,
+    /// The model that sums up threads, if one does.
+    pub summaries: Option<SummariesConfig>,
 }
 
 /// A model that reads messages for whom they name and what they state, beside the patterns.
@@ -70,6 +72,45 @@ impl KnowledgeConfig {
         }
         self.since_micros().map(drop)
     }
+}
+
+/// A model that sums up threads.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SummariesConfig {
+    /// Its name, as callers would give it. What another one wrote stays.
+    pub model: String,
+    /// The most tokens, in and out, that it may use on a day (UTC) before the rest waits for the next. Default: 200,000.
+    #[serde(default = "default_tokens_per_day")]
+    pub tokens_per_day: u64,
+    /// The spaces whose threads it sums up. Default: all.
+    #[serde(default)]
+    pub spaces: Vec<String>,
+    /// How long nothing is to be said in a thread before its last turns are summed up. Default: 600.
+    #[serde(default = "default_quiet_seconds")]
+    pub quiet_seconds: u32,
+}
+
+impl SummariesConfig {
+    /// The same in microseconds.
+    pub fn quiet_micros(&self) -> i64 {
+        i64::from(self.quiet_seconds) * 1_000_000
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.model.is_empty() {
+            return Err("[summaries] model is empty; name a model such as \"openai/gpt-5-mini\"".to_owned());
+        }
+        if self.tokens_per_day == 0 {
+            let what = "[summaries] tokens_per_day must be 1 or more; without [summaries] no model is asked";
+            return Err(what.to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn default_quiet_seconds() -> u32 {
+    600
 }
 
 fn default_tokens_per_day() -> u64 {
@@ -294,7 +335,8 @@ impl Config {
                 return Err(format!("the key label \"{}\" begins as Meshlog's own do; choose another", key.label));
             }
         }
-        self.knowledge.as_ref().map_or(Ok(()), KnowledgeConfig::check)
+        self.knowledge.as_ref().map_or(Ok(()), KnowledgeConfig::check)?;
+        self.summaries.as_ref().map_or(Ok(()), SummariesConfig::check)
     }
 
     fn check_model(&self, model: &ModelConfig) -> Result<(), String> {
@@ -378,6 +420,10 @@ mod tests {
         [knowledge]
         model = "fast-5"
         since = "2026-11-01"
+
+        [summaries]
+        model = "fast-5"
+        quiet_seconds = 30
     "#;
 
     #[test]
@@ -392,6 +438,8 @@ mod tests {
         let knowledge = config.knowledge.unwrap();
         assert_eq!((knowledge.tokens_per_day, knowledge.roles.as_slice()), (200_000, ["user".to_owned()].as_slice()));
         assert_eq!(knowledge.since_micros(), Ok(Some(1_793_491_200_000_000)));
+        let summaries = config.summaries.unwrap();
+        assert_eq!((summaries.tokens_per_day, summaries.quiet_micros()), (200_000, 30_000_000));
         assert!(Config::parse("").is_ok_and(|config| config.providers.is_empty() && config.knowledge.is_none()));
     }
 

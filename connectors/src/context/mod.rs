@@ -125,7 +125,7 @@ pub fn pack(material: Material, family: PromptFamily, budget: u64, count: Count<
         let mut turns = prompt.turns.iter().chain([&prompt.asked]).filter_map(Quote::message);
         turns.any(|turn| turn.message_id == id)
     };
-    let notes = summary.into_iter().filter(|sentence| !is_shown(&sentence.message_id));
+    let notes = summary.into_iter().filter(|sentence| !sentence.sources.iter().all(|source| is_shown(source)));
     let notes = notes.map(|sentence| Note::sentence(sentence, &thread)).collect();
     let (notes, taken_by_summary) = note::first(notes, of_summary, Note::said, count);
     prompt.summary = notes;
@@ -187,6 +187,7 @@ fn item(quote: &Quote, citation: Option<u32>) -> Option<ContextItem> {
     Some(ContextItem {
         citation,
         message_id: Some(message.message_id.clone()),
+        sources: Vec::new(),
         fact_id: None,
         insight_id: None,
         source_id: message.source_id.clone(),

@@ -19,14 +19,19 @@ impl Note {
         Self { item: ContextItem { insight_id: Some(insight.insight_id), thread_id: insight.thread, ..item } }
     }
 
-    /// A sentence of a turn.
+    /// A sentence of a turn, or one that a model wrote of several.
     pub(super) fn sentence(sentence: SummarySentence, thread: &str) -> Self {
+        let thread_id = Some(thread.to_owned());
+        if let Some(model) = sentence.model {
+            let item = note(sentence.text, model, sentence.sent_at);
+            return Self { item: ContextItem { sources: sentence.sources, thread_id, ..item } };
+        }
         let item = note(sentence.text, sentence.author, sentence.sent_at);
-        let (message_id, thread_id, role) = (Some(sentence.message_id), Some(thread.to_owned()), Some(sentence.role));
+        let (message_id, role) = (Some(sentence.message_id), Some(sentence.role));
         Self { item: ContextItem { message_id, thread_id, role, is_cut: true, ..item } }
     }
 
-    /// The message that it is from.
+    /// The message that says it in these words.
     pub(super) fn message_id(&self) -> Option<&str> {
         self.item.message_id.as_deref()
     }
@@ -50,9 +55,12 @@ impl Note {
         quoted(&format!("[{number}] {}\n", self.item.text.trim()))
     }
 
-    /// The line of a sentence: who said it when.
+    /// The line of a sentence: who said it when, or that it sums up what was said since then.
     pub(super) fn said(&self, number: u32) -> String {
-        let ContextItem { author, sent_at, text, .. } = &self.item;
+        let ContextItem { author, sent_at, text, sources, .. } = &self.item;
+        if !sources.is_empty() {
+            return quoted(&format!("[{number}] {sent_at} summary of this thread: {}\n", text.trim()));
+        }
         let author = super::prompt::name(author);
         quoted(&format!("[{number}] {sent_at} {author} earlier in this thread: {}\n", text.trim()))
     }
@@ -71,6 +79,7 @@ fn note(text: String, author: String, sent_at: Timestamp) -> ContextItem {
         fact_id: None,
         insight_id: None,
         source_id: None,
+        sources: Vec::new(),
         thread_id: None,
         author,
         role: None,

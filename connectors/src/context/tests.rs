@@ -90,9 +90,11 @@ fn sentences() -> impl Strategy<Value = Vec<SummarySentence>> {
     proptest::collection::btree_map(0..60_u64, text(), 0..8).prop_map(|sentences| {
         let sentence = |(number, text): (u64, String)| SummarySentence {
             text,
+            model: (number % 3 == 0).then(|| "m".to_owned()),
             message_id: format!("m{number}"),
-            start: 0,
-            end: 1,
+            sources: vec![format!("m{number}"), format!("m{}", number + 1)],
+            start: None,
+            end: None,
             author: "Ada".into(),
             role: "user".into(),
             sent_at: Timestamp::from_micros(NOW - 1_000_000_000 + number as i64),

@@ -1,21 +1,21 @@
-//! The `summaries` projection: messages with their edits, and what of them is forgotten or put into the archive, into the summaries
-//! store.
+//! The `summaries` projection: messages with their edits, what of them is forgotten or put into the archive, and what a model
+//! wrote of them, into the summaries store.
 
 use std::{path::Path, sync::Arc};
 
 use meshlog_pipeline::{Projection, ProjectionError, StoredEvent};
-use meshlog_schemas::{Checkpoints, Digest, Event, Topic};
+use meshlog_schemas::{Checkpoints, Digest, Event, SentenceWritten, Topic};
 
 use super::{forgettings, version::version};
 use crate::{
     StoreError,
     message::Message,
-    summaries::{Archived, Said, SummaryStore},
+    summaries::{Archived, News, Said, Stretch, SummaryStore, Written},
 };
 
 /// Counts up when what [`SummaryProjection`] keeps of an event changes.
-const CODE: u32 = 2;
-const INPUTS: [Topic; 2] = [Topic::Messages, Topic::Memory];
+const CODE: u32 = 3;
+const INPUTS: [Topic; 3] = [Topic::Messages, Topic::Memory, Topic::Knowledge];
 
 /// Keeps what says most of each thread, and how much was said.
 pub struct SummaryProjection {
@@ -61,7 +61,10 @@ impl Projection for SummaryProjection {
             })
             .collect();
         let archived: Vec<_> = events.iter().filter_map(archived).collect();
-        Ok(self.store.apply(&said, &forgettings(events), &archived, checkpoints)?)
+        let written: Vec<_> = events.iter().filter_map(written).collect();
+        let forgettings = forgettings(events);
+        let news = News { said: &said, forgettings: &forgettings, archived: &archived, written: &written };
+        Ok(self.store.apply(&news, checkpoints)?)
     }
 
     fn digest(&self) -> Result<Digest, ProjectionError> {
@@ -76,5 +79,29 @@ fn archived(event: &StoredEvent) -> Option<Archived> {
         thread: body.thread.clone(),
         is_archived: body.state == "archived",
         at: body.filed_at,
+    })
+}
+
+/// What a model wrote; `None` where its numbers are none that a stretch has.
+fn written(event: &StoredEvent) -> Option<Written> {
+    let Event::ThreadSummarised(body) = &event.event else { return None };
+    let number = |number: i64| u64::try_from(number).ok();
+    let stretch = Stretch {
+        level: body.level.try_into().ok()?,
+        from: number(body.from)?,
+        until: number(body.until)?,
+        first: number(body.first_offset)?,
+        turns: number(body.turns)?,
+        edited: body.edited_offset.map(u64::try_from).transpose().ok()?,
+    };
+    let sentence = |sentence: &SentenceWritten| {
+        (sentence.text.clone(), sentence.sources.iter().map(|source| source.0).collect::<Vec<_>>())
+    };
+    Some(Written {
+        space: body.space.clone(),
+        thread: body.thread.clone(),
+        stretch,
+        model: body.model.clone(),
+        sentences: body.sentences.iter().map(sentence).collect(),
     })
 }

@@ -7,37 +7,41 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
-    ops::Bound,
+    ops::{Bound, Range},
 };
 
 use fjall::{Keyspace, OwnedWriteBatch};
 use uuid::Uuid;
 
 use super::{
-    choose::Candidate,
     keys,
     levels::{self, Block},
-    row::{Filed, ThreadRow, Through, Turn},
+    row::{BlockRow, Filed, ThreadRow, Through, Turn},
     score,
     statistics::{By, Tally, day_of},
     store::{Archived, Said},
     tables::Tables,
     words,
+    written::{Standing, WrittenRow},
 };
 use crate::{Forgetting, Micros, Scope, StoreError};
 
 /// What the tables do not show yet.
 pub(super) struct Changes<'t> {
-    tables: &'t Tables,
+    pub(super) tables: &'t Tables,
     /// By their keys.
     threads: BTreeMap<Vec<u8>, Thread>,
     /// The turn of each new message.
     messages: HashMap<Uuid, Vec<u8>>,
     /// By their keys; `None` is to be removed.
-    turns: HashMap<Vec<u8>, Option<Turn>>,
+    pub(super) turns: HashMap<Vec<u8>, Option<Turn>>,
     /// Whether it is to be there.
     times: BTreeMap<Vec<u8>, bool>,
     tallies: HashMap<(String, Option<String>, By), Tally>,
+    /// What a model wrote, by the keys of its rows.
+    pub(super) written: BTreeMap<Vec<u8>, WrittenRow>,
+    /// The blocks that it wrote of, by the keys of their threads.
+    pub(super) written_of: BTreeMap<Vec<u8>, BTreeSet<Block>>,
 }
 
 /// A thread that changes.
@@ -66,6 +70,8 @@ impl<'t> Changes<'t> {
             turns: HashMap::new(),
             times: BTreeMap::new(),
             tallies: HashMap::new(),
+            written: BTreeMap::new(),
+            written_of: BTreeMap::new(),
         }
     }
 
@@ -79,6 +85,7 @@ impl<'t> Changes<'t> {
         let thread = self.thread(&facets.space, &facets.thread)?;
         let number = thread.after.turns;
         thread.after.turns += 1;
+        thread.after.first = thread.after.first.or(Some(Through(said.position)));
         thread.after.through = thread.after.through.max(Some(Through(said.position)));
         thread.after.taken_in_at = thread.after.taken_in_at.max(Some(facets.accepted_at));
         if !is_forgotten {
@@ -197,15 +204,23 @@ impl<'t> Changes<'t> {
     /// Writes all of it into a batch.
     pub(super) fn write(mut self, batch: &mut OwnedWriteBatch) -> Result<(), StoreError> {
         let threads = std::mem::take(&mut self.threads);
+        let mut written_of = std::mem::take(&mut self.written_of);
         for (key, mut thread) in threads {
             if !thread.torn.is_empty() {
                 thread.after.said = self.said(&key)?;
             }
-            for (block, candidates) in self.folded(&key, &thread)? {
+            let folded = self.folded(&key, &thread)?;
+            let mut blocks = written_of.remove(&key).unwrap_or_default();
+            blocks.extend(folded.keys());
+            let is_torn = |block: &Block| thread.torn.contains(block);
+            let has_more = thread.before.turns != thread.after.turns;
+            blocks.extend(thread.after.open_block().filter(|block| has_more || is_torn(block)));
+            self.refresh(batch, &key, &thread.after, &folded, blocks)?;
+            for (block, row) in folded {
                 let key = keys::block(&key, block);
-                match candidates.is_empty() {
-                    true => batch.remove(&self.tables.blocks, key),
-                    false => batch.insert(&self.tables.blocks, key, self.tables.keyspaces.to_json(&candidates)?),
+                match row.standing.turns {
+                    0 => batch.remove(&self.tables.blocks, key),
+                    _ => batch.insert(&self.tables.blocks, key, self.tables.keyspaces.to_json(&row)?),
                 }
             }
             let [last, first] = thread.places(&thread.before);
@@ -213,6 +228,11 @@ impl<'t> Changes<'t> {
             put(batch, &self.tables.last, last, new_last);
             put(batch, &self.tables.first, first, new_first);
             batch.insert(&self.tables.threads, key, self.tables.keyspaces.to_json(&thread.after)?);
+        }
+        // Of threads of which nothing else changes.
+        for (key, blocks) in written_of {
+            let row: Option<ThreadRow> = self.tables.keyspaces.get_json(&self.tables.threads, &key)?;
+            self.refresh(batch, &key, &row.unwrap_or_default(), &HashMap::new(), blocks)?;
         }
         for (id, turn) in self.messages {
             batch.insert(&self.tables.messages, *id.as_bytes(), turn);
@@ -335,7 +355,7 @@ impl<'t> Changes<'t> {
     }
 
     /// The blocks of a thread that were finished or torn, folded anew.
-    fn folded(&self, key: &[u8], thread: &Thread) -> Result<HashMap<Block, Vec<Candidate>>, StoreError> {
+    fn folded(&self, key: &[u8], thread: &Thread) -> Result<HashMap<Block, BlockRow>, StoreError> {
         let turns = thread.after.turns;
         let finished = Block::of(thread.before.turns).number..Block::of(turns).number;
         let mut blocks: BTreeSet<_> = finished.map(|number| Block { level: 0, number }).collect();
@@ -343,19 +363,26 @@ impl<'t> Changes<'t> {
         let mut folded = HashMap::new();
         // Levels order before numbers, so that the parts of a block are folded before it.
         while let Some(block) = blocks.pop_first() {
-            let candidates = match block.level {
-                0 => self.candidates_of_turns(key, block)?,
-                _ => self.candidates_of_parts(key, block, &folded)?,
+            let BlockRow { candidates, standing } = match block.level {
+                0 => self.row_of_turns(key, block)?,
+                _ => self.row_of_parts(key, block, &folded)?,
             };
-            folded.insert(block, levels::fold(block, candidates));
+            folded.insert(block, BlockRow { candidates: levels::fold(block, candidates), standing });
             blocks.extend(block.whole().filter(|whole| whole.is_finished(turns)));
         }
         Ok(folded)
     }
 
-    fn candidates_of_turns(&self, thread: &[u8], block: Block) -> Result<Vec<Candidate>, StoreError> {
+    fn row_of_turns(&self, thread: &[u8], block: Block) -> Result<BlockRow, StoreError> {
+        let turns = self.turns_of(thread, block.turns())?;
+        let standing = Standing::of(turns.iter().map(|(_, turn)| turn));
+        Ok(BlockRow { candidates: levels::candidates(&turns), standing })
+    }
+
+    /// The turns of a range that are remembered.
+    pub(super) fn turns_of(&self, thread: &[u8], numbers: Range<u64>) -> Result<Vec<(u64, Turn)>, StoreError> {
         let mut turns = Vec::new();
-        for number in block.turns() {
+        for number in numbers {
             let key = keys::turn(thread, number);
             let turn = match self.turns.get(&key) {
                 Some(turn) => turn.clone(),
@@ -363,26 +390,28 @@ impl<'t> Changes<'t> {
             };
             turns.extend(turn.map(|turn| (number, turn)));
         }
-        Ok(levels::candidates(&turns))
+        Ok(turns)
     }
 
-    fn candidates_of_parts(
+    fn row_of_parts(
         &self,
         thread: &[u8],
         block: Block,
-        folded: &HashMap<Block, Vec<Candidate>>,
-    ) -> Result<Vec<Candidate>, StoreError> {
-        let mut candidates = Vec::new();
+        folded: &HashMap<Block, BlockRow>,
+    ) -> Result<BlockRow, StoreError> {
+        let mut row = BlockRow::default();
         for part in block.parts() {
-            match folded.get(&part) {
-                Some(part) => candidates.extend_from_slice(part),
+            let BlockRow { candidates, standing } = match folded.get(&part) {
+                Some(part) => part.clone(),
                 None => {
                     let stored = self.tables.keyspaces.get_json(&self.tables.blocks, &keys::block(thread, part))?;
-                    candidates.extend(stored.unwrap_or_else(Vec::new));
+                    stored.unwrap_or_default()
                 }
-            }
+            };
+            row.candidates.extend(candidates);
+            row.standing = row.standing.and(standing);
         }
-        Ok(candidates)
+        Ok(row)
     }
 }
 

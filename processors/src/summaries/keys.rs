@@ -1,6 +1,6 @@
 //! Keys of the summaries store: byte strings whose order is the order of the lists.
 
-use super::{levels::Block, statistics::By};
+use super::{levels::Block, statistics::By, written::Stretch};
 use crate::{
     Micros,
     database::keys::{ordered, put_name},
@@ -33,8 +33,14 @@ pub(super) fn parts_of_turn(key: &[u8]) -> Option<(&[u8], u64)> {
 
 /// The name of a thread, from its key.
 pub(super) fn name_of_thread(key: &[u8]) -> Option<&str> {
-    let (_, rest) = named(key)?;
-    std::str::from_utf8(named(rest)?.0).ok()
+    Some(names_of_thread(key)?.1)
+}
+
+/// The names of a space and of a thread in it, from the thread's key.
+pub(super) fn names_of_thread(key: &[u8]) -> Option<(&str, &str)> {
+    let (space, rest) = named(key)?;
+    let (thread, _) = named(rest)?;
+    Some((std::str::from_utf8(space).ok()?, std::str::from_utf8(thread).ok()?))
 }
 
 /// The place of a turn by the time it was said.
@@ -51,6 +57,32 @@ pub(super) fn time_of(key: &[u8]) -> Option<Micros> {
 /// A block of a thread.
 pub(super) fn block(thread: &[u8], block: Block) -> Vec<u8> {
     [thread, &[block.level], &block.number.to_be_bytes()].concat()
+}
+
+/// The thread of a key that `block` made, and the block.
+pub(super) fn parts_of_block(key: &[u8]) -> Option<(&[u8], Block)> {
+    let (key, number) = key.split_last_chunk()?;
+    let (level, thread) = key.split_last()?;
+    Some((thread, Block { level: *level, number: u64::from_be_bytes(*number) }))
+}
+
+/// A summary that a model wrote of a stretch, under its block.
+pub(super) fn written(block: &[u8], stretch: &Stretch) -> Vec<u8> {
+    // Of no edit it is 0; no edit stands there, for its message stands before it.
+    let numbers = [stretch.first, stretch.until, stretch.turns, stretch.edited.unwrap_or_default()];
+    let mut key = block.to_vec();
+    numbers.into_iter().for_each(|number| key.extend_from_slice(&number.to_be_bytes()));
+    key
+}
+
+/// What the summary was made of, from what its key has behind that of its block.
+pub(super) fn stretch_of_written(block: Block, rest: &[u8]) -> Option<Stretch> {
+    let (first, rest) = rest.split_first_chunk()?;
+    let (until, rest) = rest.split_first_chunk()?;
+    let (turns, edited) = rest.split_first_chunk()?;
+    let edited = Some(u64::from_be_bytes(edited.try_into().ok()?)).filter(|offset| *offset > 0);
+    let [first, until, turns] = [first, until, turns].map(|number: &[u8; 8]| u64::from_be_bytes(*number));
+    Some(Stretch { level: block.level, from: block.turns().start, until, first, turns, edited })
 }
 
 /// The threads of a space that are in the archive, or that are not.
@@ -132,6 +164,15 @@ mod tests {
         assert_eq!(parts_of_turn(&turn(&thread, 7)), Some((thread.as_slice(), 7)));
         assert_eq!(name_of_thread(&thread), Some("t\u{0}x"));
         assert_eq!(time_of(&time(&thread, -5, 9)), Some(-5));
+        assert_eq!(names_of_thread(&thread), Some(("a/b", "t\u{0}x")));
+        let block = Block { level: 1, number: 3 };
+        let key = self::block(&thread, block);
+        assert_eq!(parts_of_block(&key), Some((thread.as_slice(), block)));
+        for edited in [None, Some(9)] {
+            let stretch =
+                Stretch { level: 1, from: block.turns().start, until: block.turns().end, first: 1, turns: 2, edited };
+            assert_eq!(stretch_of_written(block, &written(&key, &stretch)[key.len()..]), Some(stretch));
+        }
         let list = filed("s", true);
         assert_eq!(parts_of_said(&said(&list, -3, "t"), list.len()), Some((-3, "t")));
         assert_eq!(name_of_thread(&writer("s", "ada", "t")), Some("ada"));

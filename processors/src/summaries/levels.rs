@@ -44,6 +44,13 @@ impl Block {
         Self { level: 0, number: turn / TURNS }
     }
 
+    /// The block of a level that begins with this turn.
+    pub(super) fn at(level: u8, from: u64) -> Option<Self> {
+        let span = (level <= HIGHEST).then(|| span(level))?;
+        let block = Self { level, number: from / span };
+        (from.is_multiple_of(span) && from.checked_add(span).is_some()).then_some(block)
+    }
+
     /// The turns that it covers.
     pub(super) fn turns(self) -> Range<u64> {
         let span = span(self.level);

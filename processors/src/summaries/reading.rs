@@ -11,60 +11,174 @@ use fjall::{Keyspace, Readable, Snapshot};
 use serde::Deserialize;
 
 use super::{
-    choose::{Budget, choose},
-    keys, levels,
-    row::{ThreadRow, Through, Turn},
+    choose::{Budget, Candidate, choose},
+    keys,
+    levels::{self, Block},
+    row::{BlockRow, ThreadRow, Through, Turn},
     statistics::{By, DayTally, Statistics, Tally},
-    store::{Sentence, Summary, ThreadLast},
+    store::{Sentence, Source, Summary, ThreadLast},
     tables::Tables,
+    written::WrittenRow,
 };
 use crate::{Micros, Page, PageLimit, StoreError};
+
+/// What a sentence of a model is worth, in thousandths: more than nearly all that is said, for it says what several turns do.
+const WRITTEN: u32 = 2_500;
+
+/// What a summary is chosen from.
+struct Pool {
+    /// The turns that were read.
+    turns: HashMap<u64, Turn>,
+    candidates: Vec<Candidate>,
+    /// Of a candidate that a model wrote: the model, the words, and the turns that say so.
+    written: HashMap<usize, (String, String, Vec<u64>)>,
+}
 
 impl Tables {
     /// What says most of a thread.
     pub(super) fn summary(&self, space: &str, thread: &str, budget: Budget) -> Result<Summary, StoreError> {
-        let action = "summarise a thread";
         let snapshot = self.keyspaces.snapshot();
         let key = keys::thread(space, thread);
         let row: ThreadRow = self.read(&snapshot, &self.threads, &key)?.unwrap_or_default();
         let (blocks, open) = levels::cover(row.turns);
-        let mut candidates = Vec::new();
+        let mut pool = Pool { turns: HashMap::new(), candidates: Vec::new(), written: HashMap::new() };
         for block in blocks {
-            let kept: Option<Vec<_>> = self.read(&snapshot, &self.blocks, &keys::block(&key, block))?;
-            candidates.extend(kept.unwrap_or_default());
+            self.gather(&snapshot, &key, &row, block, &mut pool)?;
         }
         let mut turns = Vec::new();
         for number in open {
             let turn = self.read(&snapshot, &self.turns, &keys::turn(&key, number))?;
             turns.extend(turn.map(|turn: Turn| (number, turn)));
         }
-        candidates.extend(levels::candidates(&turns));
-        let mut turns: HashMap<_, _> = turns.into_iter().collect();
-        let mut sentences = Vec::new();
-        for index in choose(&candidates, budget) {
-            let chosen = &candidates[index];
-            let turn = match turns.entry(chosen.turn) {
+        if let Some((words, until)) = self.words_of_open(&snapshot, &key, &row, &turns)?
+            && self.gather_written(&snapshot, &key, words, &mut pool)?
+        {
+            turns.retain(|(number, _)| *number >= until);
+        }
+        pool.candidates.extend(levels::candidates(&turns));
+        pool.turns.extend(turns);
+        let chosen = choose(&pool.candidates, budget);
+        let sentences = chosen.into_iter().map(|index| self.sentence(&snapshot, &key, index, &mut pool));
+        let sentences = sentences.collect::<Result<_, _>>()?;
+        let total: Option<Tally> = self.read(&snapshot, &self.tallies, &keys::tally(space, Some(thread), &By::All))?;
+        let through = row.through.map(|Through(position)| position);
+        Ok(Summary { sentences, turns: total.unwrap_or_default().messages, through })
+    }
+
+    /// Adds what a finished block may say: what a model wrote of it, or of its parts, or else what was said.
+    fn gather(
+        &self,
+        snapshot: &Snapshot,
+        thread: &[u8],
+        row: &ThreadRow,
+        block: Block,
+        pool: &mut Pool,
+    ) -> Result<(), StoreError> {
+        let Some(whole) = self.read::<BlockRow>(snapshot, &self.blocks, &keys::block(thread, block))? else {
+            return Ok(());
+        };
+        if let Some(words) = self.words_of(snapshot, thread, row, block, whole.standing)?
+            && self.gather_written(snapshot, thread, words, pool)?
+        {
+            return Ok(());
+        }
+        // One level down and no further: a parent is written soon after its parts.
+        let (mut parts, mut is_any_written) = (Vec::new(), false);
+        for part in block.parts() {
+            let of_part: Option<BlockRow> = self.read(snapshot, &self.blocks, &keys::block(thread, part))?;
+            let Some(of_part) = of_part else { continue };
+            let words = self.words_of(snapshot, thread, row, part, of_part.standing)?;
+            let words = words.filter(|words| !words.sentences.is_empty());
+            is_any_written |= words.is_some();
+            parts.push((of_part, words));
+        }
+        if !is_any_written {
+            pool.candidates.extend(whole.candidates);
+            return Ok(());
+        }
+        for (of_part, words) in parts {
+            let is_written = words.map(|words| self.gather_written(snapshot, thread, words, pool)).transpose()?;
+            if is_written != Some(true) {
+                pool.candidates.extend(of_part.candidates);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the sentences that a model wrote; whether there are any.
+    fn gather_written(
+        &self,
+        snapshot: &Snapshot,
+        thread: &[u8],
+        words: WrittenRow,
+        pool: &mut Pool,
+    ) -> Result<bool, StoreError> {
+        let action = "summarise a thread";
+        let mut is_any = false;
+        for sentence in words.sentences {
+            let mut numbers = Vec::new();
+            for source in &sentence.sources {
+                let key = snapshot.get(&self.messages, source).map_err(|cause| self.error(action, cause))?;
+                let number = key.as_deref().and_then(keys::parts_of_turn).filter(|(of, _)| *of == thread);
+                let Some((_, number)) = number else { continue };
+                if let Entry::Vacant(entry) = pool.turns.entry(number) {
+                    let Some(turn) = self.read(snapshot, &self.turns, &keys::turn(thread, number))? else { continue };
+                    entry.insert(turn);
+                }
+                numbers.push(number);
+            }
+            // A summary holds only while its turns are there; a source that is none of them was not told.
+            let Some(turn) = numbers.first().copied() else { continue };
+            is_any = true;
+            pool.written.insert(pool.candidates.len(), (words.model.clone(), sentence.text, numbers));
+            pool.candidates.push(Candidate {
+                turn,
+                start: 0,
+                score: WRITTEN,
+                tokens: sentence.tokens,
+                is_filler: false,
+                terms: sentence.terms,
+            });
+        }
+        Ok(is_any)
+    }
+
+    /// A candidate as a sentence of a summary.
+    fn sentence(
+        &self,
+        snapshot: &Snapshot,
+        thread: &[u8],
+        index: usize,
+        pool: &mut Pool,
+    ) -> Result<Sentence, StoreError> {
+        let action = "summarise a thread";
+        let written = pool.written.remove(&index);
+        let chosen = &pool.candidates[index];
+        let numbers = written.as_ref().map_or(vec![chosen.turn], |(_, _, numbers)| numbers.clone());
+        let mut sources = Vec::with_capacity(numbers.len());
+        let mut said = None;
+        for number in numbers {
+            let turn = match pool.turns.entry(number) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => {
-                    let turn = self.read(&snapshot, &self.turns, &keys::turn(&key, chosen.turn))?;
+                    let turn = self.read(snapshot, &self.turns, &keys::turn(thread, number))?;
                     entry.insert(turn.ok_or_else(|| self.error(action, "a turn is missing"))?)
                 }
             };
-            let kept = turn.sentences.iter().find(|kept| kept.start == chosen.start);
-            let kept = kept.ok_or_else(|| self.error(action, "a sentence is missing"))?;
-            sentences.push(Sentence {
-                text: kept.text.clone(),
+            said = turn.sentences.iter().find(|kept| kept.start == chosen.start).cloned();
+            sources.push(Source {
                 message_id: turn.message_id,
-                start: kept.start as usize,
-                end: kept.start as usize + kept.text.len(),
                 author: turn.author.clone(),
                 role: turn.role.clone(),
                 sent_at: turn.sent_at,
             });
         }
-        let total: Option<Tally> = self.read(&snapshot, &self.tallies, &keys::tally(space, Some(thread), &By::All))?;
-        let through = row.through.map(|Through(position)| position);
-        Ok(Summary { sentences, turns: total.unwrap_or_default().messages, through })
+        if let Some((model, text, _)) = written {
+            return Ok(Sentence { text, model: Some(model), range: 0..0, sources });
+        }
+        let kept = said.ok_or_else(|| self.error(action, "a sentence is missing"))?;
+        let start = kept.start as usize;
+        Ok(Sentence { range: start..start + kept.text.len(), text: kept.text, model: None, sources })
     }
 
     /// How much was said.
@@ -189,7 +303,7 @@ impl Tables {
         Ok(())
     }
 
-    fn read<T: for<'a> Deserialize<'a>>(
+    pub(super) fn read<T: for<'a> Deserialize<'a>>(
         &self,
         snapshot: &Snapshot,
         keyspace: &Keyspace,

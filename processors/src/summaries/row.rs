@@ -6,7 +6,7 @@ use meshlog_schemas::Position;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{score::Kept, statistics::Tally};
+use super::{choose::Candidate, levels::Block, score::Kept, statistics::Tally, written::Standing};
 use crate::{Micros, position::StoredPosition};
 
 /// What is known of a thread besides its turns.
@@ -14,6 +14,8 @@ use crate::{Micros, position::StoredPosition};
 pub(super) struct ThreadRow {
     /// How many turns it has, forgotten ones included.
     pub(super) turns: u64,
+    /// Where the first of them stands.
+    pub(super) first: Option<Through>,
     /// Where the last of them stands.
     pub(super) through: Option<Through>,
     /// When the last was taken in, of all that came.
@@ -53,7 +55,29 @@ pub(super) struct Turn {
     pub(super) edited: Option<Through>,
 }
 
+/// What is kept of a finished block of which anything is remembered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct BlockRow {
+    /// What a summary may be chosen from.
+    #[serde(rename = "c")]
+    pub(super) candidates: Vec<Candidate>,
+    /// What is remembered of its turns.
+    #[serde(flatten)]
+    pub(super) standing: Standing,
+}
+
 impl ThreadRow {
+    /// The offset of its first message.
+    pub(super) fn first_offset(&self) -> Option<u64> {
+        self.first.map(|Through(position)| position.offset)
+    }
+
+    /// The block of its last turns, where that is not finished.
+    pub(super) fn open_block(&self) -> Option<Block> {
+        let block = Block::of(self.turns);
+        (block.turns().start < self.turns).then_some(block)
+    }
+
     /// Whether the thread is in the archive: a message that is taken in later brings it back, even if it is forgotten since.
     pub(super) fn is_archived(&self) -> bool {
         self.filed

@@ -1,6 +1,9 @@
 //! The store itself: what it takes in, and what it is asked. What becomes of its tables when a write fails, see `database`.
 
-use std::{ops::RangeInclusive, path::Path};
+use std::{
+    ops::{Range, RangeInclusive},
+    path::Path,
+};
 
 use meshlog_schemas::{Checkpoints, Digest, Position};
 use uuid::Uuid;
@@ -10,6 +13,8 @@ use super::{
     keys,
     statistics::{By, DayTally, Statistics},
     tables::Tables,
+    unwritten::Unwritten,
+    written::Written,
 };
 use crate::{Facets, Forgetting, Micros, Page, PageLimit, StoreError, database::Reopening};
 
@@ -42,7 +47,20 @@ pub struct Archived {
     pub at: Micros,
 }
 
-/// What says most of a thread, in words that were said.
+/// What comes to the store at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct News<'a> {
+    /// Messages, and edits of them.
+    pub said: &'a [Said<'a>],
+    /// What is forgotten.
+    pub forgettings: &'a [Forgetting],
+    /// Threads that go into the archive or come out of it.
+    pub archived: &'a [Archived],
+    /// What a model wrote.
+    pub written: &'a [Written],
+}
+
+/// What says most of a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// In the order of the thread.
@@ -53,17 +71,24 @@ pub struct Summary {
     pub through: Option<Position>,
 }
 
-/// A sentence with the message that it stands in.
+/// A sentence with the messages that say it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sentence {
     /// The sentence.
     pub text: String,
+    /// Who wrote it: a model, or nobody where it was said in these words.
+    pub model: Option<String>,
+    /// Where a sentence that was said stands in its message, in bytes; empty for one that a model wrote.
+    pub range: Range<usize>,
+    /// The messages; one for a sentence that was said, and never none.
+    pub sources: Vec<Source>,
+}
+
+/// A message that a sentence is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
     /// The message.
     pub message_id: Uuid,
-    /// Where the sentence begins in the message, in bytes.
-    pub start: usize,
-    /// Where it ends.
-    pub end: usize,
     /// Who said it.
     pub author: String,
     /// As what.
@@ -114,29 +139,39 @@ impl SummaryStore {
         self.tables.checkpoints()
     }
 
-    /// Takes in what was said, forgotten and archived, and moves the checkpoints, atomically; but where very much is forgotten,
+    /// Takes in what came, and moves the checkpoints, atomically; but where very much is forgotten,
     /// that is done in steps before. The messages of a thread and their edits have to come in their order on the log; a message
     /// that is there already changes nothing. After a failure the tables are opened again first, if there is space.
     ///
     /// # Errors
     /// The store cannot be read or written; it is to be gone on from its checkpoints then.
-    pub fn apply(
-        &self,
-        said: &[Said<'_>],
-        forgettings: &[Forgetting],
-        archived: &[Archived],
-        checkpoints: &Checkpoints,
-    ) -> Result<(), StoreError> {
-        self.tables.apply(|tables| tables.apply(said, forgettings, archived, checkpoints))
+    pub fn apply(&self, news: &News<'_>, checkpoints: &Checkpoints) -> Result<(), StoreError> {
+        self.tables.apply(|tables| tables.apply(news, checkpoints))
     }
 
-    /// What says most of a thread, within a budget. It has greetings, questions without answers, code and logs only where
-    /// nothing else was said. Empty for a thread that is not there.
+    /// What says most of a thread, within a budget: of the stretches that a model has summed up its sentences, of the others
+    /// what was said. It has greetings, questions without answers, code and logs only where nothing else was said. Empty for a
+    /// thread that is not there.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn summary(&self, space: &str, thread: &str, budget: Budget) -> Result<Summary, StoreError> {
         self.tables.read("summarise a thread", |tables| tables.summary(space, thread, budget))
+    }
+
+    /// A stretch that a model may be asked to sum up, with what it is to be told; mostly one of the threads with the latest turns.
+    /// The last turns of a thread are due once nothing was taken in since `quiet_since`. `is_wanted` says of which spaces, and
+    /// `cursor` where it was looked last; empty at first. `None` where nothing is due among those that were looked at.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn unwritten(
+        &self,
+        quiet_since: Micros,
+        is_wanted: impl Fn(&str) -> bool,
+        cursor: &mut Vec<u8>,
+    ) -> Result<Option<Unwritten>, StoreError> {
+        self.tables.read("look for what is to be summed up", |tables| tables.unwritten(quiet_since, &is_wanted, cursor))
     }
 
     /// How much was said in a thread, but for the days; `None` where nothing is remembered of it.

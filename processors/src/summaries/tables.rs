@@ -4,7 +4,9 @@
 //! messages   message id                                     -> the key of its turn, kept when the message is forgotten
 //! turns      space | thread | number                        -> Turn as JSON
 //! times      space | thread | sent_at | number              -> nothing
-//! blocks     space | thread | level | number                -> the candidates of a finished block as JSON, if it has any
+//! blocks     space | thread | level | number                -> BlockRow of a finished block as JSON, if anything of it is remembered
+//! written    space | thread | level | number | what it was made of -> WrittenRow as JSON; nothing once it is dead
+//! unwritten  space | thread | level | number                -> nothing; blocks that a model may be asked to sum up
 //! threads    space | thread                                 -> ThreadRow as JSON
 //! last       space | archived? | last said | thread         -> nothing
 //! first      space | first said | thread                    -> nothing
@@ -31,7 +33,7 @@ use super::{
     changes::{Changes, Sweep},
     keys,
     row::{ThreadRow, Turn},
-    store::{Archived, Said},
+    store::News,
 };
 use crate::{
     Forgetting, Forgotten, Micros, Scope, StoreError,
@@ -48,6 +50,8 @@ pub(super) struct Tables {
     pub(super) turns: Keyspace,
     pub(super) times: Keyspace,
     pub(super) blocks: Keyspace,
+    pub(super) written: Keyspace,
+    pub(super) unwritten: Keyspace,
     pub(super) threads: Keyspace,
     pub(super) last: Keyspace,
     pub(super) first: Keyspace,
@@ -69,6 +73,8 @@ impl database::Tables for Tables {
             turns: keyspaces.keyspace("turns")?,
             times: keyspaces.keyspace("times")?,
             blocks: keyspaces.keyspace("blocks")?,
+            written: keyspaces.keyspace("written")?,
+            unwritten: keyspaces.keyspace("unwritten")?,
             threads: keyspaces.keyspace("threads")?,
             last: keyspaces.keyspace("last")?,
             first: keyspaces.keyspace("first")?,
@@ -86,21 +92,16 @@ impl database::Tables for Tables {
 }
 
 impl Tables {
-    /// Takes in what was said, forgotten and archived, and moves the checkpoints.
+    /// Takes in what was said, forgotten, archived and written, and moves the checkpoints.
     ///
     /// Where much is forgotten, that is committed in steps before the rest and before the checkpoints; after a crash the
     /// same forgetting comes again, and the steps that are left are done.
-    pub(super) fn apply(
-        &self,
-        said: &[Said<'_>],
-        forgettings: &[Forgetting],
-        archived: &[Archived],
-        checkpoints: &Checkpoints,
-    ) -> Result<(), StoreError> {
+    pub(super) fn apply(&self, news: &News<'_>, checkpoints: &Checkpoints) -> Result<(), StoreError> {
+        let News { said, forgettings, archived, written } = news;
         let mut forgotten = self.all_forgotten.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changes = Changes::new(self);
         // First what is forgotten, then what was said: so none of the former has to be looked for in the latter.
-        for forgetting in forgettings {
+        for forgetting in *forgettings {
             forgotten.add(forgetting);
             let mut sweep = Sweep::default();
             while !changes.forget(forgetting, FORGOTTEN_AT_ONCE, &mut sweep)? {
@@ -110,11 +111,14 @@ impl Tables {
                 changes = Changes::new(self);
             }
         }
-        for message in said {
+        for message in *said {
             changes.say(message, forgotten.covers(message.message_id, &message.facets))?;
         }
-        for archived in archived {
+        for archived in *archived {
             changes.archive(archived)?;
+        }
+        for written in *written {
+            changes.take_written(written)?;
         }
         let mut batch = self.batch();
         changes.write(&mut batch)?;
@@ -132,6 +136,8 @@ impl Tables {
             ("turns", &self.turns),
             ("times", &self.times),
             ("blocks", &self.blocks),
+            ("written", &self.written),
+            ("unwritten", &self.unwritten),
             ("threads", &self.threads),
             ("last", &self.last),
             ("first", &self.first),
@@ -181,8 +187,10 @@ impl Tables {
     }
 
     fn batch(&self) -> OwnedWriteBatch {
-        let Self { messages, turns, times, blocks, threads, last, first, tallies, writers, forgotten, .. } = self;
-        self.keyspaces.batch([messages, turns, times, blocks, threads, last, first, tallies, writers, forgotten])
+        let Self { messages, turns, times, blocks, written, unwritten, threads, .. } = self;
+        let Self { last, first, tallies, writers, forgotten, .. } = self;
+        let threads = [messages, turns, times, blocks, written, unwritten, threads];
+        self.keyspaces.batch(threads.into_iter().chain([last, first, tallies, writers, forgotten]))
     }
 
     /// The rows of what is forgotten, each with the later time of what is stored and what comes.

@@ -1,5 +1,7 @@
 //! The store against what it promises: over random orders, batches, restarts and repetitions.
 
+mod written;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshlog_schemas::{Checkpoints, Partition, Position, Topic};
@@ -7,8 +9,8 @@ use tempfile::tempdir;
 use uuid::Uuid;
 
 use super::{
-    Archived, Budget, DayTally, List, Said, Statistics, Summary, SummaryStore, Tally, ThreadLast, statistics::day_of,
-    words,
+    Archived, Budget, DayTally, List, News, Said, Statistics, Summary, SummaryStore, Tally, ThreadLast,
+    statistics::day_of, words,
 };
 use crate::{
     Facets, Forgetting, Forgotten, Micros, Page, PageLimit, Scope,
@@ -100,6 +102,11 @@ impl Course {
         course
     }
 
+    /// All of it at once.
+    fn news(&self) -> News<'_> {
+        News { said: &self.said, forgettings: &self.forgettings, archived: &self.archived, written: &[] }
+    }
+
     /// The messages in another order, in which those of each thread stand as before.
     fn interleaved(&self, chance: &mut Chance) -> Vec<Said<'static>> {
         let mut threads: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -139,8 +146,13 @@ fn shuffled<T: Clone>(items: &[T], chance: &mut Chance) -> Vec<T> {
     items
 }
 
+fn forget(store: &SummaryStore, forgetting: &Forgetting) {
+    let news = News { forgettings: std::slice::from_ref(forgetting), ..News::default() };
+    store.apply(&news, &Checkpoints::default()).unwrap();
+}
+
 fn apply(store: &SummaryStore, said: &[Said<'_>]) {
-    store.apply(said, &[], &[], &Checkpoints::default()).unwrap();
+    store.apply(&News { said, ..News::default() }, &Checkpoints::default()).unwrap();
 }
 
 fn pages<T>(mut page: impl FnMut(Option<&[u8]>) -> Page<T>, list: List<'_>, space: &str) -> Vec<T> {
@@ -195,7 +207,7 @@ fn orders_batches_restarts_and_repetitions_change_nothing() {
         let course = Course::random(&mut chance);
         let one = tempdir().unwrap();
         let store = SummaryStore::open(one.path()).unwrap();
-        store.apply(&course.said, &course.forgettings, &course.archived, &Checkpoints::default()).unwrap();
+        store.apply(&course.news(), &Checkpoints::default()).unwrap();
         let other = tempdir().unwrap();
         let mut different = SummaryStore::open(other.path()).unwrap();
         let mut messages = course.interleaved(&mut chance).into_iter().peekable();
@@ -214,7 +226,8 @@ fn orders_batches_restarts_and_repetitions_change_nothing() {
             let few: Vec<_> = forgettings.drain(..(chance.below(2) as usize).min(forgettings.len())).collect();
             let some: Vec<_> = archived.drain(..(chance.below(2) as usize).min(archived.len())).collect();
             for _ in 0..1 + chance.below(2) {
-                different.apply(&batch, &few, &some, &Checkpoints::default()).unwrap();
+                let news = News { said: &batch, forgettings: &few, archived: &some, written: &[] };
+                different.apply(&news, &Checkpoints::default()).unwrap();
             }
             if chance.below(8) == 0 {
                 drop(different);
@@ -307,14 +320,14 @@ fn check_citations(store: &SummaryStore, course: &Course) {
             let summary = store.summary(space, thread, Budget::Sentences(300)).unwrap();
             let mut places = Vec::new();
             for sentence in &summary.sentences {
-                let said = remembered.iter().find(|said| said.message_id == sentence.message_id).unwrap();
-                assert_eq!(&said.text[sentence.start..sentence.end], sentence.text);
-                let facets = &said.facets;
+                let said = remembered.iter().find(|said| said.message_id == sentence.sources[0].message_id).unwrap();
+                assert_eq!(&said.text[sentence.range.clone()], sentence.text);
+                let (facets, source) = (&said.facets, &sentence.sources[0]);
                 assert_eq!(
                     (&facets.author, &facets.role, facets.sent_at),
-                    (&sentence.author, &sentence.role, sentence.sent_at)
+                    (&source.author, &source.role, source.sent_at)
                 );
-                places.push((said.position, sentence.start));
+                places.push((said.position, sentence.range.start));
             }
             assert!(places.is_sorted());
             let of_thread = |facets: &Facets| facets.space == space && facets.thread == thread;
@@ -371,10 +384,12 @@ fn no_word_of_what_is_forgotten_is_left() {
     let messages: Vec<_> = (0..70).map(|offset| said(offset, "s", "t", "ada", offset as Micros, TEXTS[2])).collect();
     let forgetting = Forgetting { space: "s".into(), scope: Scope::Space, until: 99 };
     apply(&store, &messages);
-    store.apply(&[], std::slice::from_ref(&forgetting), &[], &Checkpoints::default()).unwrap();
+    forget(&store, &forgetting);
     // The same as where no text ever came.
     let silent: Vec<_> = messages.into_iter().map(|said| Said { text: "", ..said }).collect();
-    other.apply(&silent, &[forgetting], &[], &Checkpoints::default()).unwrap();
+    other
+        .apply(&News { said: &silent, forgettings: &[forgetting], ..News::default() }, &Checkpoints::default())
+        .unwrap();
     assert_eq!(store.digest().unwrap(), other.digest().unwrap());
     assert_eq!(store.space_statistics("s").unwrap(), None);
     assert!(store.summary("s", "t", Budget::Sentences(9)).unwrap().sentences.is_empty());
@@ -402,7 +417,7 @@ fn an_edited_message_is_summed_up_as_if_it_had_been_said_so() {
     }
     // Who forgets it forgets every wording, and an edit does not bring it back.
     let forgetting = Forgetting { space: "s".into(), scope: Scope::Message(thread[3].message_id), until: 0 };
-    store.apply(&[], &[forgetting], &[], &Checkpoints::default()).unwrap();
+    forget(&store, &forgetting);
     let digest = store.digest().unwrap();
     apply(&store, &[edit(73, TEXTS[2])]);
     assert_eq!(store.digest().unwrap(), digest);
@@ -428,7 +443,8 @@ fn rows_and_checkpoints_outlive_a_restart() {
     let store = SummaryStore::open(directory.path()).unwrap();
     let mut checkpoints = Checkpoints::default();
     checkpoints.advance(Partition { topic: Topic::Messages, id: 0 }, 7);
-    store.apply(&[said(0, "s", "t", "ada", 0, TEXTS[2])], &[], &[], &checkpoints).unwrap();
+    let one = [said(0, "s", "t", "ada", 0, TEXTS[2])];
+    store.apply(&News { said: &one, ..News::default() }, &checkpoints).unwrap();
     let digest = store.digest().unwrap();
     drop(store);
     let store = SummaryStore::open(directory.path()).unwrap();

@@ -23,7 +23,7 @@ use std::{
 use meshlog_connectors::{
     calls::{
         Config, Dispatcher,
-        config::{KnowledgeConfig, OfferedModel, ProviderConfig, ProviderKind},
+        config::{KnowledgeConfig, OfferedModel, ProviderConfig, ProviderKind, SummariesConfig},
     },
     providers::{
         Price, Provider,
@@ -34,7 +34,7 @@ use meshlog_connectors::{
     },
 };
 use meshlog_pipeline::EventLog;
-use meshlog_processors::{asking::Answerer, embedding::Encoder, knowledge::model::Reads};
+use meshlog_processors::{asking::Answerer, embedding::Encoder, knowledge::model::Reads, summaries::writing::Sums};
 use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::{HouseError, engine::Engine, plan::Plan};
@@ -50,6 +50,8 @@ const LOCAL: &str = "local";
 const REPLAY: &str = "replay";
 /// What the calls of the model that reads messages are for.
 const KNOWLEDGE: &str = "knowledge";
+/// What the calls of the model that sums up threads are for.
+const SUMMARIES: &str = "summaries";
 /// The file that names this node.
 const NODE: &str = "node";
 /// How often it is noted which calls are open.
@@ -71,6 +73,8 @@ pub(super) struct Calls {
     pub(super) dispatcher: Dispatcher,
     /// The model that reads messages and what it reads, if one does.
     pub(super) reader: Option<(Reads, Arc<dyn Answerer>)>,
+    /// The model that sums up threads and what it sums up, if one does.
+    pub(super) summariser: Option<(Sums, Arc<dyn Answerer>)>,
     log: Arc<CallLogPort>,
     runtime: Handle,
     noting: JoinHandle<()>,
@@ -105,7 +109,10 @@ impl Calls {
         let dispatcher = Dispatcher::new(&config, providers, log.clone(), owner).map_err(HouseError::Calls)?;
         let ledger = Arc::new(Ledger::new(events.clone()));
         let knowledge = plan.reads_with_model().then_some(config.knowledge.as_ref()).flatten();
-        let reader = knowledge.map(|knowledge| reader(knowledge, &dispatcher, events, ledger, runtime)).transpose()?;
+        let own = Own { dispatcher: &dispatcher, events, ledger, runtime };
+        let reader = knowledge.map(|knowledge| own.reader(knowledge)).transpose()?;
+        let summaries = plan.sums_up_with_model().then_some(config.summaries.as_ref()).flatten();
+        let summariser = summaries.map(|summaries| own.summariser(summaries)).transpose()?;
         let noted = log.clone();
         let noting = runtime.spawn(async move {
             loop {
@@ -113,7 +120,7 @@ impl Calls {
                 noted.note_open().await;
             }
         });
-        Ok(Self { dispatcher, reader, log, runtime: runtime.clone(), noting })
+        Ok(Self { dispatcher, reader, summariser, log, runtime: runtime.clone(), noting })
     }
 
     /// Settles the calls that are under way as interrupted, and ends. It blocks.
@@ -124,23 +131,39 @@ impl Calls {
     }
 }
 
-/// The model that reads messages, as configured.
-fn reader(
-    config: &KnowledgeConfig,
-    dispatcher: &Dispatcher,
-    events: &EventLog,
+/// What asks for Meshlog itself.
+struct Own<'a> {
+    dispatcher: &'a Dispatcher,
+    events: &'a EventLog,
     ledger: Arc<Ledger>,
-    runtime: &Handle,
-) -> Result<(Reads, Arc<dyn Answerer>), HouseError> {
-    let model = config.model.clone();
-    if !dispatcher.has_model(&model) {
-        return Err(HouseError::Calls(format!("[knowledge] model \"{model}\": no provider has it")));
+    runtime: &'a Handle,
+}
+
+impl Own<'_> {
+    /// The model that reads messages, as configured.
+    fn reader(&self, config: &KnowledgeConfig) -> Result<(Reads, Arc<dyn Answerer>), HouseError> {
+        let asker = self.asker(KNOWLEDGE, &config.model, config.tokens_per_day)?;
+        let since = config.since_micros().map_err(HouseError::Calls)?;
+        let (model, spaces, roles) = (config.model.clone(), config.spaces.clone(), config.roles.clone());
+        Ok((Reads { model, spaces, roles, since }, asker))
     }
-    let since = config.since_micros().map_err(HouseError::Calls)?;
-    let reads = Reads { model, spaces: config.spaces.clone(), roles: config.roles.clone(), since };
-    let (dispatcher, runtime, events) = (dispatcher.clone(), runtime.clone(), events.clone());
-    let asker = Asker::new(dispatcher, runtime, events, ledger, KNOWLEDGE, config.tokens_per_day);
-    Ok((reads, Arc::new(asker)))
+
+    /// The model that sums up threads, as configured.
+    fn summariser(&self, config: &SummariesConfig) -> Result<(Sums, Arc<dyn Answerer>), HouseError> {
+        let asker = self.asker(SUMMARIES, &config.model, config.tokens_per_day)?;
+        let (model, spaces, quiet) = (config.model.clone(), config.spaces.clone(), config.quiet_micros());
+        Ok((Sums { model, spaces, quiet }, asker))
+    }
+
+    /// Asks a model for a purpose, which is also the name of its part of the configuration.
+    fn asker(&self, purpose: &'static str, model: &str, tokens_per_day: u64) -> Result<Arc<dyn Answerer>, HouseError> {
+        if !self.dispatcher.has_model(model) {
+            return Err(HouseError::Calls(format!("[{purpose}] model \"{model}\": no provider has it")));
+        }
+        let (dispatcher, runtime, events) = (self.dispatcher.clone(), self.runtime.clone(), self.events.clone());
+        let ledger = self.ledger.clone();
+        Ok(Arc::new(Asker::new(dispatcher, runtime, events, ledger, purpose, tokens_per_day)))
+    }
 }
 
 /// The name of this node: made once, and kept with its data.

@@ -43,7 +43,7 @@ pub(super) fn ports(rooms: &Arc<Rooms>) -> Ports {
         summaries: Arc::new(summaries::SummariesPort::new(rooms.clone())),
         memory: Arc::new(memory::MemoryPort::new(rooms.clone())),
         call_records: Arc::new(calls::CallRecordsPort::new(rooms.clone())),
-        calls: rooms.calls.as_ref().map(|calls| calls.dispatcher.clone()),
+        calls: rooms.calls.as_ref().filter(|_| rooms.takes_calls).map(|calls| calls.dispatcher.clone()),
         queries: rooms.queries.clone(),
         shares: rooms.reading.as_ref().map(|reading| reading.shares.clone()),
     }

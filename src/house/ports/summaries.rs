@@ -32,7 +32,7 @@ impl Summaries for SummariesPort {
             let store = summary_store(rooms)?;
             let found = store.summary(&space, &thread, Budget::Tokens(budget_tokens)).map_err(problems::from_store)?;
             Ok(ThreadSummary {
-                sentences: found.sentences.into_iter().map(sentence).collect(),
+                sentences: found.sentences.into_iter().filter_map(sentence).collect(),
                 turns: found.turns,
                 through: found.through.map(Into::into),
                 archived: store.is_archived(&space, &thread).map_err(problems::from_store)?,
@@ -72,16 +72,22 @@ impl Summaries for SummariesPort {
     }
 }
 
-fn sentence(sentence: summaries::Sentence) -> SummarySentence {
-    SummarySentence {
+fn sentence(sentence: summaries::Sentence) -> Option<SummarySentence> {
+    let is_said = sentence.model.is_none();
+    let place = |place: usize| is_said.then_some(place as u64);
+    let sources = sentence.sources.iter().map(|source| source.message_id.to_string()).collect();
+    let first = sentence.sources.into_iter().next()?;
+    Some(SummarySentence {
         text: sentence.text,
-        message_id: sentence.message_id.to_string(),
-        start: sentence.start as u64,
-        end: sentence.end as u64,
-        author: sentence.author,
-        role: sentence.role,
-        sent_at: Timestamp::from_micros(sentence.sent_at),
-    }
+        model: sentence.model,
+        message_id: first.message_id.to_string(),
+        sources,
+        start: place(sentence.range.start),
+        end: place(sentence.range.end),
+        author: first.author,
+        role: first.role,
+        sent_at: Timestamp::from_micros(first.sent_at),
+    })
 }
 
 fn statistics(store: &SummaryStore, space: &str, thread: Option<&str>) -> Result<Statistics, Problem> {

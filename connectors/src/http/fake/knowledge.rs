@@ -227,9 +227,11 @@ impl Summaries for Fake {
         let of_thread = |message: &&Message| message.space == space && message.thread_id == thread;
         let sentence = |message: &Message| SummarySentence {
             text: message.text.clone(),
+            model: None,
             message_id: message.message_id.clone(),
-            start: 0,
-            end: message.text.len() as u64,
+            sources: vec![message.message_id.clone()],
+            start: Some(0),
+            end: Some(message.text.len() as u64),
             author: message.author.clone(),
             role: message.role.clone(),
             sent_at: message.sent_at,

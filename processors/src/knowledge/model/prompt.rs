@@ -6,15 +6,12 @@
 use std::{fmt::Write as _, sync::LazyLock};
 
 use serde_json::{Value, json};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::super::{entities::EntityKind, facts::Relation};
-use crate::Micros;
+use crate::{Micros, quoting};
 
 /// The most that a model may put out, in tokens.
 const MOST_OUTPUT: u32 = 4_000;
-/// The longest name of an author that is told, in characters.
-const NAME_CHARACTERS: usize = 60;
 /// The name of the marks.
 const MARK: &str = "message";
 
@@ -60,10 +57,10 @@ pub(super) fn request(model: &str, passages: &[Quoted<'_>], manner: Manner) -> V
     let mut content = String::new();
     for (passage, number) in passages.iter().zip(1..) {
         let Quoted { author, role, sent_at, text } = passage;
-        let (author, at) = (name(author), told(*sent_at));
+        let (author, at) = (quoting::name(author), quoting::time(*sent_at));
         // Invariant: writing to a text does not fail.
         let _ = writeln!(content, "<{MARK} {number} author=\"{author}\" role=\"{role}\" sent=\"{at}\">");
-        content.push_str(&quoted(text.trim()));
+        content.push_str(&quoting::text(text.trim(), &[MARK]));
         let _ = writeln!(content, "\n</{MARK} {number}>");
     }
     let mut messages = vec![json!({"role": "system", "content": SYSTEM}), json!({"role": "user", "content": content})];
@@ -110,37 +107,6 @@ static FORMAT: LazyLock<Value> = LazyLock::new(|| {
     let schema = object(json!({"names": list(named), "facts": list(stated)}));
     json!({"type": "json_schema", "json_schema": {"name": "notes", "strict": true, "schema": schema}})
 });
-
-/// A name as it stands in a mark.
-fn name(name: &str) -> String {
-    let plain = |letter: char| if letter.is_control() || matches!(letter, '"' | '<' | '>') { ' ' } else { letter };
-    name.chars().take(NAME_CHARACTERS).map(plain).collect()
-}
-
-fn told(at: Micros) -> String {
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000).ok();
-    time.and_then(|time| time.replace_nanosecond(0).ok()?.format(&Rfc3339).ok()).unwrap_or_default()
-}
-
-/// A text that cannot be taken for the end or the beginning of a message.
-fn quoted(text: &str) -> String {
-    let is_mark = |rest: &str| {
-        let name = rest.trim_start_matches(|letter: char| letter == '/' || letter.is_whitespace());
-        name.get(..MARK.len()).is_some_and(|name| name.eq_ignore_ascii_case(MARK))
-    };
-    let mut quoted = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(place) = rest.find('<') {
-        let (before, behind) = rest.split_at(place + 1);
-        quoted.push_str(before);
-        if is_mark(behind) {
-            quoted.push('\\');
-        }
-        rest = behind;
-    }
-    quoted.push_str(rest);
-    quoted
-}
 
 #[cfg(test)]
 mod tests {
