@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Server, example, invented, scripted::Scripted},
+    support::{Server, eventually, example, invented, scripted::Scripted},
     the_roles_share_one_log_on_kafka::{Mesh, all_equal, broker},
 };
 
@@ -224,4 +224,37 @@ fn partitions_that_cannot_be_shared_out_are_named_at_the_start() {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("4 partitions cannot be dealt out to 5 shares"), "{error}");
+}
+
+#[test]
+fn each_share_has_its_threads_summed_up_and_every_node_reads_what_was_written() {
+    let Some(broker) = broker() else { return };
+    let mesh = Mesh::new(broker);
+    let (upstream, directory) = (Scripted::start(), tempfile::tempdir().unwrap());
+    let path = upstream.config(directory.path(), "");
+    let summaries = "[[models]]\nname = \"writer\"\ntargets = [\"scripted/notes\"]\n\
+                     [summaries]\nmodel = \"writer\"\nquiet_seconds = 0\n";
+    std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + summaries).unwrap();
+    let config = ["--config", path.to_str().unwrap()];
+    let second = mesh.start("query", "second", &[["--share", "2/2"], config].concat());
+    let first = mesh.start("query", "first", &[["--share", "1/2"], config, ["--peers", &second.url]].concat());
+    let gateway = mesh.start("gateway", "gateway", &["--query", &first.url]);
+    let _worker = mesh.start("worker", "worker", &[]);
+    let names: Vec<_> = (0..8).map(|number| format!("t{number}")).collect();
+    let turn = |thread: &String, turn: usize| json!({"thread": thread, "author": "Mina", "text": format!("Farmer{turn} of {thread} keeps {turn} llamas.")});
+    let lines = names.iter().flat_map(|thread| (0..5).map(move |number| turn(thread, number)));
+    gateway.import(&lines.map(|line| format!("{line}\n")).collect::<String>());
+    let summaries = |node: &Server| -> Vec<Value> {
+        names.iter().map(|thread| node.get(&format!("/v1/threads/{thread}/summary")).1["sentences"].clone()).collect()
+    };
+    let by_model = |sentences: &Value| sentences.as_array().unwrap().iter().all(|one| one["model"] == "writer");
+    eventually("all threads are summed up", || {
+        summaries(&gateway).iter().all(|sentences| sentences[0]["model"] == "writer" && by_model(sentences))
+    });
+    // A part of them by each node, and none by both.
+    assert_eq!(upstream.counts().requests, names.len() as u64);
+    let whole = mesh.start("query", "whole", &[]);
+    eventually("a node that comes later has them too", || summaries(&whole) == summaries(&gateway));
+    assert_eq!(first.post_json("/v1/chat/completions", json!({"model": "writer", "messages": []})).0, 421);
+    assert_eq!(upstream.counts().requests, names.len() as u64);
 }

@@ -41,16 +41,24 @@ impl Tables {
         let key = keys::thread(space, thread);
         let row: ThreadRow = self.read(&snapshot, &self.threads, &key)?.unwrap_or_default();
         let (blocks, open) = levels::cover(row.turns);
+        // Where no model has written anything, nothing is looked up block by block.
+        let is_written = snapshot.prefix(&self.written, &key).next().is_some();
         let mut pool = Pool { turns: HashMap::new(), candidates: Vec::new(), written: HashMap::new() };
         for block in blocks {
-            self.gather(&snapshot, &key, &row, block, &mut pool)?;
+            if is_written {
+                self.gather(&snapshot, &key, &row, block, &mut pool)?;
+            } else {
+                let whole: Option<BlockRow> = self.read(&snapshot, &self.blocks, &keys::block(&key, block))?;
+                pool.candidates.extend(whole.unwrap_or_default().candidates);
+            }
         }
         let mut turns = Vec::new();
         for number in open {
             let turn = self.read(&snapshot, &self.turns, &keys::turn(&key, number))?;
             turns.extend(turn.map(|turn: Turn| (number, turn)));
         }
-        if let Some((words, until)) = self.words_of_open(&snapshot, &key, &row, &turns)?
+        if is_written
+            && let Some((words, until)) = self.words_of_open(&snapshot, &key, &row, &turns)?
             && self.gather_written(&snapshot, &key, words, &mut pool)?
         {
             turns.retain(|(number, _)| *number >= until);
