@@ -318,9 +318,11 @@ async fn informed(
     };
     let made = context::make(gateway, routes, headers, wanted).await;
     let (packed, _) = made.map_err(|problem| failure_of(&problem))?;
-    let cited = packed.sections.iter().flat_map(|section| &section.items).filter_map(|item| {
+    let cited = packed.sections.iter().flat_map(|section| &section.items).flat_map(|item| {
         let id = item.message_id.as_ref().or(item.fact_id.as_ref()).or(item.insight_id.as_ref());
-        Some((item.citation?, id?))
+        // A sentence that a model wrote is from several.
+        let ids = id.into_iter().chain(&item.sources);
+        ids.filter_map(|id| Some((item.citation?, id)))
     });
     let cited: Vec<String> = cited.map(|(number, id)| format!("{number}={id}")).collect();
     let text = format!("{SYSTEM}\n\n{}", packed.memory);
