@@ -67,6 +67,15 @@ impl Edge {
         bytes
     }
 
+    /// The object and its normalised name alone; `None` where it is damaged.
+    pub(super) fn object_of(bytes: &[u8]) -> Option<(Uuid, &str)> {
+        let flags = bytes.first()?;
+        let times = [HAS_FROM, HAS_UNTIL].into_iter().filter(|bit| flags & bit != 0).count();
+        let object = bytes.get(2..)?.first_chunk::<16>()?;
+        let name = bytes.get(20 + 8 * times..)?;
+        Some((Uuid::from_bytes(*object), std::str::from_utf8(name).ok()?))
+    }
+
     /// Reads it back; `None` where it is damaged.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (flags, rest) = bytes.split_first()?;

@@ -62,12 +62,7 @@ impl Snapshot<'_> {
         let mut judgements = Judgements::default();
         for candidate in self.listed(vec![all_facts(space)], None) {
             let candidate = candidate?;
-            let group = self.judged(
-                &mut judgements,
-                candidate.listed.subject,
-                &candidate.listed.relation,
-                candidate.fact_id(),
-            )?;
+            let group = self.judged(&mut judgements, &candidate)?;
             let judged = group.get(&candidate.fact_id()).ok_or_else(|| self.damaged())?;
             let fact = self.answer(space, candidate.fact_id(), judged)?.ok_or_else(|| self.damaged())?;
             if give(Exported::Fact(fact))?.is_break() {

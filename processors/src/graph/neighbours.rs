@@ -264,19 +264,21 @@ impl Snapshot<'_> {
         for is_subject in [true, false] {
             let list = if is_subject { facts_about } else { facts_to };
             let lists = members.iter().map(|member| list(*member)).collect();
-            let mut looked_at = 0;
+            let mut candidates = Vec::new();
             for (passed, candidate) in self.listed(lists, None).enumerate() {
-                if looked_at == most || passed == most * PASSED_OVER {
+                if candidates.len() == most || passed == most * PASSED_OVER {
                     were_more = true;
                     break;
                 }
                 let candidate = candidate?;
-                let listed = &candidate.listed;
-                if relation.is_some_and(|wanted| wanted != listed.relation) {
-                    continue;
+                if relation.is_none_or(|wanted| wanted == candidate.listed.relation) {
+                    candidates.push(candidate);
                 }
-                looked_at += 1;
-                let group = self.judged(judgements, listed.subject, &listed.relation, candidate.fact_id())?;
+            }
+            self.judge_at_once(judgements, &candidates)?;
+            for candidate in candidates {
+                let listed = &candidate.listed;
+                let group = self.judged(judgements, &candidate)?;
                 let judged = group.get(&candidate.fact_id()).ok_or_else(|| self.damaged())?;
                 let (other, kind) = match is_subject {
                     true => (judged.object, judged.object_kind),

@@ -35,6 +35,7 @@ use std::{
 
 use fjall::{Keyspace, Readable};
 use meshlog_schemas::{Checkpoints, Digest};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::{
     change::Change,
@@ -51,6 +52,9 @@ use crate::{
 
 /// Questions about a node that is named often look at hundreds of rows all over the tables.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// More threads than this wait for one another.
+const MOST_SEARCHERS: usize = 4;
 
 /// A table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,6 +106,8 @@ pub(super) struct Tables {
     keyspaces: Keyspaces,
     /// In the order of [`TABLES`].
     tables: Vec<Keyspace>,
+    /// What looks rows up that lie far from each other, for one question.
+    pub(super) searchers: ThreadPool,
     /// Merges as they are stored. Replaced while a batch that changes them is committed.
     links: RwLock<Arc<Links>>,
     /// Only for who writes.
@@ -115,7 +121,12 @@ impl database::Tables for Tables {
         let keyspaces = Keyspaces::open(Self::STORE, path, CACHE_BYTES)?;
         let tables = TABLES.iter().map(|(_, name)| keyspaces.keyspace(name)).collect::<io::Result<_>>()?;
         let empty = (RwLock::default(), Mutex::default());
-        let this = Self { keyspaces, tables, links: empty.0, forgotten: empty.1 };
+        let searchers = ThreadPoolBuilder::new()
+            .num_threads(rayon::current_num_threads().min(MOST_SEARCHERS))
+            .thread_name(|number| format!("graph-{number}"))
+            .build()
+            .map_err(io::Error::other)?;
+        let this = Self { keyspaces, tables, searchers, links: empty.0, forgotten: empty.1 };
         this.load().map_err(io::Error::other)?;
         Ok(this)
     }

@@ -44,10 +44,18 @@ impl Held {
     }
 }
 
+/// Whether what is said of an object in this relation has nothing to do with what is said of another.
+pub(super) fn is_of_many(relation: &str) -> bool {
+    !known(relation).is_functional()
+}
+
+/// A relation that no rule knows may hold of many objects, as this one does.
+fn known(relation: &str) -> Relation {
+    Relation::parse(relation).unwrap_or(Relation::Decided)
+}
+
 /// What held when, by fact. The order of the assertions does not matter; of two with one id the first said counts.
 pub(super) fn history(relation: &str, assertions: Vec<Assertion>) -> BTreeMap<Uuid, Held> {
-    // A relation that no rule knows may hold of many objects, as this one does.
-    let relation = Relation::parse(relation).unwrap_or(Relation::Decided);
     let assertions: Vec<_> = assertions
         .into_iter()
         .map(|assertion| facts::history::Assertion {
@@ -60,7 +68,7 @@ pub(super) fn history(relation: &str, assertions: Vec<Assertion>) -> BTreeMap<Uu
             valid_until: assertion.valid_until,
         })
         .collect();
-    let held = facts::history::history(relation, &assertions).into_iter();
+    let held = facts::history::history(known(relation), &assertions).into_iter();
     held.map(|held| (held.fact, Held { from: held.from, until: held.until, closed_by: held.closed_by })).collect()
 }
 
