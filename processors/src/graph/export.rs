@@ -5,15 +5,8 @@ use std::{collections::HashMap, ops::ControlFlow};
 use uuid::Uuid;
 
 use super::{
-    change::Insight,
-    facts::{FactAnswer, Judgements},
-    insights::InsightAnswer,
-    keys,
-    neighbours::Bond,
-    nodes::Entity,
-    snapshot::Snapshot,
-    tables::Table,
-    write::all_facts,
+    change::Insight, facts::FactAnswer, insights::InsightAnswer, judging::Judgements, keys, neighbours::Bond,
+    nodes::Entity, snapshot::Snapshot, tables::Table, write::all_facts,
 };
 use crate::StoreError;
 

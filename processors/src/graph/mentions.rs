@@ -1,10 +1,13 @@
-//! Mentions: which messages name what a text names.
+//! Mentions: which messages name what a text names, under another name.
 //!
-//! Owns: what of a text is a name that the graph knows, and how much it says that a message has it.
-//! Promises: follows from the graph alone, so that every node that holds it says the same of a message. Of a node of the graph,
+//! Owns: what of a text is a name that the graph knows, and how much it says that a message has another name of the same.
+//! Promises: follows from the graph alone, so that every node that holds it says the same of a message. Of each name of a node,
 //! the newest [`MESSAGES`] messages are looked at; the more there are, the less each counts.
+//!
+//! A message that has the text's own name is left to the search for words, which finds it by that, and knows better how much a
+//! word says: counted twice, names were measured to crowd out what was asked about them (docs/knowledge.md).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -20,7 +23,7 @@ use super::{
 use crate::{
     Micros, StoreError,
     knowledge::{
-        entities::EntityKind,
+        entities::{EntityKind, normalised},
         stretches::{stretches, words},
     },
 };
@@ -40,20 +43,32 @@ pub struct Named {
 }
 
 impl Snapshot<'_> {
-    /// The messages of a space that name what a text names, under any of its names.
+    /// The messages of a space that name what a text names, under a name of which no word is in the text.
     pub(super) fn naming(&self, space: &str, text: &str) -> Result<HashMap<Uuid, Named>, StoreError> {
         let mut naming: HashMap<Uuid, Named> = HashMap::new();
         let counts: Counts = self.get_json(Table::Counts, &keys::space(space))?.unwrap_or_default();
+        let said: HashSet<String> = words(text).into_iter().map(|word| normalised(EntityKind::Person, word)).collect();
+        let is_said =
+            |id: &Uuid| self.links.key(*id).is_none_or(|name| name.split(' ').any(|word| said.contains(word)));
+        let mut has_own_name = HashSet::new();
         for (id, row) in self.named_in(space, text)? {
-            let places = self.newest_messages(id)?;
+            let (own, others): (Vec<_>, Vec<_>) = self.links.members(id).into_iter().partition(is_said);
+            if others.is_empty() {
+                continue;
+            }
+            let own = self.newest_messages(own)?;
+            let places = self.newest_messages(others)?;
             // All of them where fewer are mentions than were looked for; else as many as there are mentions at the most.
-            let messages = if places.len() < MESSAGES { places.len() as i64 } else { row.mentions };
+            let is_all = own.len().max(places.len()) < MESSAGES;
+            let messages = if is_all { (own.len() + places.len()) as i64 } else { row.mentions };
             let rarity = rarity(messages, counts.messages);
+            has_own_name.extend(own.into_iter().map(|(_, message_id)| message_id));
             for (sent_at, message_id) in places {
                 let named = naming.entry(message_id).or_insert(Named { sent_at, rarity: 0.0 });
                 named.rarity = (named.rarity + rarity).min(1.0);
             }
         }
+        naming.retain(|message_id, _| !has_own_name.contains(message_id));
         Ok(naming)
     }
 
@@ -81,7 +96,8 @@ impl Snapshot<'_> {
         Ok(named)
     }
 
-    fn newest_messages(&self, id: Uuid) -> Result<Vec<(Micros, Uuid)>, StoreError> {
+    /// The newest messages that have one of these names.
+    fn newest_messages(&self, names: Vec<Uuid>) -> Result<Vec<(Micros, Uuid)>, StoreError> {
         let moments = |member: Uuid| {
             self.rows(Table::Timeline, member.as_bytes()).rev().map(|row| {
                 let (key, value) = row?;
@@ -90,7 +106,7 @@ impl Snapshot<'_> {
             })
         };
         let mut places = Vec::new();
-        for moment in Merge::new(self.links.members(id).into_iter().map(moments)) {
+        for moment in Merge::new(names.into_iter().map(moments)) {
             let (place, is_correction) = moment?;
             if !is_correction {
                 places.push(keys::of_place(keys::turned(place)));

@@ -26,6 +26,7 @@ mod facts;
 mod forgetting;
 mod id;
 mod insights;
+mod judging;
 mod keys;
 mod kind;
 mod links;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     cursor::{ListMark, optional},
-    facts::Judgements,
+    judging::Judgements,
     keys, kind,
     merge::Merge,
     pending::count_of,

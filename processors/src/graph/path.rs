@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     ends::Tie,
-    facts::Judgements,
+    judging::Judgements,
     keys,
     neighbours::{Bound, MENTIONED_WITH},
     snapshot::Snapshot,

@@ -8,7 +8,11 @@ use meshlog_schemas::{Partition, Topic};
 use uuid::Uuid;
 
 use super::*;
-use crate::{Facets, Forgetting, Page, PageLimit, Scope, knowledge::entities::EntityKind, seeds::Chance};
+use crate::{
+    Facets, Forgetting, Page, PageLimit, Scope,
+    knowledge::entities::EntityKind,
+    seeds::{Chance, for_each_seed},
+};
 
 /// A small page, so that lists have several.
 const LIMIT: PageLimit = PageLimit { items: 3, bytes: usize::MAX };
