@@ -142,6 +142,20 @@ fn what_people_write_into_the_memory_counts_before_what_was_read() {
     write("/v1/graph/merges", link);
     assert_eq!(node(&server, "Teo")["node"]["name"], "Mina");
 
+    // What is named otherwise in a message is found by the name that is asked for.
+    let link = json!({"kind": "organisation", "from": "Siemens", "into": "Bosch", "author": "Mina"});
+    write("/v1/graph/merges", link);
+    let named = |entities: bool| {
+        let body = json!({"query": "Who is at Siemens?", "entities": entities, "explain": true, "limit": 50});
+        let (_, found) = server.post_json("/v1/recall", body);
+        let results = found["results"].as_array().unwrap().clone();
+        let counts = |result: &&Value| result["signals"]["entities"].as_f64().is_some_and(|signal| signal > 0.0);
+        let mut ids: Vec<_> = results.iter().filter(counts).map(|result| result["source_id"].clone()).collect();
+        ids.sort_by_key(ToString::to_string);
+        ids
+    };
+    assert_eq!((named(true), named(false)), (vec![json!("m1"), json!("m8")], vec![]));
+
     let output = server.run(&["graph", "facts", "--subject", "Mina", "--relation", "lives-in"]);
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(shown.contains("Mina lives-in Bergen"), "{shown}");
