@@ -8,6 +8,9 @@ pub mod embedding;
 mod error;
 mod filter;
 mod forgotten;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod graph;
 mod hidden;
 pub mod knowledge;

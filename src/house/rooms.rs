@@ -128,7 +128,7 @@ impl Rooms {
         let shares = Arc::new(shares(&events, plan)?);
         let shared = events.clone().of_share(plan.share);
         let serving = Arc::new(Serving::default());
-        let specs = files.as_ref().map(|files| specs(&serving, files.model_id(), files.dims()));
+        let specs = files.as_ref().map(|files| specs(&serving, files.model_id(), files.dims(), plan.share));
         let views = || {
             let specs = specs.filter(|_| plan.has_views);
             specs.map(|specs| Views::open(&views_directory(plan), shared.clone(), specs)).transpose()

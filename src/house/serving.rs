@@ -17,6 +17,7 @@ use meshlog_processors::{
     vectors::VectorStore,
 };
 use meshlog_replay::{Opened, ViewSpec};
+use meshlog_schemas::PartitionShare;
 
 /// The stores that serve now; each is exchanged when its view is.
 #[derive(Default)]
@@ -56,8 +57,8 @@ impl Serving {
     }
 }
 
-/// The views of this program with this model, publishing to `serving`.
-pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize) -> Vec<ViewSpec> {
+/// The views of this program with this model, of this share of the partitions, publishing to `serving`.
+pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize, share: PartitionShare) -> Vec<ViewSpec> {
     let model_id = model_id.to_owned();
     let version = VectorProjection::version(&model_id);
     vec![
@@ -110,8 +111,8 @@ pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize) -> Vec<
             SummaryProjection::NAME,
             SummaryProjection::version(),
             |serving| &serving.summaries,
-            |path| {
-                let projection = SummaryProjection::open(path)?;
+            move |path| {
+                let projection = SummaryProjection::open(path, share)?;
                 let store = projection.store.clone();
                 Ok((Arc::new(projection), store))
             },

@@ -92,7 +92,8 @@ fn sentences() -> impl Strategy<Value = Vec<SummarySentence>> {
             text,
             model: (number % 3 == 0).then(|| "m".to_owned()),
             message_id: format!("m{number}"),
-            sources: vec![format!("m{number}"), format!("m{}", number + 1)],
+            // One that was said is from one message.
+            sources: (number..=number + u64::from(number % 3 == 0)).map(|number| format!("m{number}")).collect(),
             start: None,
             end: None,
             author: "Ada".into(),
@@ -173,7 +174,8 @@ proptest! {
                 let mut numbers: Vec<_> = cited.flat_map(|section| &section.items).map(|item| item.citation).collect();
                 numbers.sort();
                 prop_assert!(numbers.iter().zip(1..).all(|(number, place)| *number == Some(place)), "{:?}", numbers);
-                let id = |item: &ContextItem| item.message_id.clone().or(item.insight_id.clone());
+                let written = |item: &ContextItem| item.sources.first().map(|first| format!("written of {first}"));
+                let id = |item: &ContextItem| item.message_id.clone().or(item.insight_id.clone()).or(written(item));
                 let mut ids: Vec<_> = packed.sections.iter().flat_map(|section| &section.items).map(id).collect();
                 let all = ids.len();
                 ids.sort();

@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc};
 
 use meshlog_pipeline::{Projection, ProjectionError, StoredEvent};
-use meshlog_schemas::{Checkpoints, Digest, Event, SentenceWritten, Topic};
+use meshlog_schemas::{Checkpoints, Digest, Event, PartitionShare, SentenceWritten, Topic};
 
 use super::{forgettings, version::version};
 use crate::{
@@ -21,6 +21,8 @@ const INPUTS: [Topic; 3] = [Topic::Messages, Topic::Memory, Topic::Knowledge];
 pub struct SummaryProjection {
     /// The store, for queries.
     pub store: Arc<SummaryStore>,
+    /// The share of the partitions whose threads it has.
+    share: PartitionShare,
 }
 
 impl SummaryProjection {
@@ -32,12 +34,18 @@ impl SummaryProjection {
         version(CODE, &INPUTS, None)
     }
 
-    /// Opens the store in a directory.
+    /// Opens the store in a directory, for the threads of this share.
     ///
     /// # Errors
     /// The store cannot be opened.
-    pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        Ok(Self { store: Arc::new(SummaryStore::open(directory)?) })
+    pub fn open(directory: &Path, share: PartitionShare) -> Result<Self, StoreError> {
+        Ok(Self { store: Arc::new(SummaryStore::open(directory)?), share })
+    }
+
+    /// Whether what is derived of a thread is of one that is here. `knowledge` is read whole, but where its messages never come nothing
+    /// would ever take a summary's words away.
+    fn is_here(&self, event: &StoredEvent) -> bool {
+        self.share.beside(event.position.partition.id) == self.share
     }
 }
 
@@ -61,7 +69,7 @@ impl Projection for SummaryProjection {
             })
             .collect();
         let archived: Vec<_> = events.iter().filter_map(archived).collect();
-        let written: Vec<_> = events.iter().filter_map(written).collect();
+        let written: Vec<_> = events.iter().filter(|event| self.is_here(event)).filter_map(written).collect();
         let forgettings = forgettings(events);
         let news = News { said: &said, forgettings: &forgettings, archived: &archived, written: &written };
         Ok(self.store.apply(&news, checkpoints)?)
@@ -104,4 +112,45 @@ fn written(event: &StoredEvent) -> Option<Written> {
         model: body.model.clone(),
         sentences: body.sentences.iter().map(sentence).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use meshlog_schemas::ThreadSummarised;
+    use tempfile::tempdir;
+
+    use super::*;
+    use crate::testing::stored;
+
+    #[test]
+    fn of_threads_that_are_in_another_share_no_summary_is_kept() {
+        let mut summarised = stored(
+            0,
+            Event::ThreadSummarised(ThreadSummarised {
+                space: "s".into(),
+                thread: "t".into(),
+                level: 0,
+                from: 0,
+                until: 4,
+                first_offset: 0,
+                turns: 4,
+                edited_offset: None,
+                model: "m".into(),
+                told_at: 0,
+                sentences: vec![SentenceWritten { text: "Ada moved to Oslo.".into(), sources: Vec::new() }],
+            }),
+        );
+        let mut digests = Vec::new();
+        for (id, share) in
+            [(0, PartitionShare::ALL), (0, PartitionShare::new(1, 2).unwrap()), (1, PartitionShare::new(1, 2).unwrap())]
+        {
+            summarised.position.partition.id = id;
+            let directory = tempdir().unwrap();
+            let projection = SummaryProjection::open(directory.path(), share).unwrap();
+            let empty = projection.digest().unwrap();
+            projection.apply(std::slice::from_ref(&summarised), &Checkpoints::default()).unwrap();
+            digests.push(projection.digest().unwrap() == empty);
+        }
+        assert_eq!(digests, [false, false, true]);
+    }
 }

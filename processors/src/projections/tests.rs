@@ -5,7 +5,7 @@ use std::path::Path;
 use meshlog_pipeline::{Projection, StoredEvent};
 use meshlog_schemas::{
     Checkpoints, Digest, EntityMentioned, Event, EventId, FactStated, InsightPinned, KnowledgeExtracted,
-    MemoryForgotten, Partition, TextEmbedded, Topic,
+    MemoryForgotten, Partition, PartitionShare, TextEmbedded, Topic,
 };
 use tempfile::tempdir;
 
@@ -195,7 +195,7 @@ fn vectors_keep_the_contract() {
 
 #[test]
 fn summaries_keep_the_contract() {
-    check(|path| Box::new(SummaryProjection::open(path).unwrap()), &said());
+    check(|path| Box::new(SummaryProjection::open(path, PartitionShare::ALL).unwrap()), &said());
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn the_graph_keeps_the_contract() {
 fn what_is_forgotten_is_in_no_view_whenever_that_is_read() {
     check_forgetting(|path| Box::new(ThreadProjection::open(path).unwrap()), &said());
     check_forgetting(|path| Box::new(TextProjection::open(path).unwrap()), &said());
-    check_forgetting(|path| Box::new(SummaryProjection::open(path).unwrap()), &said());
+    check_forgetting(|path| Box::new(SummaryProjection::open(path, PartitionShare::ALL).unwrap()), &said());
     check_forgetting(|path| Box::new(VectorProjection::open(path, "m", DIMS).unwrap()), &embedded());
     check_forgetting(|path| Box::new(GraphProjection::open(path).unwrap()), &extracted());
 }

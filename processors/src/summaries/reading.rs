@@ -122,7 +122,7 @@ impl Tables {
         pool: &mut Pool,
     ) -> Result<bool, StoreError> {
         let action = "summarise a thread";
-        let mut is_any = false;
+        let mut sentences = Vec::new();
         for sentence in words.sentences {
             let mut numbers = Vec::new();
             for source in &sentence.sources {
@@ -135,9 +135,14 @@ impl Tables {
                 }
                 numbers.push(number);
             }
+            numbers.sort_unstable();
             // A summary holds only while its turns are there; a source that is none of them was not told.
-            let Some(turn) = numbers.first().copied() else { continue };
-            is_any = true;
+            sentences.extend(numbers.first().copied().map(|first| (first, numbers, sentence)));
+        }
+        // In the order of the thread, as what was said is, however the model put it.
+        sentences.sort_by_key(|(first, ..)| *first);
+        let is_any = !sentences.is_empty();
+        for (turn, numbers, sentence) in sentences {
             pool.written.insert(pool.candidates.len(), (words.model.clone(), sentence.text, numbers));
             pool.candidates.push(Candidate {
                 turn,

@@ -11,7 +11,7 @@ const MOST_BYTES: usize = 256 * 1024;
 /// The most places at which an object is looked for.
 const MOST_TRIES: usize = 4_096;
 /// The most names, and the most facts, of an answer.
-const MOST_NOTES: usize = 400;
+pub(super) const MOST_NOTES: usize = 400;
 
 /// What a model noted.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -15,6 +15,8 @@
 
 mod answer;
 mod found;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod passages;
 mod prompt;
 mod stage;

@@ -260,9 +260,9 @@ fn vectors_are_those_of_what_was_said_last() {
 fn summaries_are_one_in_every_order() {
     check_every_order(
         12,
-        |path| Box::new(SummaryProjection::open(path).unwrap()),
+        |path| Box::new(SummaryProjection::open(path, PartitionShare::ALL).unwrap()),
         |path, remembered, _| {
-            let store = SummaryProjection::open(path).unwrap().store;
+            let store = SummaryProjection::open(path, PartitionShare::ALL).unwrap().store;
             let bytes: usize = remembered.values().map(|wording| wording.text.len()).sum();
             let total = store.space_statistics("s").unwrap().map(|statistics| statistics.total).unwrap_or_default();
             assert_eq!((total.messages, total.bytes), (remembered.len() as u64, bytes as u64));

@@ -19,9 +19,9 @@ const MOST_BYTES: usize = 256 * 1024;
 /// The most places at which an object is looked for.
 const MOST_TRIES: usize = 4_096;
 /// The most sentences of a summary.
-const MOST_SENTENCES: usize = 16;
+pub(super) const MOST_SENTENCES: usize = 16;
 /// The longest sentence, in bytes.
-const LONGEST: usize = 600;
+pub(super) const LONGEST: usize = 600;
 /// The most messages that a sentence names; the first.
 const MOST_SOURCES: usize = 6;
 

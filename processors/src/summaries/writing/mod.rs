@@ -9,6 +9,8 @@
 //! read as far as it can be, and of its sentences those are taken that fit what was told.
 
 mod answer;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod prompt;
 
 use std::sync::Arc;
