@@ -1,26 +1,20 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
     time::Instant,
 };
 
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{Server, eventually, model, scripted::Scripted, up};
-
-fn start(data: &Path, config: &Path) -> Server {
-    Server::started(up(data, "127.0.0.1:0", &model()).arg("--config").arg(config).stderr(Stdio::inherit()))
-}
+use crate::support::{
+    Server, eventually,
+    scripted::{Scripted, start},
+};
 
 /// A configuration in which the model `reader` behaves as `script` says, with `more` about what it reads.
 fn config(upstream: &Scripted, directory: &Path, script: &str, more: &str) -> PathBuf {
-    let path = upstream.config(directory, "retries = { times = 0 }");
-    let named = format!("[[models]]\nname = \"reader\"\ntargets = [\"scripted/{script}\"]\n");
-    let text = fs::read_to_string(&path).unwrap() + &named + "[knowledge]\nmodel = \"reader\"\n" + more;
-    fs::write(&path, text).unwrap();
-    path
+    upstream.config_of(directory, "reader", script, &format!("[knowledge]\nmodel = \"reader\"\n{more}"))
 }
 
 fn say(server: &Server, messages: &[(&str, &str, &str)]) {

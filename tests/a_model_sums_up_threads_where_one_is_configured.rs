@@ -1,26 +1,25 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
     time::Instant,
 };
 
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{Server, eventually, model, scripted::Scripted, up};
-
-fn start(data: &Path, config: &Path) -> Server {
-    Server::started(up(data, "127.0.0.1:0", &model()).arg("--config").arg(config).stderr(Stdio::inherit()))
-}
+use crate::support::{
+    Server, eventually,
+    scripted::{Scripted, start},
+};
 
 /// A configuration in which the model `writer` behaves as `script` says, with `more` about what it sums up.
 fn config(upstream: &Scripted, directory: &Path, script: &str, more: &str) -> PathBuf {
-    let path = upstream.config(directory, "retries = { times = 0 }");
-    let named = format!("[[models]]\nname = \"writer\"\ntargets = [\"scripted/{script}\"]\n");
-    let text = fs::read_to_string(&path).unwrap() + &named + "[summaries]\nmodel = \"writer\"\nquiet_seconds = 0\n";
-    fs::write(&path, text + more).unwrap();
-    path
+    upstream.config_of(
+        directory,
+        "writer",
+        script,
+        &format!("[summaries]\nmodel = \"writer\"\nquiet_seconds = 0\n{more}"),
+    )
 }
 
 const WORDS: [&str; 8] = ["north", "meadow", "river", "castle", "harbour", "orchard", "bridge", "quarry"];

@@ -231,10 +231,8 @@ fn each_share_has_its_threads_summed_up_and_every_node_reads_what_was_written() 
     let Some(broker) = broker() else { return };
     let mesh = Mesh::new(broker);
     let (upstream, directory) = (Scripted::start(), tempfile::tempdir().unwrap());
-    let path = upstream.config(directory.path(), "");
-    let summaries = "[[models]]\nname = \"writer\"\ntargets = [\"scripted/notes\"]\n\
-                     [summaries]\nmodel = \"writer\"\nquiet_seconds = 0\n";
-    std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + summaries).unwrap();
+    let summaries = "[summaries]\nmodel = \"writer\"\nquiet_seconds = 0\n";
+    let path = upstream.config_of(directory.path(), "writer", "notes", summaries);
     let config = ["--config", path.to_str().unwrap()];
     let second = mesh.start("query", "second", &[["--share", "2/2"], config].concat());
     let first = mesh.start("query", "first", &[["--share", "1/2"], config, ["--peers", &second.url]].concat());

@@ -18,7 +18,6 @@ mod message;
 mod page;
 mod position;
 pub mod projections;
-mod quoting;
 pub mod recall;
 mod retention;
 pub mod route;

@@ -1,10 +1,43 @@
-//! Events for this room's tests.
+//! Events and a model for this room's tests.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+};
 
 use meshlog_pipeline::StoredEvent;
 use meshlog_schemas::{
     AttemptFailed, AttemptStarted, CallRequested, CallSettled, Envelope, Event, EventId, MessageAccepted,
     MessageEdited, Partition, Position, Trust,
 };
+use serde_json::Value;
+
+use crate::asking::{Answerer, NoAnswer, Question};
+
+/// A model that gives answers in turn, and keeps what it was asked.
+pub(crate) struct Scripted {
+    answers: Mutex<VecDeque<Result<String, NoAnswer>>>,
+    asked: Mutex<Vec<(EventId, Value)>>,
+}
+
+impl Scripted {
+    pub(crate) fn new(answers: &[Result<&str, NoAnswer>]) -> Self {
+        let answers = answers.iter().map(|answer| answer.as_ref().map(ToString::to_string).map_err(Clone::clone));
+        Self { answers: Mutex::new(answers.collect()), asked: Mutex::default() }
+    }
+
+    /// The ids and bodies of the questions.
+    pub(crate) fn asked(&self) -> Vec<(EventId, Value)> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Answerer for Scripted {
+    fn ask(&self, question: &Question<'_>) -> Result<String, NoAnswer> {
+        self.asked.lock().unwrap().push((question.id, serde_json::from_slice(&question.body).unwrap()));
+        self.answers.lock().unwrap().pop_front().expect("nobody should be asked")
+    }
+}
 
 /// An event as if read from partition 0 of its topic.
 pub(crate) fn stored(offset: u64, event: Event) -> StoredEvent {

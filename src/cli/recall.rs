@@ -57,7 +57,8 @@ pub(super) struct RecallArguments {
     #[arg(long, value_name = "TIME")]
     as_of: Option<Timestamp>,
 
-    /// Whether messages that name what the question names are looked at too, and count for more
+    /// Whether messages that name what the question names under another name are looked at too, and count
+    /// for more
     #[arg(long, default_value_t = ENTITIES, action = ArgAction::Set, value_name = "true|false")]
     entities: bool,
 

@@ -1,7 +1,11 @@
 //! A scripted provider on a port of its own, beside the servers that are tested.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
+use super::{Server, model, up};
 use crate::upstream::{Counts, Upstream};
 
 /// A provider that behaves as the model's name says; see `testing/upstream.rs`.
@@ -29,6 +33,15 @@ impl Scripted {
         path
     }
 
+    /// A configuration in which the model `name` behaves as `script` says and failed calls are not repeated; `more` stands behind it.
+    pub fn config_of(&self, directory: &Path, name: &str, script: &str, more: &str) -> PathBuf {
+        let path = self.config(directory, "retries = { times = 0 }");
+        let named = format!("[[models]]\nname = \"{name}\"\ntargets = [\"scripted/{script}\"]\n");
+        let text = std::fs::read_to_string(&path).unwrap() + &named + more;
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
     /// What a client of OpenAI's takes as its base.
     pub fn base_url(&self) -> String {
         self.upstream.base_url()
@@ -38,4 +51,9 @@ impl Scripted {
         let _entered = self.runtime.enter();
         self.upstream.counts()
     }
+}
+
+/// A server over `data` with this configuration, on any port.
+pub fn start(data: &Path, config: &Path) -> Server {
+    Server::started(up(data, "127.0.0.1:0", &model()).arg("--config").arg(config).stderr(Stdio::inherit()))
 }

@@ -39,8 +39,8 @@ pub struct RecallRequest {
     /// Only what had been taken in by this time: what was known then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
-    /// Whether messages that name what the question names, under any name that the graph knows for it, are looked at beside those
-    /// found by words and by meaning, and count for more the rarer it is.
+    /// Whether messages that name what the question names under another name, which the graph knows to stand for the same, are looked
+    /// at beside those found by words and by meaning, and count for more the rarer it is.
     #[serde(default = "entities_by_default")]
     #[schema(default = json!(entities_by_default()))]
     pub entities: bool,

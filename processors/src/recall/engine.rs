@@ -44,7 +44,7 @@ pub struct Weights {
     pub assistant_asked: f32,
     /// Added to a short message that only asks.
     pub question: f32,
-    /// Of how rare what a message names is that the question names too, where that is asked for.
+    /// Of how rare what a message names is that the question names otherwise, where that is asked for.
     pub entities: f32,
 }
 
@@ -71,7 +71,7 @@ pub struct RecallQuery {
     pub limit: usize,
     /// Which messages may be answers.
     pub filter: Filter,
-    /// Whether messages that name what the question names are candidates too, and count for more.
+    /// Whether messages that name what the question names under another name are candidates too, and count for more.
     pub entities: bool,
 }
 
@@ -237,7 +237,7 @@ fn union(
     Ok(union)
 }
 
-/// Says of each candidate how rare what it names is that the question names too, and adds messages that neither words nor
+/// Says of each candidate how rare what it names is that the question names otherwise, and adds messages that neither words nor
 /// meaning found: those that say most, then the newest.
 fn by_entities(
     stores: &Stores,

@@ -60,7 +60,7 @@ pub struct Signals {
     pub role: f32,
     /// What is added for a message that only asks.
     pub question: f32,
-    /// How rare is what the question names and the message too; 0 where that was not asked for.
+    /// How rare is what the message names and the question otherwise; 0 where that was not asked for.
     pub entities: f32,
 }
 

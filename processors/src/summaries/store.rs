@@ -160,8 +160,9 @@ impl SummaryStore {
     }
 
     /// A stretch that a model may be asked to sum up, with what it is to be told; mostly one of the threads with the latest turns.
-    /// The last turns of a thread are due once nothing was taken in since `quiet_since`. `is_wanted` says of which spaces, and
-    /// `cursor` where it was looked last; empty at first. `None` where nothing is due among those that were looked at.
+    /// The last turns of a thread are due once nothing was taken in since `quiet_since`. `is_wanted` says of which spaces, `waits` what
+    /// is passed over all the same, and `cursor` where it was looked last; empty at first. `None` where nothing is due among those that
+    /// were looked at.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -169,9 +170,12 @@ impl SummaryStore {
         &self,
         quiet_since: Micros,
         is_wanted: impl Fn(&str) -> bool,
+        waits: impl Fn(&Unwritten) -> bool,
         cursor: &mut Vec<u8>,
     ) -> Result<Option<Unwritten>, StoreError> {
-        self.tables.read("look for what is to be summed up", |tables| tables.unwritten(quiet_since, &is_wanted, cursor))
+        self.tables.read("look for what is to be summed up", |tables| {
+            tables.unwritten(quiet_since, &is_wanted, &waits, cursor)
+        })
     }
 
     /// How much was said in a thread, but for the days; `None` where nothing is remembered of it.

@@ -65,6 +65,7 @@ impl Tables {
         &self,
         quiet_since: Micros,
         is_wanted: &dyn Fn(&str) -> bool,
+        waits: &dyn Fn(&Unwritten) -> bool,
         cursor: &mut Vec<u8>,
     ) -> Result<Option<Unwritten>, StoreError> {
         let action = "look for what is to be summed up";
@@ -91,7 +92,10 @@ impl Tables {
                 let (key, block) = keys::parts_of_block(block).ok_or_else(|| self.damaged(action))?;
                 if let Some((stretch, told)) = self.told(&snapshot, key, &row, block, quiet_since)? {
                     let (space, thread) = (space.to_owned(), thread.to_owned());
-                    return Ok(Some(Unwritten { space, thread, stretch, told }));
+                    let found = Unwritten { space, thread, stretch, told };
+                    if !waits(&found) {
+                        return Ok(Some(found));
+                    }
                 }
             }
         }

@@ -59,7 +59,8 @@ pub(super) struct EvaluateArguments {
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(20..=200), value_name = "NUMBER")]
     limit: u32,
 
-    /// Whether messages that name what a question names are looked at too, and count for more
+    /// Whether messages that name what a question names under another name are looked at too, and count
+    /// for more
     #[arg(long, default_value_t = ENTITIES, action = ArgAction::Set, value_name = "true|false")]
     entities: bool,
 

@@ -1,15 +1,13 @@
 //! Answers: what a model said, as far as it can be read.
 //!
-//! Owns: finding the notes in whatever stands around them, be it words, fences or the end that a bound of tokens cut off.
+//! Owns: which of the objects of an answer are notes.
 //! Promises: any text is read without a panic, in bounded time; what has not the form of a note is left out, and the rest is kept.
 //! Never: believes anything. What of a note is so is decided by `found`.
 
 use serde_json::{Map, Value};
 
-/// The most of an answer that is read, in bytes.
-const MOST_BYTES: usize = 256 * 1024;
-/// The most places at which an object is looked for.
-const MOST_TRIES: usize = 4_096;
+use crate::asking::objects::objects;
+
 /// The most names, and the most facts, of an answer.
 pub(super) const MOST_NOTES: usize = 400;
 
@@ -50,21 +48,9 @@ pub(super) struct Stated {
 impl Notes {
     /// Reads an answer; `None` where there is nothing in it of the form that was asked for.
     pub(super) fn read(answer: &str) -> Option<Self> {
-        let answer = &answer[..answer.floor_char_boundary(MOST_BYTES)];
         let (mut notes, mut is_found) = (Self::default(), false);
-        let mut place = 0;
-        for _ in 0..MOST_TRIES {
-            let Some(open) = answer[place..].find('{') else { break };
-            place += open;
-            let mut values = serde_json::Deserializer::from_str(&answer[place..]).into_iter::<Map<String, Value>>();
-            match values.next() {
-                Some(Ok(object)) => {
-                    is_found |= notes.take(&object);
-                    place += values.byte_offset();
-                }
-                // It may have been cut off: what is whole within it is read by itself.
-                _ => place += 1,
-            }
+        for object in objects(answer) {
+            is_found |= notes.take(&object);
         }
         is_found.then_some(notes)
     }

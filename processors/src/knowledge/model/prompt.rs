@@ -8,7 +8,13 @@ use std::{fmt::Write as _, sync::LazyLock};
 use serde_json::{Value, json};
 
 use super::super::{entities::EntityKind, facts::Relation};
-use crate::{Micros, quoting};
+use crate::{
+    Micros,
+    asking::{
+        quoting,
+        request::{Asked, Manner, form, object},
+    },
+};
 
 /// The most that a model may put out, in tokens.
 const MOST_OUTPUT: u32 = 4_000;
@@ -43,15 +49,6 @@ pub(super) struct Quoted<'a> {
     pub(super) text: &'a str,
 }
 
-/// How the model is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Manner {
-    /// Without what some providers do not take: a schema of the answer, a temperature, a bound of its length.
-    pub(super) is_plain: bool,
-    /// For the second time, since the first answer was none.
-    pub(super) is_again: bool,
-}
-
 /// The request that asks a model to read these passages.
 pub(super) fn request(model: &str, passages: &[Quoted<'_>], manner: Manner) -> Vec<u8> {
     let mut content = String::new();
@@ -63,17 +60,8 @@ pub(super) fn request(model: &str, passages: &[Quoted<'_>], manner: Manner) -> V
         content.push_str(&quoting::text(text.trim(), &[MARK]));
         let _ = writeln!(content, "\n</{MARK} {number}>");
     }
-    let mut messages = vec![json!({"role": "system", "content": SYSTEM}), json!({"role": "user", "content": content})];
-    if manner.is_again {
-        messages.push(json!({"role": "user", "content": AGAIN}));
-    }
-    let mut body = json!({"model": model, "messages": messages});
-    if !manner.is_plain {
-        body["temperature"] = 0.into();
-        body["max_completion_tokens"] = MOST_OUTPUT.into();
-        body["response_format"] = FORMAT.clone();
-    }
-    body.to_string().into_bytes()
+    let asked = Asked { system: SYSTEM, content: &content, again: AGAIN, form: &FORMAT, most_output: MOST_OUTPUT };
+    asked.request(model, manner)
 }
 
 /// The form of answers, as a strict JSON schema.
@@ -83,10 +71,6 @@ static FORMAT: LazyLock<Value> = LazyLock::new(|| {
     let one_of = |names: Vec<&str>| json!({"type": "string", "enum": names});
     let kinds = || EntityKind::ALL.map(EntityKind::name).to_vec();
     let end = || one_of(kinds().into_iter().chain(["none"]).collect());
-    let object = |properties: Value| {
-        let required: Vec<&String> = properties.as_object().into_iter().flat_map(|fields| fields.keys()).collect();
-        json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
-    };
     let named = object(json!({"message": {"type": "integer"}, "name": text(), "kind": one_of(kinds())}));
     let stated = object(json!({
         "message": {"type": "integer"},
@@ -105,7 +89,7 @@ static FORMAT: LazyLock<Value> = LazyLock::new(|| {
     }));
     let list = |items: Value| json!({"type": "array", "items": items});
     let schema = object(json!({"names": list(named), "facts": list(stated)}));
-    json!({"type": "json_schema", "json_schema": {"name": "notes", "strict": true, "schema": schema}})
+    form("notes", &schema)
 });
 
 #[cfg(test)]
@@ -143,14 +127,10 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_that_does_not_take_the_form_is_asked_without_it() {
+    fn the_form_of_an_answer_has_all_fields_of_a_note() {
         let whole = body("Ada", "I live in Oslo.", MANNER);
-        let schema = &whole["response_format"]["json_schema"];
-        assert_eq!((&schema["strict"], &schema["schema"]["additionalProperties"]), (&json!(true), &json!(false)));
-        let stated = &schema["schema"]["properties"]["facts"]["items"];
+        let schema = &whole["response_format"]["json_schema"]["schema"];
+        let stated = &schema["properties"]["facts"]["items"];
         assert_eq!(stated["required"].as_array().unwrap().len(), stated["properties"].as_object().unwrap().len());
-        let plain = body("Ada", "I live in Oslo.", Manner { is_plain: true, is_again: true });
-        let fields: Vec<_> = plain.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!((fields, plain["messages"].as_array().unwrap().len()), (vec!["messages", "model"], 3));
     }
 }

@@ -26,11 +26,11 @@ use super::{
     answer::Notes,
     found::{self, each_once, in_order},
     passages::{Passage, packed},
-    prompt::{self, Manner, Quoted},
+    prompt::{self, Quoted},
 };
 use crate::{
     Facets, Hidden, Micros, TableView,
-    asking::{Answerer, NoAnswer, Question},
+    asking::{Answerer, NoAnswer, Question, request::Manner},
     message::Message,
 };
 
@@ -305,28 +305,11 @@ impl Stage for ModelExtractor {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
     use meshlog_pipeline::{ClearSealer, MemoryLog, NewEvent, default_layout};
     use meshlog_schemas::{MemoryForgotten, MessageAccepted, Trust};
-    use serde_json::Value;
 
     use super::*;
-    use crate::testing::{edited, message, stored};
-
-    /// Gives answers in turn, and keeps what it was asked.
-    #[derive(Default)]
-    struct Scripted {
-        answers: Mutex<VecDeque<Result<String, NoAnswer>>>,
-        asked: Mutex<Vec<(EventId, Value)>>,
-    }
-
-    impl Answerer for Scripted {
-        fn ask(&self, question: &Question<'_>) -> Result<String, NoAnswer> {
-            self.asked.lock().unwrap().push((question.id, serde_json::from_slice(&question.body).unwrap()));
-            self.answers.lock().unwrap().pop_front().expect("nobody should be asked")
-        }
-    }
+    use crate::testing::{Scripted, edited, message, stored};
 
     struct Given {
         model: Arc<Scripted>,
@@ -335,9 +318,7 @@ mod tests {
     }
 
     fn given(answers: &[Result<&str, NoAnswer>]) -> Given {
-        let model = Arc::new(Scripted::default());
-        let answers = answers.iter().map(|answer| answer.as_ref().map(ToString::to_string).map_err(Clone::clone));
-        model.answers.lock().unwrap().extend(answers);
+        let model = Arc::new(Scripted::new(answers));
         let events = EventLog::new(Arc::new(MemoryLog::new(default_layout())), Arc::new(ClearSealer));
         let reads = Reads { model: "p/m".into(), spaces: vec!["s".into()], roles: vec!["user".into()], since: Some(0) };
         Given { stage: ModelExtractor::new(reads, model.clone(), events.clone()), model, events }
@@ -346,12 +327,12 @@ mod tests {
     impl Given {
         /// The texts that were quoted, call by call.
         fn quoted(&self) -> Vec<String> {
-            let asked = self.model.asked.lock().unwrap();
+            let asked = self.model.asked();
             asked.iter().map(|(_, body)| body["messages"][1]["content"].as_str().unwrap().to_owned()).collect()
         }
 
         fn ids(&self) -> Vec<EventId> {
-            self.model.asked.lock().unwrap().iter().map(|(id, _)| *id).collect()
+            self.model.asked().into_iter().map(|(id, _)| id).collect()
         }
 
         /// What the stage derives: by cause, how many facts.
@@ -448,7 +429,7 @@ mod tests {
             assert_eq!(given.read(&[said(offset, "t", "I keep llamas here.")]), Ok(vec![(0, 0)]));
         }
         let has_schema: Vec<_> =
-            given.model.asked.lock().unwrap().iter().map(|(_, body)| body.get("response_format").is_some()).collect();
+            given.model.asked().iter().map(|(_, body)| body.get("response_format").is_some()).collect();
         assert_eq!(has_schema, [true, false, false]);
         let refused = given.read(&[said(2, "t", "I keep llamas here.")]);
         assert_eq!(refused, Err(StageError::Permanent("no response_format".into())), "then it is the request itself");

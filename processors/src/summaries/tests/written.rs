@@ -80,7 +80,7 @@ fn repeating(unwritten: Unwritten) -> Written {
 fn due(store: &SummaryStore, quiet_since: Micros) -> Option<Unwritten> {
     let mut cursor = Vec::new();
     for _ in 0..200 {
-        let found = store.unwritten(quiet_since, |_| true, &mut cursor).unwrap();
+        let found = store.unwritten(quiet_since, |_| true, |_| false, &mut cursor).unwrap();
         if found.is_some() || cursor.is_empty() {
             return found;
         }
@@ -308,12 +308,12 @@ fn however_many_threads_are_due_each_comes_and_the_latest_come_first() {
     }
     let (mut cursor, mut order) = (Vec::new(), Vec::new());
     for _ in 0..60 {
-        if let Some(unwritten) = store.unwritten(0, |space| space == "s", &mut cursor).unwrap() {
+        if let Some(unwritten) = store.unwritten(0, |space| space == "s", |_| false, &mut cursor).unwrap() {
             order.push(unwritten.thread.clone());
             write(&store, &repeating(unwritten));
         }
     }
     assert_eq!(order[..3], ["t05", "t11", "t17"], "of those that are looked at");
     assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), 20);
-    assert_eq!(store.unwritten(99, |space| space == "other", &mut Vec::new()).unwrap(), None);
+    assert_eq!(store.unwritten(99, |space| space == "other", |_| false, &mut Vec::new()).unwrap(), None);
 }

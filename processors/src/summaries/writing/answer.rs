@@ -1,6 +1,6 @@
 //! Answers: what a model said, as far as it can be read and fits what it was told.
 //!
-//! Owns: finding the sentences in whatever stands around them, and what of them is believed.
+//! Owns: which of the objects of an answer are sentences, and what of them is believed.
 //! Promises: any text is read without a panic, in bounded time. A sentence that is taken names messages that share words with
 //! it, and has no number that was not told.
 //! Never: judges whether a sentence is true otherwise; that its messages are named is there for its readers.
@@ -12,12 +12,8 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::super::{Told, words};
-use crate::quoting;
+use crate::asking::{objects::objects, quoting};
 
-/// The most of an answer that is read, in bytes.
-const MOST_BYTES: usize = 256 * 1024;
-/// The most places at which an object is looked for.
-const MOST_TRIES: usize = 4_096;
 /// The most sentences of a summary.
 pub(super) const MOST_SENTENCES: usize = 16;
 /// The longest sentence, in bytes.
@@ -29,7 +25,7 @@ const MOST_SOURCES: usize = 6;
 pub(super) fn read(answer: &str, told: &Told) -> Vec<SentenceWritten> {
     let notes = Notes::of(told);
     let mut sentences: Vec<SentenceWritten> = Vec::new();
-    for object in objects(answer) {
+    for object in written(answer) {
         let Some(sentence) = notes.believed(&object) else { continue };
         if sentences.len() < MOST_SENTENCES && sentences.iter().all(|known| known.text != sentence.text) {
             sentences.push(sentence);
@@ -38,32 +34,18 @@ pub(super) fn read(answer: &str, told: &Told) -> Vec<SentenceWritten> {
     sentences
 }
 
-/// The sentences of an answer as they were written, whatever stands around them. One that was cut off at its end has those
-/// that are whole.
-fn objects(answer: &str) -> Vec<Map<String, Value>> {
-    let answer = &answer[..answer.floor_char_boundary(MOST_BYTES)];
-    let (mut found, mut place) = (Vec::new(), 0);
-    for _ in 0..MOST_TRIES {
-        let Some(open) = answer[place..].find('{') else { break };
-        place += open;
-        let mut values = serde_json::Deserializer::from_str(&answer[place..]).into_iter::<Map<String, Value>>();
-        match values.next() {
-            Some(Ok(mut object)) => {
-                match object.remove("sentences") {
-                    Some(Value::Array(sentences)) => {
-                        found.extend(sentences.into_iter().filter_map(|sentence| match sentence {
-                            Value::Object(sentence) => Some(sentence),
-                            _ => None,
-                        }));
-                    }
-                    _ => found.push(object),
-                }
-                place += values.byte_offset();
-            }
-            _ => place += 1,
-        }
-    }
-    found
+/// The sentences of an answer as they were written.
+fn written(answer: &str) -> impl Iterator<Item = Map<String, Value>> {
+    objects(answer).flat_map(|mut object| match object.remove("sentences") {
+        Some(Value::Array(sentences)) => sentences
+            .into_iter()
+            .filter_map(|sentence| match sentence {
+                Value::Object(sentence) => Some(sentence),
+                _ => None,
+            })
+            .collect(),
+        _ => vec![object],
+    })
 }
 
 /// What was told, to hold a sentence to it.

@@ -13,19 +13,20 @@ mod answer;
 pub(crate) mod fuzzing;
 mod prompt;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use meshlog_schemas::{EventId, SentenceWritten, ThreadSummarised};
 
 use super::{Stretch, SummaryStore, Told, Unwritten};
 use crate::{
     Micros, StoreError,
-    asking::{Answerer, NoAnswer, Question},
+    asking::{Answerer, NoAnswer, Question, request::Manner},
 };
-use prompt::Manner;
 
 /// Counts up when the model is told something else, so that an answer on the log is not one to another question.
 const VERSION: u32 = 1;
+/// So many stretches are known to have failed at the most.
+const MOST_FAILED: usize = 1_000;
 
 /// What is summed up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,9 @@ pub struct Writer {
     model: Arc<dyn Answerer>,
     /// Where it was looked last.
     cursor: Vec<u8>,
+    /// The stretches for which the provider failed. They come again when nothing else is due: of one that it always fails for the
+    /// others need not wait.
+    failed: HashSet<EventId>,
     /// Whether the provider does not take a request with a schema.
     is_plain: bool,
 }
@@ -68,7 +72,7 @@ pub enum WriteError {
 impl Writer {
     /// A writer that asks `model`.
     pub fn new(sums: Sums, model: Arc<dyn Answerer>) -> Self {
-        Self { sums, model, cursor: Vec::new(), is_plain: false }
+        Self { sums, model, cursor: Vec::new(), failed: HashSet::new(), is_plain: false }
     }
 
     /// Sums up a stretch that is due; `None` where none is. The store has to have read all that the log had at `now`: by this
@@ -79,11 +83,23 @@ impl Writer {
     pub fn write(&mut self, store: &SummaryStore, now: Micros) -> Result<Option<Summarised>, WriteError> {
         let Sums { spaces, quiet, .. } = &self.sums;
         let is_wanted = |space: &str| spaces.is_empty() || spaces.iter().any(|wanted| wanted == space);
-        let Some(unwritten) = store.unwritten(now.saturating_sub(*quiet), is_wanted, &mut self.cursor)? else {
+        let waits = |unwritten: &Unwritten| self.failed.contains(&id_of(unwritten));
+        let found = store.unwritten(now.saturating_sub(*quiet), is_wanted, waits, &mut self.cursor)?;
+        let Some(unwritten) = found else {
+            if self.cursor.is_empty() {
+                self.failed.clear();
+            }
             return Ok(None);
         };
         let id = id_of(&unwritten);
-        let sentences = self.sentences(id, &unwritten)?;
+        let sentences = self.sentences(id, &unwritten);
+        if let Err(WriteError::Failed(_)) = &sentences {
+            if self.failed.len() >= MOST_FAILED {
+                self.failed.clear();
+            }
+            self.failed.insert(id);
+        }
+        let sentences = sentences?;
         // Invariant: numbers of turns and offsets are far below the largest that a log can hold.
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let Stretch { level, from, until, first, turns, edited } = unwritten.stretch;
@@ -177,10 +193,7 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::VecDeque, sync::Mutex};
-
     use meshlog_schemas::{Checkpoints, Partition, Position, Topic};
-    use serde_json::Value;
     use tempfile::{TempDir, tempdir};
     use uuid::Uuid;
 
@@ -188,21 +201,7 @@ mod tests {
         super::{News, Said, Written},
         *,
     };
-    use crate::Facets;
-
-    /// Gives answers in turn, and keeps what it was asked.
-    #[derive(Default)]
-    struct Scripted {
-        answers: Mutex<VecDeque<Result<String, NoAnswer>>>,
-        asked: Mutex<Vec<(EventId, Value)>>,
-    }
-
-    impl Answerer for Scripted {
-        fn ask(&self, question: &Question<'_>) -> Result<String, NoAnswer> {
-            self.asked.lock().unwrap().push((question.id, serde_json::from_slice(&question.body).unwrap()));
-            self.answers.lock().unwrap().pop_front().expect("nobody should be asked")
-        }
-    }
+    use crate::{Facets, testing::Scripted};
 
     struct Given {
         _directory: TempDir,
@@ -217,9 +216,7 @@ mod tests {
         let store = SummaryStore::open(directory.path()).unwrap();
         let said: Vec<_> = (0..4).map(said).collect();
         store.apply(&News { said: &said, ..News::default() }, &Checkpoints::default()).unwrap();
-        let model = Arc::new(Scripted::default());
-        let answers = answers.iter().map(|answer| answer.as_ref().map(ToString::to_string).map_err(Clone::clone));
-        model.answers.lock().unwrap().extend(answers);
+        let model = Arc::new(Scripted::new(answers));
         let sums = Sums { model: "p/m".into(), spaces: vec!["s".into()], quiet: 100 };
         Given { writer: Writer::new(sums, model.clone()), _directory: directory, store, model }
     }
@@ -249,7 +246,7 @@ mod tests {
         }
 
         fn ids(&self) -> Vec<EventId> {
-            self.model.asked.lock().unwrap().iter().map(|(id, _)| *id).collect()
+            self.model.asked().into_iter().map(|(id, _)| id).collect()
         }
     }
 
@@ -292,7 +289,29 @@ mod tests {
         assert!(matches!(written, Err(WriteError::Later(reason)) if reason == "tomorrow"));
         let written = given.writer.write(&given.store, 104);
         assert!(matches!(written, Err(WriteError::Failed(reason)) if reason == "it is down"));
+        assert_eq!(given.write(), None);
         assert_eq!(given.write().unwrap().1.sentences, [], "it is known to have been tried");
+    }
+
+    #[test]
+    fn what_the_provider_fails_for_is_passed_over_until_nothing_else_is_due() {
+        let failed = || NoAnswer::Failed("it is down".into());
+        let mut given = given(&[Err(failed()), Ok(OSLO), Err(failed()), Ok(OSLO)]);
+        let other: Vec<_> = (0..4)
+            .map(|offset| {
+                let said = said(offset + 10);
+                // It has the later turns, and so comes first.
+                let facets = Facets { thread: "u".into(), sent_at: 9, accepted_at: 0, ..said.facets };
+                Said { facets, ..said }
+            })
+            .collect();
+        given.store.apply(&News { said: &other, ..News::default() }, &Checkpoints::default()).unwrap();
+        let mut write = || given.writer.write(&given.store, 104).map(|written| written.map(|(_, event)| event.thread));
+        assert!(matches!(write(), Err(WriteError::Failed(_))), "of u");
+        assert_eq!(write().unwrap().as_deref(), Some("t"));
+        assert!(matches!(write(), Err(WriteError::Failed(_))), "of t, which nobody has taken in");
+        assert_eq!(write().unwrap(), None);
+        assert_eq!(write().unwrap().as_deref(), Some("u"));
     }
 
     #[test]
@@ -301,7 +320,7 @@ mod tests {
         let mut given = given(&[Err(unsuitable()), Ok(OSLO), Ok(OSLO), Err(unsuitable())]);
         assert_eq!(given.write().unwrap().1.sentences.len(), 1);
         assert_eq!(given.write().unwrap().1.sentences.len(), 1);
-        let asked = given.model.asked.lock().unwrap().clone();
+        let asked = given.model.asked();
         let has_schema: Vec<_> = asked.iter().map(|(_, body)| body.get("response_format").is_some()).collect();
         assert_eq!(has_schema, [true, false, false]);
         assert_eq!(given.write().unwrap().1.sentences, [], "then it is the request itself");

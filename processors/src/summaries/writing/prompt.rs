@@ -3,12 +3,15 @@
 //! Promises: what people said is quoted within marks, as data and never as instructions. A request has a bounded length,
 //! whatever was said.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::LazyLock};
 
 use serde_json::{Value, json};
 
 use super::super::{Told, ToldTurn};
-use crate::quoting;
+use crate::asking::{
+    quoting,
+    request::{Asked, Manner, form, object},
+};
 
 /// The most that a model may put out, in tokens.
 const MOST_OUTPUT: u32 = 2_000;
@@ -40,15 +43,6 @@ const OF_SENTENCES: &str = r#"You sum up conversations for those who took part, 
 /// What is said behind an answer that was none.
 const AGAIN: &str = "Your last answer had no such JSON object with sentences that name where they are from. Answer with the JSON object alone.";
 
-/// How the model is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Manner {
-    /// Without what some providers do not take: a schema of the answer, a temperature, a bound of its length.
-    pub(super) is_plain: bool,
-    /// For the second time, since the first answer was none.
-    pub(super) is_again: bool,
-}
-
 /// The request that asks a model to sum up what it is told.
 pub(super) fn request(model: &str, told: &Told, manner: Manner) -> Vec<u8> {
     let mut content = String::new();
@@ -69,17 +63,8 @@ pub(super) fn request(model: &str, told: &Told, manner: Manner) -> Vec<u8> {
             OF_SENTENCES
         }
     };
-    let mut messages = vec![json!({"role": "system", "content": system}), json!({"role": "user", "content": content})];
-    if manner.is_again {
-        messages.push(json!({"role": "user", "content": AGAIN}));
-    }
-    let mut body = json!({"model": model, "messages": messages});
-    if !manner.is_plain {
-        body["temperature"] = 0.into();
-        body["max_completion_tokens"] = MOST_OUTPUT.into();
-        body["response_format"] = format();
-    }
-    body.to_string().into_bytes()
+    let asked = Asked { system, content: &content, again: AGAIN, form: &FORM, most_output: MOST_OUTPUT };
+    asked.request(model, manner)
 }
 
 /// A text as it is told, cut where it is too long.
@@ -91,15 +76,12 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// The form of answers, as a strict JSON schema.
-fn format() -> Value {
-    let object = |properties: Value, required: [&str; 1]| json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
-    let mut sentence =
-        object(json!({"text": {"type": "string"}, "from": {"type": "array", "items": {"type": "integer"}}}), ["text"]);
-    sentence["required"] = json!(["text", "from"]);
-    let schema = object(json!({"sentences": {"type": "array", "items": sentence}}), ["sentences"]);
-    json!({"type": "json_schema", "json_schema": {"name": "summary", "strict": true, "schema": schema}})
-}
+/// The form of answers.
+static FORM: LazyLock<Value> = LazyLock::new(|| {
+    let numbers = json!({"type": "array", "items": {"type": "integer"}});
+    let sentence = object(json!({"text": {"type": "string"}, "from": numbers}));
+    form("summary", &object(json!({"sentences": {"type": "array", "items": sentence}})))
+});
 
 #[cfg(test)]
 mod tests {
@@ -138,17 +120,5 @@ mod tests {
         let told = Told::Turns(vec![turn("Ada", &"ß".repeat(5_000))]);
         let content = body(&told, MANNER)["messages"][1]["content"].as_str().unwrap().to_owned();
         assert!(content.contains("ß …\n</turn 1>") && content.chars().count() < MOST_CHARACTERS + 100);
-    }
-
-    #[test]
-    fn a_provider_that_does_not_take_the_form_is_asked_without_it() {
-        let told = Told::Turns(vec![turn("Ada", "I live in Oslo.")]);
-        let schema = &body(&told, MANNER)["response_format"]["json_schema"]["schema"];
-        assert_eq!(schema["required"], json!(["sentences"]));
-        let items = &schema["properties"]["sentences"]["items"];
-        assert_eq!((&items["required"], &items["additionalProperties"]), (&json!(["text", "from"]), &json!(false)));
-        let plain = body(&told, Manner { is_plain: true, is_again: true });
-        let fields: Vec<_> = plain.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!((fields, plain["messages"].as_array().unwrap().len()), (vec!["messages", "model"], 3));
     }
 }
