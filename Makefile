@@ -7,7 +7,7 @@ export MESHLOG_DATA
 CARGO_DENY := .cache/tools/bin/cargo-deny
 
 .PHONY: up build model model-chat test format lint docs deny unit cluster-test conformance-llama \
-	fuzz bench bench-append bench-codec bench-context bench-gateway bench-http bench-kafka bench-log bench-migrate \
+	fuzz bench bench-append bench-codec bench-context bench-embedding bench-gateway bench-http bench-kafka bench-log bench-migrate \
 	bench-rebuild bench-recall bench-roles bench-text soak faults cluster check-tools
 
 ## Build, fetch the model, and run every role on http://127.0.0.1:7700 in the foreground.
@@ -153,6 +153,14 @@ MESSAGES ?= 1000000
 THREADS ?= 16
 bench-text: check-tools
 	cargo bench --locked -p meshlog-processors --bench text -- --messages "$(MESSAGES)" --threads "$(THREADS)"
+
+## Meshlog's embedder beside PyTorch, ONNX Runtime and OpenVINO (fetched on first use, 5 GB) on the same texts; OPTIONS for
+## scripts/bench-embedding.py, as in OPTIONS="--peers openvino-bf16 --rounds 9".
+bench-embedding: check-tools model
+	./scripts/peers/fetch.sh .cache/peers embedding
+	cargo bench --locked -p meshlog-processors --bench embedding --no-run
+	MESHLOG_EMBEDDING="$$(ls -t target/release/deps/embedding-* | grep -v '\.d$$' | head -n 1)" ./scripts/bench-embedding.py \
+		--model "$(MESHLOG_MODEL)" --python .cache/peers/embedding/bin/python --conversations "$(CONVERSATIONS)" $(OPTIONS)
 
 ## CONVERSATIONS and QUESTIONS name a pair of files (see docs/benchmarks.md); a small invented one by default.
 CONVERSATIONS ?= examples/conversations.jsonl

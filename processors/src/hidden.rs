@@ -12,6 +12,9 @@ use uuid::Uuid;
 
 use crate::{Facets, Forgotten, Micros};
 
+/// How far a view is taken to be behind the log when what it holds is told to a model: it may hold what was redacted a moment ago.
+const MOST_LAG: Micros = 60_000_000;
+
 /// All that is hidden.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hidden {
@@ -42,10 +45,12 @@ impl Hidden {
         until.is_some_and(|until| requested_at < *until) || self.forgotten.covers(Uuid::nil(), &facets)
     }
 
-    /// Whether a call is hidden that quotes what memory held of its space then: since then something of it was forgotten or redacted.
+    /// Whether a call is hidden that quotes what memory held of its space then: since then something of it was forgotten or redacted,
+    /// or so shortly before that the view that was quoted may not have known.
     pub fn has_quotes(&self, space: &str, requested_at: Micros) -> bool {
+        let known_at = requested_at.saturating_sub(MOST_LAG);
         let mut redacted = self.calls.get(space).into_iter().flat_map(HashMap::values);
-        self.forgotten.may_cover_quotes(space, requested_at) || redacted.any(|until| requested_at < *until)
+        self.forgotten.may_cover_quotes(space, known_at) || redacted.any(|until| known_at < *until)
     }
 
     /// Whether nothing is hidden.
@@ -81,9 +86,10 @@ mod tests {
         assert!(!hidden.has_call("s", "u", 9) && !hidden.has_call("s2", "t", 9));
         hidden.forgotten.add(&Forgetting { space: "s".into(), scope: Scope::Thread("u".into()), until: 20 });
         assert!(hidden.has_call("s", "u", 19) && !hidden.has_call("s", "u", 20) && !hidden.is_empty());
-        assert!(hidden.has_quotes("s", 19) && !hidden.has_quotes("s", 20) && !hidden.has_quotes("s2", 9));
+        let quotes = |space, at| hidden.has_quotes(space, MOST_LAG + at);
+        assert!(hidden.has_quotes("s", 19) && quotes("s", 19) && !quotes("s", 20) && !quotes("s2", 9));
         hidden.hide_calls("s", "t", 30);
-        assert!(hidden.has_quotes("s", 29) && !hidden.has_call("s", "u", 29));
+        assert!(hidden.has_quotes("s", MOST_LAG + 29) && !hidden.has_call("s", "u", 29));
     }
 
     #[test]

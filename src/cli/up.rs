@@ -88,7 +88,7 @@ pub(super) fn run(arguments: UpArguments) -> Result<Outcome, Failure> {
         return Err(Failure::local(what, "set --assistant-prior to a number such as -0.4"));
     }
     log_to_standard_error();
-    let model = model.directory(&data);
+    let model = model.choice(&data);
     let calls = CallOptions { replay: replay.pace(), ..calls.options(&data)? };
     let durability = match fsync {
         Fsync::Always => Durability::Always,

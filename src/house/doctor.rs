@@ -10,7 +10,7 @@ use meshlog_pipeline::{Bounds, ClearSealer, EmbeddedLog, EmbeddedOptions, EventL
 use meshlog_processors::embedding::SentenceModel;
 use meshlog_schemas::{Partition, Topic};
 
-use super::HouseError;
+use super::{HouseError, Model};
 
 const STEP: ReadLimit = ReadLimit { records: 2_000, bytes: 8 * 1024 * 1024 };
 
@@ -38,7 +38,7 @@ pub(crate) struct Finding {
 ///
 /// # Errors
 /// The log is in use or cannot be opened at all.
-pub(crate) fn doctor(data: &Path, model: &Path) -> Result<DoctorReport, HouseError> {
+pub(crate) fn doctor(data: &Path, model: &Model) -> Result<DoctorReport, HouseError> {
     let mut report = DoctorReport::default();
     if !data.join("log").is_dir() {
         report.add("error", "log", format!("{} holds no log", data.display()), "name the data directory with --data");
@@ -70,8 +70,8 @@ pub(crate) fn doctor(data: &Path, model: &Path) -> Result<DoctorReport, HouseErr
             Err(_) => report.ok(projection, "there is no view; the next start builds it from the log".to_owned()),
         }
     }
-    match SentenceModel::open(model) {
-        Ok(model) => report.ok("model", model.model_id().to_owned()),
+    match SentenceModel::open(&model.directory, model.numerics) {
+        Ok(opened) => report.ok("model", format!("{}, {}", opened.model_id(), model.numerics)),
         Err(error) => {
             report.add("error", "model", error.to_string(), "fetch it with \"make model\" or name it with --model")
         }

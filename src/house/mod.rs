@@ -25,5 +25,5 @@ mod sweeping;
 pub(crate) use calls::CallOptions;
 pub(crate) use error::HouseError;
 pub(crate) use migrate::{LogPlace, Migrated, migrate, verify as verify_migration};
-pub(crate) use plan::{EngineOptions, Plan, StageKind};
+pub(crate) use plan::{EngineOptions, Model, Plan, StageKind};
 pub(crate) use run::run;

@@ -8,7 +8,7 @@ use meshlog_replay::{Phase, ReplayError, Views};
 
 use super::{
     HouseError,
-    plan::{EngineOptions, Plan, StageKind},
+    plan::{EngineOptions, Model, Plan, StageKind},
     ports::verification,
     rooms::Rooms,
 };
@@ -19,7 +19,7 @@ pub(crate) use super::doctor::{DoctorReport, doctor};
 ///
 /// # Errors
 /// The directory is in use or cannot be opened, or a rebuild failed.
-pub(crate) fn rebuild(data: &Path, projection: Option<&str>, model: &Path) -> Result<(), HouseError> {
+pub(crate) fn rebuild(data: &Path, projection: Option<&str>, model: Model) -> Result<(), HouseError> {
     let rooms = open(data, model)?;
     let views = views(&rooms)?;
     for name in names(&rooms, projection)? {
@@ -45,7 +45,7 @@ pub(crate) fn rebuild(data: &Path, projection: Option<&str>, model: &Path) -> Re
 ///
 /// # Errors
 /// The directory is in use or cannot be opened, or a store cannot be read.
-pub(crate) fn verify(data: &Path, projection: Option<&str>, model: &Path) -> Result<Vec<Verification>, HouseError> {
+pub(crate) fn verify(data: &Path, projection: Option<&str>, model: Model) -> Result<Vec<Verification>, HouseError> {
     let rooms = open(data, model)?;
     let views = views(&rooms)?;
     let names = names(&rooms, projection)?;
@@ -54,9 +54,9 @@ pub(crate) fn verify(data: &Path, projection: Option<&str>, model: &Path) -> Res
     Ok(verdicts?.into_iter().map(verification).collect())
 }
 
-fn open(data: &Path, model: &Path) -> Result<Rooms, HouseError> {
+fn open(data: &Path, model: Model) -> Result<Rooms, HouseError> {
     let engine = EngineOptions::Embedded(EmbeddedOptions::default());
-    let everything = Plan::everything(engine, data.to_owned(), model.to_owned());
+    let everything = Plan::everything(engine, data.to_owned(), model);
     // Nobody outside is asked anything.
     let stages = [StageKind::Route, StageKind::Embed, StageKind::Extract, StageKind::Resolve].into();
     Rooms::open(&Plan { stages, takes_messages: false, ..everything }, None)

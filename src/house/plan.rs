@@ -2,13 +2,35 @@
 //!
 //! Owns: the roles, as sets of parts. `meshlog up` is all of them; on Kafka any number of processes have some.
 
-use std::{collections::BTreeSet, path::PathBuf, str::FromStr};
+use std::{collections::BTreeSet, fmt, path::PathBuf, str::FromStr};
 
 use meshlog_pipeline::{EmbeddedOptions, KafkaOptions, TopicLayout};
-use meshlog_processors::recall::Weights;
+use meshlog_processors::{embedding::Numerics, recall::Weights};
 use meshlog_schemas::PartitionShare;
 
 use super::calls::CallOptions;
+
+/// The embedding model.
+#[derive(Debug, Clone)]
+pub(crate) struct Model {
+    /// Where its files are.
+    pub(crate) directory: PathBuf,
+    /// How it is computed.
+    pub(crate) numerics: Numerics,
+}
+
+impl Model {
+    /// For those that embed nothing.
+    pub(crate) fn none() -> Self {
+        Self { directory: PathBuf::new(), numerics: Numerics::default() }
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.directory.display(), self.numerics)
+    }
+}
 
 /// What one process does.
 #[derive(Debug, Clone)]
@@ -19,8 +41,8 @@ pub(crate) struct Plan {
     pub(crate) engine: EngineOptions,
     /// The data directory.
     pub(crate) data: PathBuf,
-    /// The directory of the embedding model.
-    pub(crate) model: PathBuf,
+    /// The embedding model.
+    pub(crate) model: Model,
     /// The stages it takes part in.
     pub(crate) stages: BTreeSet<StageKind>,
     /// Whether it keeps the views and answers from them.
@@ -106,7 +128,7 @@ impl FromStr for StageKind {
 
 impl Plan {
     /// Everything in one process.
-    pub(crate) fn everything(engine: EngineOptions, data: PathBuf, model: PathBuf) -> Self {
+    pub(crate) fn everything(engine: EngineOptions, data: PathBuf, model: Model) -> Self {
         Self {
             role: "up",
             engine,

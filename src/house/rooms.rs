@@ -120,7 +120,8 @@ impl Rooms {
         };
         // Side by side, so that a start takes as long as the longest of them: the log and the model's files, then the views
         // and what is made of the files.
-        let files = || plan.needs_model().then(|| ModelFiles::read(&plan.model)).transpose();
+        let files =
+            || plan.needs_model().then(|| ModelFiles::read(&plan.model.directory, plan.model.numerics)).transpose();
         let (files, engine) = beside(files, || Engine::open(plan))?;
         let (engine, files) = (engine?, files?);
         let events = EventLog::new(engine.log(), Arc::new(ClearSealer));

@@ -115,7 +115,7 @@ fn announce(address: SocketAddr, plan: &Plan, started: Instant) {
     println!("meshlog is listening on http://{address} (ready in {} ms)", started.elapsed().as_millis());
     match &plan.engine {
         EngineOptions::Embedded(options) => {
-            println!("data: {}   model: {}", plan.data.display(), plan.model.display());
+            println!("data: {}   model: {}", plan.data.display(), plan.model);
             let durability = options.durability;
             if durability != Durability::Always {
                 println!("durability {}: {}", durability.name(), durability.promise());

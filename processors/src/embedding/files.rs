@@ -10,7 +10,7 @@ use candle_core::safetensors::SliceSafetensors;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
-    ModelError, SentenceModel,
+    ModelError, Numerics, Precision, SentenceModel,
     bert::{Bert, Config},
     pieces::Pieces,
 };
@@ -23,11 +23,15 @@ pub(super) const POOLING: &str = "1_Pooling/config.json";
 /// Changes with every change to pooling or normalisation that changes vectors, and so changes the model's id.
 const POOLING_VERSION: &str = "mean-l2-256-v1";
 
+/// Changes with every change to what becomes bytes, and how.
+const INT8_VERSION: &str = "int8-v1";
+
 /// The files of a model, read and not yet taken apart: about 90 MB for all-MiniLM-L6-v2.
 pub struct ModelFiles {
     dir: PathBuf,
     id: String,
     config: Config,
+    numerics: Numerics,
     tokenizer: Vec<u8>,
     weights: Vec<u8>,
 }
@@ -37,7 +41,7 @@ impl ModelFiles {
     ///
     /// # Errors
     /// A file is missing, or the model is not a BERT with mean pooling. The message names the file.
-    pub fn read(dir: &Path) -> Result<Self, ModelError> {
+    pub fn read(dir: &Path, numerics: Numerics) -> Result<Self, ModelError> {
         let config_path = dir.join(CONFIG);
         let config: Config = parse(&read(&config_path)?, &config_path)?;
         if let Some(cause) = config.unsupported() {
@@ -46,7 +50,8 @@ impl ModelFiles {
         check_pooling(dir.join(POOLING))?;
         let tokenizer = read(&dir.join(TOKENIZER))?;
         let weights = read(&dir.join(WEIGHTS))?;
-        Ok(Self { id: identity(dir, &weights, &tokenizer), dir: dir.to_owned(), config, tokenizer, weights })
+        let id = identity(dir, &weights, &tokenizer, numerics.precision);
+        Ok(Self { id, dir: dir.to_owned(), config, numerics, tokenizer, weights })
     }
 
     /// The directory's name and a fingerprint of everything that changes the vectors, for example
@@ -71,10 +76,11 @@ impl ModelFiles {
             Ok(tensors) => tensors,
             Err(cause) => return Err(ModelError::Corrupt { path, cause: cause.to_string() }),
         };
-        let bert = Bert::load(&tensors, &self.config).map_err(|cause| ModelError::WrongArchitecture {
-            path,
-            cause: format!("the weights do not have the shape that {CONFIG} states: {cause}"),
-        })?;
+        let bert =
+            Bert::load(&tensors, &self.config, self.numerics).map_err(|cause| ModelError::WrongArchitecture {
+                path,
+                cause: format!("the weights do not have the shape that {CONFIG} states: {cause}"),
+            })?;
         Ok(SentenceModel::new(self.id, pieces, bert))
     }
 }
@@ -97,11 +103,14 @@ fn check_pooling(path: PathBuf) -> Result<(), ModelError> {
     Err(ModelError::WrongArchitecture { path, cause: "pooling_mode_mean_tokens is not set".to_owned() })
 }
 
-fn identity(dir: &Path, weights: &[u8], tokenizer: &[u8]) -> String {
+fn identity(dir: &Path, weights: &[u8], tokenizer: &[u8], precision: Precision) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(blake3::hash(weights).as_bytes());
     hasher.update(blake3::hash(tokenizer).as_bytes());
     hasher.update(POOLING_VERSION.as_bytes());
+    if precision == Precision::Int8 {
+        hasher.update(INT8_VERSION.as_bytes());
+    }
     let fingerprint = hasher.finalize().to_hex();
     let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     let name = dir.file_name().unwrap_or_default().to_string_lossy();

@@ -12,6 +12,7 @@ mod files;
 mod model;
 
 mod bert;
+mod numerics;
 mod pieces;
 mod stage;
 
@@ -22,4 +23,5 @@ pub use encoder::Encoder;
 pub use error::ModelError;
 pub use files::ModelFiles;
 pub use model::SentenceModel;
+pub use numerics::{Kernel, Numerics, Precision};
 pub use stage::{Embedder, embedded_text};

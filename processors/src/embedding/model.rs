@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use super::bert::{Bert, Spread};
 use super::files::ModelFiles;
 use super::pieces::Pieces;
-use super::{Encoder, ModelError};
+use super::{Encoder, ModelError, Numerics};
 
 /// The most word pieces that one thread computes together: enough to read each weight once for many of them, few enough
 /// that the activations stay in the processor's caches. (512 measured 4 % slower, 64 measured 6 %.)
@@ -38,8 +38,8 @@ impl SentenceModel {
     ///
     /// # Errors
     /// A file is missing or damaged, or the model is not a BERT with mean pooling. The message names the file.
-    pub fn open(dir: &Path) -> Result<Self, ModelError> {
-        ModelFiles::read(dir)?.load()
+    pub fn open(dir: &Path, numerics: Numerics) -> Result<Self, ModelError> {
+        ModelFiles::read(dir, numerics)?.load()
     }
 
     pub(super) fn new(id: String, pieces: Pieces, bert: Bert) -> Self {
@@ -146,6 +146,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::super::files::{CONFIG, POOLING, TOKENIZER, WEIGHTS};
+    use super::super::{Kernel, Precision};
     use super::*;
 
     #[derive(Deserialize)]
@@ -167,14 +168,16 @@ mod tests {
         }
     }
 
-    /// Opened once: reading 90 MB for each test would be most of the tests' time.
-    fn model() -> &'static SentenceModel {
-        static MODEL: OnceLock<SentenceModel> = OnceLock::new();
-        MODEL.get_or_init(open)
+    /// Opened once each: reading 90 MB for each test would be most of the tests' time.
+    fn model(precision: Precision) -> &'static SentenceModel {
+        static F32: OnceLock<SentenceModel> = OnceLock::new();
+        static INT8: OnceLock<SentenceModel> = OnceLock::new();
+        let kept = if precision == Precision::F32 { &F32 } else { &INT8 };
+        kept.get_or_init(|| open(Numerics::of(precision)))
     }
 
-    fn open() -> SentenceModel {
-        SentenceModel::open(&model_dir()).unwrap_or_else(|error| {
+    fn open(numerics: Numerics) -> SentenceModel {
+        SentenceModel::open(&model_dir(), numerics).unwrap_or_else(|error| {
             panic!("these tests need the embedding model; run `make model` or set MESHLOG_MODEL: {error}")
         })
     }
@@ -184,30 +187,56 @@ mod tests {
         dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
     }
 
-    #[test]
-    fn vectors_agree_with_sentence_transformers_one_by_one_and_together() {
-        let (model, references) = (model(), references());
+    /// The least cosine and the mean of cosines to what sentence-transformers computes, alone and together.
+    fn agreement(model: &SentenceModel) -> (f64, f64) {
+        let references = references();
         let texts: Vec<&str> = references.iter().map(|reference| reference.text.as_str()).collect();
         let together = model.encode(&texts).expect("any text has a vector");
         assert_eq!(together.len(), references.len());
+        let mut cosines = Vec::new();
         for (reference, together) in references.iter().zip(together) {
             let alone = model.encode(&[&reference.text]).expect("any text has a vector");
-            for (how, vector) in [("alone", &alone[0]), ("together", &together)] {
-                let cosine = cosine(vector, &reference.vector);
+            cosines.extend([&alone[0], &together].map(|vector| cosine(vector, &reference.vector)));
+        }
+        (cosines.iter().copied().fold(1.0, f64::min), cosines.iter().sum::<f64>() / cosines.len() as f64)
+    }
 
-                assert!(cosine >= 0.999_99, "{:.60?} {how}: cosine {cosine}", reference.text);
+    #[test]
+    fn vectors_agree_with_sentence_transformers_by_every_kernel() {
+        for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_available()) {
+            let (least, _) = agreement(&open(Numerics { precision: Precision::F32, kernel }));
+            assert!(least >= 0.999_99, "f32 by {kernel}: {least}");
+            let (least, mean) = agreement(&open(Numerics { precision: Precision::Int8, kernel }));
+            assert!(least >= 0.995 && mean >= 0.999, "int8 by {kernel}: {least}, on average {mean}");
+        }
+    }
+
+    #[test]
+    fn kernels_of_one_precision_give_vectors_that_belong_together() {
+        let references = references();
+        let texts: Vec<&str> = references.iter().map(|reference| reference.text.as_str()).collect();
+        for precision in Precision::ALL {
+            let expected = model(precision).encode(&texts).expect("any text has a vector");
+            for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_available()) {
+                let other = open(Numerics { precision, kernel });
+                assert_eq!(other.model_id(), model(precision).model_id());
+                for (vector, expected) in other.encode(&texts).expect("any text has a vector").iter().zip(&expected) {
+                    let cosine = cosine(vector, expected);
+                    assert!(cosine > 0.999, "{precision} by {kernel}: {cosine}");
+                }
             }
         }
     }
 
     #[test]
     fn neighbours_lengths_and_threads_do_not_change_a_vector() {
-        let model = model();
         let texts = ["the ferry was late", "ok", &"a long tale of lamps and harbours ".repeat(90), "which lamp?", ""];
-        let vectors = model.encode(&texts).expect("any text has a vector");
-        for (text, together) in texts.iter().zip(&vectors) {
-            let alone = model.encode(&[text]).expect("any text has a vector");
-            assert_eq!(&alone[0], together, "{text:.40?}");
+        for model in Precision::ALL.map(model) {
+            let vectors = model.encode(&texts).expect("any text has a vector");
+            for (text, together) in texts.iter().zip(&vectors) {
+                let alone = model.encode(&[text]).expect("any text has a vector");
+                assert_eq!(&alone[0], together, "{text:.40?}");
+            }
         }
     }
 
@@ -217,8 +246,8 @@ mod tests {
             (0..60).map(|index| format!("ticket {index} {}", "again ".repeat(index % 13))).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let backwards: Vec<&str> = texts.iter().rev().copied().collect();
-        let vectors = model().encode(&texts).expect("any text has a vector");
-        let mut reversed = model().encode(&backwards).expect("any text has a vector");
+        let vectors = model(Precision::default()).encode(&texts).expect("any text has a vector");
+        let mut reversed = model(Precision::default()).encode(&backwards).expect("any text has a vector");
         reversed.reverse();
         assert_eq!(vectors, reversed);
         assert_ne!(vectors[0], vectors[1]);
@@ -232,11 +261,11 @@ mod tests {
         let emoji = "🏕️".repeat(200_000);
         let texts =
             ["", " ", "\0\u{1}\u{7f}", "\u{200d}\u{feff}", "🎉", &megabyte, &spaces, &one_word, &emoji, "[CLS] [PAD]"];
-        let vectors = model().encode(&texts).expect("any text has a vector");
+        let vectors = model(Precision::default()).encode(&texts).expect("any text has a vector");
         for (text, vector) in texts.iter().zip(vectors) {
             let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
             assert!((length - 1.0).abs() < 1e-5, "{text:.20?}: {length}");
-            assert_eq!(vector.len(), model().dims());
+            assert_eq!(vector.len(), model(Precision::default()).dims());
         }
     }
 
@@ -245,19 +274,21 @@ mod tests {
         let beginning = "lamp ".repeat(254);
         let texts = [format!("{beginning}storm"), format!("{beginning}ferry"), "lamp ".repeat(253)];
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let vectors = model().encode(&texts).expect("any text has a vector");
+        let vectors = model(Precision::default()).encode(&texts).expect("any text has a vector");
         assert_eq!(vectors[0], vectors[1]);
         assert_ne!(vectors[0], vectors[2], "the limit is lower than 256");
     }
 
     #[test]
     fn no_texts_give_no_vectors() {
-        assert!(model().encode(&[]).expect("nothing can fail").is_empty());
+        assert!(model(Precision::default()).encode(&[]).expect("nothing can fail").is_empty());
     }
 
     #[test]
     fn identity_names_the_directory_and_a_fingerprint() {
-        let (name, fingerprint) = model().model_id().split_once('@').expect("an id has two parts");
+        let [f32, int8] = Precision::ALL.map(|precision| model(precision).model_id());
+        assert_ne!(f32, int8, "their vectors must not be compared");
+        let (name, fingerprint) = f32.split_once('@').expect("an id has two parts");
         assert_eq!(
             Some(name),
             model_dir().canonicalize().expect("the model is open").file_name().and_then(|n| n.to_str())
@@ -281,7 +312,9 @@ mod tests {
         if let Some(changed) = change(content) {
             std::fs::write(copy.path().join(name), changed).expect("the copy is ours");
         }
-        let Err(error) = SentenceModel::open(copy.path()) else { panic!("a model with a bad {name} was opened") };
+        let Err(error) = SentenceModel::open(copy.path(), Numerics::default()) else {
+            panic!("a model with a bad {name} was opened")
+        };
         let message = error.to_string();
         assert!(
             message.contains(name) && message.contains("make model") && message.contains("--model DIR"),

@@ -55,8 +55,8 @@ pub(super) struct RebuildArguments {
 pub(super) fn run(context: &mut Context, arguments: RebuildArguments) -> Result<Outcome, Failure> {
     if let Some(data) = arguments.data {
         up::log_to_standard_error();
-        let model = arguments.model.directory(&data);
-        house::offline::rebuild(&data, arguments.projection.as_deref(), &model)?;
+        let model = arguments.model.choice(&data);
+        house::offline::rebuild(&data, arguments.projection.as_deref(), model)?;
         let what = arguments.projection.as_deref().unwrap_or("every projection");
         if context.output.is_json() {
             context.output.document(&json!({"projection": arguments.projection, "phase": "done"}))?;

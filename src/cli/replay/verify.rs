@@ -43,8 +43,8 @@ pub(super) fn run(context: &mut Context, arguments: VerifyArguments) -> Result<O
     let report = match arguments.data {
         Some(data) => {
             up::log_to_standard_error();
-            let model = arguments.model.directory(&data);
-            VerifyReport { results: house::offline::verify(&data, arguments.projection.as_deref(), &model)? }
+            let model = arguments.model.choice(&data);
+            VerifyReport { results: house::offline::verify(&data, arguments.projection.as_deref(), model)? }
         }
         None => asked(context, arguments.projection)?,
     };

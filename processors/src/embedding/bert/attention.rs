@@ -6,15 +6,13 @@
 
 use std::ops::Range;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, bail};
 use pulp::{Arch, Simd, WithSimd};
 
 use super::elementary::exponential;
-use super::operand;
 use super::panel::{ExactRow, Finish, Panels, Product, Row, WIDTH};
 use super::spread::Spread;
 
-/// Turns (queries, keys, values) of shape (3 * heads * panels per head, tokens, 16) into contexts of a third of that.
+/// Turns queries, keys and values, as many panels of each, into contexts.
 pub(super) struct Attention<'a> {
     /// Each text's tokens.
     pub(super) texts: &'a [Range<usize>],
@@ -24,39 +22,33 @@ pub(super) struct Attention<'a> {
     pub(super) arch: Arch,
 }
 
-impl CustomOp1 for Attention<'_> {
-    fn name(&self) -> &'static str {
-        "attention-by-text"
-    }
-
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (activations, panels) = operand::panels(storage, layout)?;
-        let panels_per_head = panels / 3 / self.heads;
-        if panels_per_head * 3 * self.heads != panels {
-            bail!("{panels} panels cannot be split into queries, keys and values of {} heads", self.heads);
-        }
+impl Attention<'_> {
+    /// Writes as many panels as there are of queries, which are a multiple of the heads.
+    pub(super) fn forward(&self, activations: Panels<'_>, out: &mut [Row]) {
         let height = activations.height();
-        Ok(operand::storage(panels / 3, height, |out| {
-            self.spread.for_each_chunk(
-                out,
-                panels_per_head * height,
-                || (),
-                |(), head, out| {
-                    let first = head * panels_per_head;
-                    let head = Head {
-                        queries: activations.skip(first),
-                        keys: activations.skip(panels / 3 + first),
-                        values: activations.skip(2 * panels / 3 + first),
-                        panels: panels_per_head,
-                        arch: self.arch,
-                    };
-                    for text in self.texts {
-                        head.attend(text.clone(), out);
-                    }
-                },
-            );
-        }))
+        let panels = out.len() / height;
+        let panels_per_head = panels / self.heads;
+        self.spread.for_each_chunk(out, panels_per_head * height, Scratch::default, |scratch, head, out| {
+            let first = head * panels_per_head;
+            let head = Head {
+                queries: activations.skip(first),
+                keys: activations.skip(panels + first),
+                values: activations.skip(2 * panels + first),
+                panels: panels_per_head,
+                arch: self.arch,
+            };
+            for text in self.texts {
+                head.attend(text.clone(), scratch, out);
+            }
+        });
     }
+}
+
+/// Memory that is used again for each text.
+#[derive(Default)]
+struct Scratch {
+    weights: Vec<Row>,
+    exact: Vec<ExactRow>,
 }
 
 /// One head of one layer.
@@ -70,16 +62,17 @@ struct Head<'a> {
 
 impl Head<'_> {
     /// Writes the contexts of one text's tokens into `out`, the head's panels over all tokens.
-    fn attend(&self, text: Range<usize>, out: &mut [Row]) {
-        let weights = self.weights(text.clone());
+    fn attend(&self, text: Range<usize>, scratch: &mut Scratch, out: &mut [Row]) {
+        let Scratch { weights, exact } = scratch;
+        self.weigh(text.clone(), weights, exact);
         let height = self.queries.height();
         for panel in 0..self.panels {
-            let values: Vec<ExactRow> =
-                self.values.panel(panel, text.clone()).iter().map(|row| ExactRow(*row)).collect();
+            exact.clear();
+            exact.extend(self.values.panel(panel, text.clone()).iter().map(|row| ExactRow(*row)));
             Product {
-                left: Panels::new(&weights, text.len()),
+                left: Panels::new(weights, text.len()),
                 window: 0..text.len(),
-                right: &values,
+                right: exact,
                 scale: [1.0; WIDTH],
                 bias: [0.0; WIDTH],
                 finish: Finish::Plain,
@@ -90,16 +83,16 @@ impl Head<'_> {
     }
 
     /// How much each token of a text (a row) attends to each token of it (a column, in panels).
-    fn weights(&self, text: Range<usize>) -> Vec<Row> {
+    fn weigh(&self, text: Range<usize>, weights: &mut Vec<Row>, keys: &mut Vec<ExactRow>) {
         let length = text.len();
-        let mut weights = vec![[0.0; WIDTH]; length.div_ceil(WIDTH) * length];
+        weights.resize(length.div_ceil(WIDTH) * length, [0.0; WIDTH]);
         for (index, out) in weights.chunks_mut(length).enumerate() {
             let first = text.start + index * WIDTH;
-            let keys = self.transposed_keys(first..text.end.min(first + WIDTH));
+            self.transpose_keys(first..text.end.min(first + WIDTH), keys);
             Product {
                 left: self.queries,
                 window: text.clone(),
-                right: &keys,
+                right: keys,
                 scale: [1.0; WIDTH],
                 bias: [0.0; WIDTH],
                 finish: Finish::Plain,
@@ -107,13 +100,13 @@ impl Head<'_> {
             }
             .compute(self.arch);
         }
-        self.arch.dispatch(Softmax { scores: &mut weights, length });
-        weights
+        self.arch.dispatch(Softmax { scores: weights, length });
     }
 
-    /// The keys of up to sixteen tokens as columns.
-    fn transposed_keys(&self, tokens: Range<usize>) -> Vec<ExactRow> {
-        let mut columns = vec![ExactRow::ZERO; self.panels * WIDTH];
+    /// The keys of up to sixteen tokens as columns; columns that are left are zero.
+    fn transpose_keys(&self, tokens: Range<usize>, columns: &mut Vec<ExactRow>) {
+        columns.clear();
+        columns.resize(self.panels * WIDTH, ExactRow::ZERO);
         for (panel, columns) in columns.chunks_mut(WIDTH).enumerate() {
             for (token, key) in self.keys.panel(panel, tokens.clone()).iter().enumerate() {
                 for (column, value) in columns.iter_mut().zip(key) {
@@ -121,7 +114,6 @@ impl Head<'_> {
                 }
             }
         }
-        columns
     }
 }
 

@@ -41,15 +41,17 @@ pub(super) fn exponential<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// `x * P(X <= x)` for a standard normal `X`: GELU by the error function.
 #[inline(always)]
 pub(super) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let distance = simd.abs_f32s(x);
+    // Not by their own operations, which are not inlined everywhere.
+    let zero = simd.splat_f32s(0.0);
+    let distance = simd.max_f32s(x, simd.sub_f32s(zero, x));
     let scaled = simd.mul_f32s(distance, simd.splat_f32s(std::f32::consts::FRAC_1_SQRT_2));
     let one = simd.splat_f32s(1.0);
     let t = simd.div_f32s(one, multiply_add(simd, scaled, simd.splat_f32s(ERROR_FUNCTION_SCALE), one));
-    let bell = exponential(simd, simd.neg_f32s(simd.mul_f32s(scaled, scaled)));
+    let bell = exponential(simd, simd.sub_f32s(zero, simd.mul_f32s(scaled, scaled)));
     let complement = simd.mul_f32s(simd.mul_f32s(polynomial(simd, t, &ERROR_FUNCTION), t), bell);
     // Both signs in one line: the complement is what a positive x loses and what a negative x keeps.
     let half = simd.mul_f32s(distance, simd.splat_f32s(-0.5));
-    multiply_add(simd, half, complement, simd.max_f32s(x, simd.splat_f32s(0.0)))
+    multiply_add(simd, half, complement, simd.max_f32s(x, zero))
 }
 
 /// A polynomial in `x` by Horner's rule, highest power first.

@@ -1,33 +1,39 @@
 //! BERT's forward pass and mean pooling, for sentence models.
 //!
 //! Owns: the packed weights, and the order of operations. candle gives the tensors, the reading of safetensors and the
-//! look-up of word vectors; the four operations that cost time are candle operations of our own, kept in this folder.
+//! look-up of word vectors; the four operations that cost time are our own. They are no operations on candle's tensors, for each
+//! of these has memory of its own: fetching and clearing it took a tenth of the time.
 //! Promises: a text's vector is the same, bit by bit, whichever texts are computed with it and however many threads
-//! share the work, on one machine and one build. Between machines the last bits differ, because one fuses a multiply
+//! share the work, with one kernel and one build. Between kernels the last bits differ, because one fuses a multiply
 //! with an add and another does not.
 //! Never: pads. Texts lie end to end as one row of tokens; attention and pooling look at one text at a time. A mask
 //! would say the same and cost the padding.
 
 mod attention;
+mod bytes;
 mod elementary;
+mod kernel;
+mod levels;
 mod linear;
 mod norm;
-mod operand;
+mod order;
 mod panel;
 mod spread;
+mod stepped;
 
 use std::ops::Range;
 
 use candle_core::safetensors::SliceSafetensors;
 use candle_core::{DType, Device, Result, Tensor, bail};
-use pulp::Arch;
 use serde::Deserialize;
 
+use super::numerics::{Numerics, Precision};
 use super::pieces::MOST_PIECES;
 use attention::Attention;
+pub use kernel::Kernel;
 use linear::Linear;
 use norm::Norm;
-use panel::{Finish, WIDTH};
+use panel::{Finish, Panels, Row, WIDTH};
 pub(super) use spread::Spread;
 
 /// The shape of a BERT, as `config.json` states it.
@@ -87,7 +93,9 @@ pub(super) struct Bert {
     layers: Vec<Layer>,
     heads: usize,
     dims: usize,
-    arch: Arch,
+    /// Which number of a vector each feature is, where they are in an order of their own.
+    order: Option<Vec<u32>>,
+    kernel: Kernel,
 }
 
 struct Layer {
@@ -104,8 +112,8 @@ impl Bert {
     ///
     /// # Errors
     /// A tensor is missing or has another shape than `config` states.
-    pub(super) fn load(weights: &SliceSafetensors<'_>, config: &Config) -> Result<Self> {
-        let source = Source { weights, config };
+    pub(super) fn load(weights: &SliceSafetensors<'_>, config: &Config, numerics: Numerics) -> Result<Self> {
+        let source = Source::new(weights, config, numerics)?;
         let segment = source.table("embeddings.token_type_embeddings.weight")?.get(0)?;
         let positions = source.table("embeddings.position_embeddings.weight")?;
         Ok(Self {
@@ -115,7 +123,8 @@ impl Bert {
             layers: (0..config.num_hidden_layers).map(|index| Layer::load(&source, index)).collect::<Result<_>>()?,
             heads: config.num_attention_heads,
             dims: config.hidden_size,
-            arch: Arch::new(),
+            order: source.order.clone(),
+            kernel: numerics.kernel,
         })
     }
 
@@ -130,51 +139,116 @@ impl Bert {
     /// A word piece is not in the vocabulary, or a text is longer than the model's positions.
     pub(super) fn embed(&self, texts: &[&[u32]], spread: Spread) -> Result<Vec<Vec<f32>>> {
         let ranges = end_to_end(texts);
-        let mut hidden = self.look_up(texts)?;
+        let height = texts.iter().map(|text| text.len()).sum();
+        let mut hidden = self.look_up(texts, height)?;
+        let mut scratch = Scratch::default();
         for layer in &self.layers {
-            hidden = self.apply(layer, &hidden, &ranges, spread)?;
+            self.apply(layer, &mut hidden, height, &ranges, spread, &mut scratch);
         }
-        let features = hidden.flatten_all()?.to_vec1::<f32>()?;
-        let height = hidden.dim(1)?;
-        Ok(ranges.into_iter().map(|text| pool(&features, height, text)).collect())
+        Ok(ranges.into_iter().map(|text| self.in_order(pool(&hidden, height, text))).collect())
+    }
+
+    /// The numbers of a vector as the model's files have them.
+    fn in_order(&self, vector: Vec<f32>) -> Vec<f32> {
+        let Some(order) = &self.order else { return vector };
+        let mut ordered = vec![0.0; vector.len()];
+        for (place, number) in order.iter().zip(vector) {
+            ordered[*place as usize] = number;
+        }
+        ordered
     }
 
     /// Word and position vectors, summed and normalised.
-    fn look_up(&self, texts: &[&[u32]]) -> Result<Tensor> {
+    fn look_up(&self, texts: &[&[u32]], height: usize) -> Result<Vec<Row>> {
         let device = Device::Cpu;
         let words = Tensor::new(texts.concat(), &device)?;
         let positions: Vec<u32> = texts.iter().flat_map(|text| (0..).take(text.len())).collect();
         let positions = Tensor::new(positions, &device)?;
-        let words = in_panels(&self.words.index_select(&words, 0)?.to_dtype(DType::F32)?)?;
+        let mut hidden = in_panels(&self.words.index_select(&words, 0)?.to_dtype(DType::F32)?)?;
         let positions = in_panels(&self.positions.index_select(&positions, 0)?)?;
-        self.norm.forward(&words, &positions)
+        self.norm.forward(Panels::new(&positions, height), &mut hidden);
+        Ok(hidden)
     }
 
-    fn apply(&self, layer: &Layer, hidden: &Tensor, texts: &[Range<usize>], spread: Spread) -> Result<Tensor> {
-        let attention = Attention { texts, heads: self.heads, spread, arch: self.arch };
-        let context = layer.queries_keys_values.forward(hidden, spread)?.apply_op1_no_bwd(&attention)?;
-        let hidden = layer.attended_norm.forward(&layer.attended.forward(&context, spread)?, hidden)?;
-        let narrow = layer.narrow.forward(&layer.widen.forward(&hidden, spread)?, spread)?;
-        layer.narrow_norm.forward(&narrow, &hidden)
+    /// Puts what a layer makes of them in the place of the activations.
+    fn apply(
+        &self,
+        layer: &Layer,
+        hidden: &mut [Row],
+        height: usize,
+        texts: &[Range<usize>],
+        spread: Spread,
+        scratch: &mut Scratch,
+    ) {
+        let Scratch { wide, context, narrow } = scratch;
+        let attention = Attention { texts, heads: self.heads, spread, arch: self.kernel.arch() };
+        for (rows, panels) in [
+            (&mut *wide, layer.queries_keys_values.outputs().max(layer.widen.outputs())),
+            (context, layer.attended.outputs()),
+            (narrow, layer.narrow.outputs()),
+        ] {
+            rows.resize(panels * height, [0.0; WIDTH]);
+        }
+        let joined = &mut wide[..layer.queries_keys_values.outputs() * height];
+        layer.queries_keys_values.forward(Panels::new(hidden, height), spread, joined);
+        attention.forward(Panels::new(joined, height), context);
+        layer.attended.forward(Panels::new(context, height), spread, narrow);
+        layer.attended_norm.forward(Panels::new(narrow, height), hidden);
+        let widened = &mut wide[..layer.widen.outputs() * height];
+        layer.widen.forward(Panels::new(hidden, height), spread, widened);
+        layer.narrow.forward(Panels::new(widened, height), spread, narrow);
+        layer.narrow_norm.forward(Panels::new(narrow, height), hidden);
     }
+}
+
+/// Memory that all layers use, one after the other.
+#[derive(Default)]
+struct Scratch {
+    wide: Vec<Row>,
+    context: Vec<Row>,
+    narrow: Vec<Row>,
 }
 
 impl Layer {
     fn load(source: &Source<'_>, index: usize) -> Result<Self> {
         let prefix = format!("encoder.layer.{index}");
-        let (features, wide) = (source.config.hidden_size, source.config.intermediate_size);
+        let widened = source.dense(&format!("{prefix}.intermediate.dense"), source.wide, source.features)?;
+        let attended_norm = format!("{prefix}.attention.output.LayerNorm");
+        let wide_order = source.wide_order(&widened, &attended_norm)?;
+        let (features, wide) = (order::coarse(source.features), order::coarse(source.wide));
+        let residual = source.order.as_deref();
+        let attended = source.dense(&format!("{prefix}.attention.output.dense"), source.features, source.features)?;
+        let narrowed = source.dense(&format!("{prefix}.output.dense"), source.features, source.wide)?;
+        let queries_keys_values = source.queries_keys_values(&format!("{prefix}.attention.self"))?;
         Ok(Self {
-            queries_keys_values: source.queries_keys_values(&format!("{prefix}.attention.self"))?,
-            attended: source.linear(
-                &format!("{prefix}.attention.output.dense"),
-                [features, features],
-                Finish::Plain,
-            )?,
-            attended_norm: source.norm(&format!("{prefix}.attention.output.LayerNorm"))?,
-            widen: source.linear(&format!("{prefix}.intermediate.dense"), [wide, features], Finish::Gelu)?,
-            narrow: source.linear(&format!("{prefix}.output.dense"), [features, wide], Finish::Plain)?,
+            queries_keys_values: source.pack(queries_keys_values.ordered(None, residual)?, features, Finish::Plain)?,
+            attended: source.pack(attended.ordered(residual, None)?, 0, Finish::Plain)?,
+            attended_norm: source.norm(&attended_norm)?,
+            widen: source.pack(widened.ordered(wide_order.as_deref(), residual)?, features, Finish::Gelu)?,
+            narrow: source.pack(narrowed.ordered(residual, wide_order.as_deref())?, wide, Finish::Plain)?,
             narrow_norm: source.norm(&format!("{prefix}.output.LayerNorm"))?,
         })
+    }
+}
+
+/// The weights, of shape (outputs, inputs), and the bias of a layer.
+struct Dense {
+    weights: Tensor,
+    bias: Tensor,
+}
+
+impl Dense {
+    /// With its outputs and its inputs in these orders.
+    fn ordered(self, outputs: Option<&[u32]>, inputs: Option<&[u32]>) -> Result<Self> {
+        let weights = ordered(ordered(self.weights, outputs, 0)?, inputs, 1)?;
+        Ok(Self { weights, bias: ordered(self.bias, outputs, 0)? })
+    }
+}
+
+fn ordered(tensor: Tensor, order: Option<&[u32]>, side: usize) -> Result<Tensor> {
+    match order {
+        Some(order) => tensor.contiguous()?.index_select(&Tensor::new(order, &Device::Cpu)?, side),
+        None => Ok(tensor),
     }
 }
 
@@ -182,9 +256,27 @@ impl Layer {
 struct Source<'a> {
     weights: &'a SliceSafetensors<'a>,
     config: &'a Config,
+    features: usize,
+    wide: usize,
+    numerics: Numerics,
+    /// The order of the features, where it is not that of the files.
+    order: Option<Vec<u32>>,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    fn new(weights: &'a SliceSafetensors<'a>, config: &'a Config, numerics: Numerics) -> Result<Self> {
+        let (features, wide) = (config.hidden_size, config.intermediate_size);
+        let mut source = Self { weights, config, features, wide, numerics, order: None };
+        if numerics.precision == Precision::Int8 {
+            let of_layer =
+                |index| ["attention.output", "output"].map(|place| format!("encoder.layer.{index}.{place}.LayerNorm"));
+            let names = (0..config.num_hidden_layers).flat_map(of_layer).chain(["embeddings.LayerNorm".to_owned()]);
+            let norms: Vec<_> = names.map(|name| source.gain_and_bias(&name)).collect::<Result<_>>()?;
+            source.order = Some(order::of_features(&norms));
+        }
+        Ok(source)
+    }
+
     /// The tensor `name`, which must have this shape.
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let tensor = self.weights.load(name, &Device::Cpu)?;
@@ -197,33 +289,49 @@ impl Source<'_> {
     /// A table with one row of features for each of any number of words, positions or segments.
     fn table(&self, name: &str) -> Result<Tensor> {
         let rows = self.weights.get(name)?.shape().first().copied().unwrap_or_default();
-        self.tensor(name, &[rows, self.config.hidden_size])
+        ordered(self.tensor(name, &[rows, self.features])?, self.order.as_deref(), 1)
     }
 
-    /// A layer by the shape (outputs, inputs) of its weights.
-    fn linear(&self, name: &str, shape: [usize; 2], finish: Finish) -> Result<Linear> {
-        let weights = self.tensor(&format!("{name}.weight"), &shape)?;
-        Linear::pack(&weights, &self.tensor(&format!("{name}.bias"), &shape[..1])?, finish)
+    fn dense(&self, name: &str, outputs: usize, inputs: usize) -> Result<Dense> {
+        let weights = self.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
+        Ok(Dense { weights, bias: self.tensor(&format!("{name}.bias"), &[outputs])? })
     }
 
     /// The three inner layers of attention as one, with the queries' scale folded in.
-    fn queries_keys_values(&self, name: &str) -> Result<Linear> {
-        let features = self.config.hidden_size;
-        let scale = 1.0 / ((features / self.config.num_attention_heads) as f64).sqrt();
-        let join = |kind: &str, shape: &[usize]| -> Result<Tensor> {
-            let queries = (self.tensor(&format!("{name}.query.{kind}"), shape)? * scale)?;
-            let keys = self.tensor(&format!("{name}.key.{kind}"), shape)?;
-            let values = self.tensor(&format!("{name}.value.{kind}"), shape)?;
-            Tensor::cat(&[queries, keys, values], 0)
-        };
-        Linear::pack(&join("weight", &[features, features])?, &join("bias", &[features])?, Finish::Plain)
+    fn queries_keys_values(&self, name: &str) -> Result<Dense> {
+        let scale = 1.0 / ((self.features / self.config.num_attention_heads) as f64).sqrt();
+        let [queries, keys, values] =
+            ["query", "key", "value"].map(|kind| self.dense(&format!("{name}.{kind}"), self.features, self.features));
+        let (queries, keys, values) = (queries?, keys?, values?);
+        Ok(Dense {
+            weights: Tensor::cat(&[(queries.weights * scale)?, keys.weights, values.weights], 0)?,
+            bias: Tensor::cat(&[(queries.bias * scale)?, keys.bias, values.bias], 0)?,
+        })
+    }
+
+    /// The order of the outputs of a layer behind a normalisation, where it is not that of the files.
+    fn wide_order(&self, widened: &Dense, norm: &str) -> Result<Option<Vec<u32>>> {
+        if self.order.is_none() {
+            return Ok(None);
+        }
+        let norm = self.gain_and_bias(norm)?;
+        Ok(Some(order::of_wide(&widened.weights.to_vec2()?, &widened.bias.to_vec1()?, &norm)))
+    }
+
+    fn pack(&self, dense: Dense, coarse: usize, finish: Finish) -> Result<Linear> {
+        Linear::pack(&dense.weights, &dense.bias, coarse, finish, self.numerics)
     }
 
     fn norm(&self, name: &str) -> Result<Norm> {
-        let shape = [self.config.hidden_size];
-        let (gain, bias) =
-            (self.tensor(&format!("{name}.weight"), &shape)?, self.tensor(&format!("{name}.bias"), &shape)?);
-        Norm::new(&gain, &bias, self.config.layer_norm_eps as f32)
+        let [gain, bias] = ["weight", "bias"]
+            .map(|kind| ordered(self.tensor(&format!("{name}.{kind}"), &[self.features])?, self.order.as_deref(), 0));
+        Norm::new(&gain?, &bias?, self.config.layer_norm_eps as f32, self.numerics.kernel.arch())
+    }
+
+    /// A normalisation's numbers in the order of the files.
+    fn gain_and_bias(&self, name: &str) -> Result<(Vec<f32>, Vec<f32>)> {
+        let read = |kind| self.tensor(&format!("{name}.{kind}"), &[self.features])?.to_vec1();
+        Ok((read("weight")?, read("bias")?))
     }
 }
 
@@ -240,17 +348,19 @@ fn end_to_end(texts: &[&[u32]]) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// (tokens, features) as (features / 16, tokens, 16).
-fn in_panels(x: &Tensor) -> Result<Tensor> {
+/// (tokens, features) as panels of features.
+fn in_panels(x: &Tensor) -> Result<Vec<Row>> {
     let (tokens, features) = x.dims2()?;
-    x.reshape((tokens, features / WIDTH, WIDTH))?.transpose(0, 1)?.contiguous()
+    let numbers = x.flatten_all()?.to_vec1::<f32>()?;
+    let (rows, _) = numbers.as_chunks();
+    let panels = features / WIDTH;
+    Ok((0..panels).flat_map(|panel| (0..tokens).map(move |token| rows[token * panels + panel])).collect())
 }
 
 /// The mean of a text's token vectors, scaled to unit length.
-fn pool(features: &[f32], height: usize, text: Range<usize>) -> Vec<f32> {
-    let (rows, _) = features.as_chunks::<WIDTH>();
-    let mut sum = Vec::with_capacity(features.len() / height.max(1));
-    for panel in rows.chunks(height) {
+fn pool(features: &[Row], height: usize, text: Range<usize>) -> Vec<f32> {
+    let mut sum = Vec::with_capacity(features.len() / height.max(1) * WIDTH);
+    for panel in features.chunks(height) {
         let mut columns = [0.0; WIDTH];
         for row in &panel[text.clone()] {
             columns.iter_mut().zip(row).for_each(|(column, value)| *column += value);

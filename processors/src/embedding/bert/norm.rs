@@ -1,9 +1,8 @@
 //! A residual sum followed by layer normalisation.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 
-use super::operand;
 use super::panel::{Panels, Row, WIDTH, multiply_add};
 
 /// `normalise(x + residual) * gain + bias`, over each token's features.
@@ -19,45 +18,24 @@ impl Norm {
     ///
     /// # Errors
     /// They are not vectors of one length that is a multiple of sixteen.
-    pub(super) fn new(gain: &Tensor, bias: &Tensor, epsilon: f32) -> Result<Self> {
+    pub(super) fn new(gain: &Tensor, bias: &Tensor, epsilon: f32, arch: Arch) -> Result<Self> {
         if gain.dims() != bias.dims() || gain.dims1()? % WIDTH != 0 {
             bail!("a normalisation with gain {:?} and bias {:?} is not supported", gain.dims(), bias.dims());
         }
         let rows = |tensor: &Tensor| -> Result<Vec<Row>> { Ok(tensor.to_vec1::<f32>()?.as_chunks().0.to_vec()) };
-        Ok(Self { gain: rows(gain)?, bias: rows(bias)?, epsilon, arch: Arch::new() })
+        Ok(Self { gain: rows(gain)?, bias: rows(bias)?, epsilon, arch })
     }
 
-    /// Applies it to two activations of shape (features / 16, tokens, 16).
-    pub(super) fn forward(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
-        x.apply_op2_no_bwd(residual, self)
-    }
-}
-
-impl CustomOp2 for Norm {
-    fn name(&self) -> &'static str {
-        "residual-norm"
-    }
-
-    fn cpu_fwd(
-        &self,
-        storage: &CpuStorage,
-        layout: &Layout,
-        residual_storage: &CpuStorage,
-        residual_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (x, panels) = operand::panels(storage, layout)?;
-        let (residual, residual_panels) = operand::panels(residual_storage, residual_layout)?;
-        if (panels, x.height()) != (residual_panels, residual.height()) || panels != self.gain.len() {
-            bail!("normalisation of {} panels was given {panels} and {residual_panels}", self.gain.len());
-        }
-        Ok(operand::storage(panels, x.height(), |out| self.arch.dispatch(Forward { norm: self, x, residual, out })))
+    /// Puts `normalise(x + residual) * gain + bias` in the place of the residual; both have as many panels as the gain.
+    pub(super) fn forward(&self, x: Panels<'_>, residual: &mut [Row]) {
+        self.arch.dispatch(Forward { norm: self, x, out: residual });
     }
 }
 
 struct Forward<'a, 'out> {
     norm: &'a Norm,
     x: Panels<'a>,
-    residual: Panels<'a>,
+    /// The residual, and then the result.
     out: &'out mut [Row],
 }
 
@@ -81,10 +59,9 @@ impl Forward<'_, '_> {
         let mut sum = simd.splat_f32s(0.0);
         for panel in 0..norm.gain.len() {
             let x = S::as_simd_f32s(&self.x.panel(panel, token..token + 1)[0]).0;
-            let residual = S::as_simd_f32s(&self.residual.panel(panel, token..token + 1)[0]).0;
             let out = S::as_mut_simd_f32s(&mut self.out[panel * height + token]).0;
-            for ((out, x), residual) in out.iter_mut().zip(x).zip(residual) {
-                *out = simd.add_f32s(*x, *residual);
+            for (out, x) in out.iter_mut().zip(x) {
+                *out = simd.add_f32s(*x, *out);
                 sum = simd.add_f32s(sum, *out);
             }
         }

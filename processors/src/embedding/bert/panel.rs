@@ -20,6 +20,9 @@ pub(super) const WIDTH: usize = 16;
 /// Rows computed together: six rows of two AVX2 registers leave four of the sixteen registers for the operands.
 const MOST_ROWS: usize = 6;
 
+/// Rows computed together where a register is as wide as a panel: there are 32 of these registers.
+const MOST_WIDE_ROWS: usize = 12;
+
 /// One row of one panel of activations.
 pub(super) type Row = [f32; WIDTH];
 
@@ -199,7 +202,7 @@ impl<R: RightRow> Product<'_, '_, R> {
     #[inline(always)]
     fn in_vectors<S: Simd, const VECTORS: usize>(mut self, simd: S) {
         let rows = self.window.len();
-        let blocks = rows.div_ceil(MOST_ROWS).max(1);
+        let blocks = rows.div_ceil(if VECTORS == 1 { MOST_WIDE_ROWS } else { MOST_ROWS }).max(1);
         let mut done = 0;
         for block in 0..blocks {
             // Even blocks: eight rows as four and four keep more sums in flight than six and two.
@@ -212,7 +215,13 @@ impl<R: RightRow> Product<'_, '_, R> {
                 3 => self.multiply_rows::<S, VECTORS, 3>(simd, first),
                 4 => self.multiply_rows::<S, VECTORS, 4>(simd, first),
                 5 => self.multiply_rows::<S, VECTORS, 5>(simd, first),
-                _ => self.multiply_rows::<S, VECTORS, MOST_ROWS>(simd, first),
+                MOST_ROWS => self.multiply_rows::<S, VECTORS, MOST_ROWS>(simd, first),
+                7 => self.multiply_rows::<S, VECTORS, 7>(simd, first),
+                8 => self.multiply_rows::<S, VECTORS, 8>(simd, first),
+                9 => self.multiply_rows::<S, VECTORS, 9>(simd, first),
+                10 => self.multiply_rows::<S, VECTORS, 10>(simd, first),
+                11 => self.multiply_rows::<S, VECTORS, 11>(simd, first),
+                _ => self.multiply_rows::<S, VECTORS, MOST_WIDE_ROWS>(simd, first),
             }
             done += count;
         }
@@ -274,8 +283,9 @@ pub(super) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s)
     simd.mul_add_f32s(a, b, c)
 }
 
+/// The sixteen numbers of a row, in `VECTORS` registers.
 #[inline(always)]
-fn load<S: Simd, const VECTORS: usize>(simd: S, row: &Row) -> [S::f32s; VECTORS] {
+pub(super) fn load<S: Simd, const VECTORS: usize>(simd: S, row: &Row) -> [S::f32s; VECTORS] {
     let (from, _) = S::as_simd_f32s(row);
     let mut vectors = [simd.splat_f32s(0.0); VECTORS];
     for (vector, from) in vectors.iter_mut().zip(from) {
@@ -333,8 +343,8 @@ mod tests {
 
     #[test]
     fn product_is_right_for_every_number_of_rows() {
-        for rows in 0..20 {
-            check(23, 2..2 + rows, 48);
+        for rows in 0..40 {
+            check(43, 2..2 + rows, 48);
         }
     }
 

@@ -14,6 +14,14 @@ pub(crate) enum Spread {
 }
 
 impl Spread {
+    /// Calls `work` with each of these.
+    pub(super) fn for_each<T: Send>(self, items: Vec<T>, work: impl Fn(T) + Send + Sync) {
+        match self {
+            Self::OneThread => items.into_iter().for_each(work),
+            Self::AllThreads => items.into_par_iter().for_each(work),
+        }
+    }
+
     /// Calls `work` with each chunk of `rows` rows of `out` and the chunk's index. Calls on one thread share what
     /// `scratch` made.
     pub(super) fn for_each_chunk<T>(
