@@ -1,7 +1,7 @@
 //! Asking: how a processor has a question answered by a model.
 //!
-//! Owns: the port, and what it promises; how a request is made ([`request`]), how what people said is quoted in it ([`quoting`]), and
-//! how an answer is taken apart ([`objects`]). Who is asked, what it may use and how the call is recorded is the other side's.
+//! Owns: the port, and what it promises; how a request is made (`request`), how what people said is quoted in it (`quoting`), and
+//! how an answer is taken apart (`objects`). Who is asked, what it may use and how the call is recorded is the other side's.
 
 pub(crate) mod objects;
 pub(crate) mod quoting;
