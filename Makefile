@@ -79,7 +79,7 @@ fuzz: check-tools
 	./scripts/fuzz.sh "$(MINUTES)"
 
 ## All benchmarks, each with the peer it is measured against.
-bench: bench-append bench-codec bench-context bench-gateway bench-http bench-kafka bench-log bench-migrate bench-rebuild bench-recall bench-roles \
+bench: bench-append bench-codec bench-context bench-embedding bench-gateway bench-http bench-kafka bench-log bench-migrate bench-rebuild bench-recall bench-roles \
 	bench-text
 
 ## PEERS is kafka,nats (fetched on first use), one of them, or none; ROUNDS with SECONDS a figure.

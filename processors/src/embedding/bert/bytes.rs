@@ -1,8 +1,8 @@
 //! Weights as bytes, and their product with levels.
 //!
 //! Owns: the layout in which kernels read weights, and what becomes of their sums.
-//! Promises: as `panel`: an element depends on its row alone, not on the block that it falls into nor on the thread; and every
-//! kernel gives the same but for the last bits of what floats do after the sums.
+//! Promises: as `panel`: an element depends on its row alone, not on the block that it falls into nor on the thread; of the
+//! same levels every kernel gives the same but for the last bits of what floats do after the sums.
 
 use std::ops::Range;
 

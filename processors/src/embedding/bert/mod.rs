@@ -5,7 +5,7 @@
 //! of these has memory of its own: fetching and clearing it took a tenth of the time.
 //! Promises: a text's vector is the same, bit by bit, whichever texts are computed with it and however many threads
 //! share the work, with one kernel and one build. Between kernels the last bits differ, because one fuses a multiply
-//! with an add and another does not.
+//! with an add and another does not, or adds in another order; by bytes a last bit may decide which level a number takes.
 //! Never: pads. Texts lie end to end as one row of tokens; attention and pooling look at one text at a time. A mask
 //! would say the same and cost the padding.
 
