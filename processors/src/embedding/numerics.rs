@@ -72,8 +72,7 @@ fn one_of<const COUNT: usize>(names: [&str; COUNT]) -> String {
 pub struct Numerics {
     /// How exactly.
     pub precision: Precision,
-    /// With which instructions. These change the last bits of floats; with int8 such a bit may decide which level a number takes, and
-    /// the vectors of two kernels differ less than they do from the exact one (docs/embedding.md has the figures).
+    /// With which instructions. These change no vector.
     pub kernel: Kernel,
 }
 

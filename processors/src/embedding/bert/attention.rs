@@ -6,10 +6,10 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, Simd};
 
 use super::elementary::exponential;
-use super::panel::{ExactRow, Finish, Panels, Product, Row, WIDTH};
+use super::panel::{ExactRow, Finish, InVectors, Panels, Product, Row, WIDTH, total};
 use super::spread::Spread;
 
 /// Turns queries, keys and values, as many panels of each, into contexts.
@@ -100,7 +100,7 @@ impl Head<'_> {
             }
             .compute(self.arch);
         }
-        self.arch.dispatch(Softmax { scores: weights, length });
+        Softmax { scores: weights, length }.compute(self.arch);
     }
 
     /// The keys of up to sixteen tokens as columns; columns that are left are zero.
@@ -124,11 +124,9 @@ struct Softmax<'a> {
     length: usize,
 }
 
-impl WithSimd for Softmax<'_> {
-    type Output = ();
-
+impl InVectors for Softmax<'_> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn in_vectors<S: Simd, const VECTORS: usize>(self, simd: S) {
         let filled = self.length % WIDTH;
         if filled > 0 {
             let last = self.scores.len() - self.length;
@@ -144,14 +142,15 @@ impl WithSimd for Softmax<'_> {
                 }
             }
             let highest = simd.splat_f32s(simd.reduce_max_f32s(highest));
-            let mut sum = simd.splat_f32s(0.0);
+            let mut sums = [simd.splat_f32s(0.0); VECTORS];
             for scores in self.scores[row..].iter_mut().step_by(self.length) {
-                for score in S::as_mut_simd_f32s(scores).0 {
-                    *score = exponential(simd, simd.sub_f32s(*score, highest));
-                    sum = simd.add_f32s(sum, *score);
+                let scores = S::as_mut_simd_f32s(scores).0;
+                for index in 0..VECTORS {
+                    scores[index] = exponential(simd, simd.sub_f32s(scores[index], highest));
+                    sums[index] = simd.add_f32s(sums[index], scores[index]);
                 }
             }
-            let share = simd.splat_f32s(1.0 / simd.reduce_sum_f32s(sum));
+            let share = simd.splat_f32s(1.0 / total::<S, VECTORS>(sums));
             for scores in self.scores[row..].iter_mut().step_by(self.length) {
                 for score in S::as_mut_simd_f32s(scores).0 {
                     *score = simd.mul_f32s(*score, share);

@@ -1,17 +1,16 @@
 //! Weights as bytes, and their product with levels.
 //!
 //! Owns: the layout in which kernels read weights, and what becomes of their sums.
-//! Promises: as `panel`: an element depends on its row alone, not on the block that it falls into nor on the thread; of the
-//! same levels every kernel gives the same but for the last bits of what floats do after the sums.
+//! Promises: as `panel`: an element depends on its row alone, not on the block that it falls into, the thread or the machine.
 
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
 use super::elementary::gelu;
 use super::kernel::{Kernel, MOST_ROWS, Sums, Tile, WeightQuads};
 use super::levels::{Levels, TokenLevels};
-use super::panel::{Finish, Row, WIDTH, load, multiply_add};
+use super::panel::{Finish, InVectors, Row, WIDTH, load, multiply_add};
 
 /// The most steps of a weight either side of zero.
 const MOST_STEPS: f32 = 127.0;
@@ -91,7 +90,7 @@ impl ByteWeights {
             for (index, out) in out.chunks_exact_mut(height).enumerate() {
                 let (columns, tokens) = (&self.columns[first + index], levels.tokens(block.clone()));
                 let out = &mut out[block.clone()];
-                arch.dispatch(Finished { sums: &sums, index, columns, tokens, finish, out });
+                Finished { sums: &sums, index, columns, tokens, finish, out }.compute(arch);
             }
         }
     }
@@ -115,10 +114,9 @@ struct Finished<'a, 'out> {
     out: &'out mut [Row],
 }
 
-impl Finished<'_, '_> {
+impl InVectors for Finished<'_, '_> {
     #[inline(always)]
     fn in_vectors<S: Simd, const VECTORS: usize>(self, simd: S) {
-        // No closure here: a call that is not inlined loses the wide registers.
         let Columns { fine, coarse, bias } = self.columns;
         let bias = load::<S, VECTORS>(simd, bias);
         let (fine_steps, fine_total) = (load::<S, VECTORS>(simd, &fine.steps), load::<S, VECTORS>(simd, &fine.total));
@@ -143,20 +141,6 @@ impl Finished<'_, '_> {
                     Finish::Gelu => gelu(simd, value),
                 };
             }
-        }
-    }
-}
-
-impl WithSimd for Finished<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match WIDTH / S::F32_LANES {
-            1 => self.in_vectors::<S, 1>(simd),
-            2 => self.in_vectors::<S, 2>(simd),
-            4 => self.in_vectors::<S, 4>(simd),
-            _ => self.in_vectors::<S, WIDTH>(simd),
         }
     }
 }

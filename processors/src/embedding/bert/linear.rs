@@ -64,8 +64,8 @@ impl Linear {
     pub(super) fn forward(&self, left: Panels<'_>, spread: Spread, out: &mut [Row]) {
         let (height, finish, kernel) = (left.height(), self.finish, self.kernel);
         match &self.weights {
-            Weights::Stepped(weights) => spread.for_each_chunk(out, height, Vec::new, |exact, panel, out| {
-                weights.multiply(left, panel, finish, kernel.arch(), exact, out);
+            Weights::Stepped(weights) => spread.for_each_chunk(out, height, Vec::new, |unpacked, panel, out| {
+                weights.multiply(left, panel, finish, kernel.arch(), unpacked, out);
             }),
             Weights::Bytes(weights, coarse) => {
                 let levels = Levels::of(left, self.inputs, *coarse, kernel, spread);

@@ -3,9 +3,9 @@
 //! Owns: the packed weights, and the order of operations. candle gives the tensors, the reading of safetensors and the
 //! look-up of word vectors; the four operations that cost time are our own. They are no operations on candle's tensors, for each
 //! of these has memory of its own: fetching and clearing it took a tenth of the time.
-//! Promises: a text's vector is the same, bit by bit, whichever texts are computed with it and however many threads
-//! share the work, with one kernel and one build. Between kernels the last bits differ, because one fuses a multiply
-//! with an add and another does not, or adds in another order; by bytes a last bit may decide which level a number takes.
+//! Promises: a text's vector is the same, bit by bit, whichever texts are computed with it, however many threads share the
+//! work and whichever kernel does it: floats are added in one order, and fused where one machine fuses. (Only the plain kernel
+//! does not fuse the products of [`Precision::F32`], where that would take many times as long and decides no level.)
 //! Never: pads. Texts lie end to end as one row of tokens; attention and pooling look at one text at a time. A mask
 //! would say the same and cost the padding.
 

@@ -1,9 +1,9 @@
 //! A residual sum followed by layer normalisation.
 
 use candle_core::{Result, Tensor, bail};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, Simd};
 
-use super::panel::{Panels, Row, WIDTH, multiply_add};
+use super::panel::{InVectors, Panels, Row, WIDTH, load, multiply_add, total};
 
 /// `normalise(x + residual) * gain + bias`, over each token's features.
 pub(super) struct Norm {
@@ -28,7 +28,7 @@ impl Norm {
 
     /// Puts `normalise(x + residual) * gain + bias` in the place of the residual; both have as many panels as the gain.
     pub(super) fn forward(&self, x: Panels<'_>, residual: &mut [Row]) {
-        self.arch.dispatch(Forward { norm: self, x, out: residual });
+        Forward { norm: self, x, out: residual }.compute(self.arch);
     }
 }
 
@@ -39,50 +39,50 @@ struct Forward<'a, 'out> {
     out: &'out mut [Row],
 }
 
-impl WithSimd for Forward<'_, '_> {
-    type Output = ();
-
+impl InVectors for Forward<'_, '_> {
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
+    fn in_vectors<S: Simd, const VECTORS: usize>(mut self, simd: S) {
         let height = self.x.height();
         for token in 0..height {
-            self.normalise(simd, token, height);
+            self.normalise::<S, VECTORS>(simd, token, height);
         }
     }
 }
 
 impl Forward<'_, '_> {
     #[inline(always)]
-    fn normalise<S: Simd>(&mut self, simd: S, token: usize, height: usize) {
+    fn normalise<S: Simd, const VECTORS: usize>(&mut self, simd: S, token: usize, height: usize) {
         let norm = self.norm;
         let features = (norm.gain.len() * WIDTH) as f32;
-        let mut sum = simd.splat_f32s(0.0);
+        let mut sums = [simd.splat_f32s(0.0); VECTORS];
         for panel in 0..norm.gain.len() {
-            let x = S::as_simd_f32s(&self.x.panel(panel, token..token + 1)[0]).0;
+            let x = load::<S, VECTORS>(simd, &self.x.panel(panel, token..token + 1)[0]);
             let out = S::as_mut_simd_f32s(&mut self.out[panel * height + token]).0;
-            for (out, x) in out.iter_mut().zip(x) {
-                *out = simd.add_f32s(*x, *out);
-                sum = simd.add_f32s(sum, *out);
+            for index in 0..VECTORS {
+                out[index] = simd.add_f32s(x[index], out[index]);
+                sums[index] = simd.add_f32s(sums[index], out[index]);
             }
         }
-        let mean = simd.splat_f32s(simd.reduce_sum_f32s(sum) / features);
+        let mean = simd.splat_f32s(total::<S, VECTORS>(sums) / features);
 
         // Two passes: the difference of two large sums would lose what the deviation is made of.
-        let mut squares = simd.splat_f32s(0.0);
+        let mut squares = [simd.splat_f32s(0.0); VECTORS];
         for row in self.out[token..].iter_mut().step_by(height) {
-            for out in S::as_mut_simd_f32s(row).0 {
-                *out = simd.sub_f32s(*out, mean);
-                squares = multiply_add(simd, *out, *out, squares);
+            let out = S::as_mut_simd_f32s(row).0;
+            for index in 0..VECTORS {
+                out[index] = simd.sub_f32s(out[index], mean);
+                squares[index] = multiply_add(simd, out[index], out[index], squares[index]);
             }
         }
-        let deviation = (simd.reduce_sum_f32s(squares) / features + norm.epsilon).sqrt();
+        let deviation = (total::<S, VECTORS>(squares) / features + norm.epsilon).sqrt();
         let scale = simd.splat_f32s(1.0 / deviation);
 
         for (panel, row) in self.out[token..].iter_mut().step_by(height).enumerate() {
-            let gain = S::as_simd_f32s(&norm.gain[panel]).0;
-            let bias = S::as_simd_f32s(&norm.bias[panel]).0;
-            for ((out, gain), bias) in S::as_mut_simd_f32s(row).0.iter_mut().zip(gain).zip(bias) {
-                *out = multiply_add(simd, simd.mul_f32s(*out, scale), *gain, *bias);
+            let gain = load::<S, VECTORS>(simd, &norm.gain[panel]);
+            let bias = load::<S, VECTORS>(simd, &norm.bias[panel]);
+            let out = S::as_mut_simd_f32s(row).0;
+            for index in 0..VECTORS {
+                out[index] = multiply_add(simd, simd.mul_f32s(out[index], scale), gain[index], bias[index]);
             }
         }
     }

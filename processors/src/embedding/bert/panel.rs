@@ -2,7 +2,8 @@
 //!
 //! Owns: the layout `[columns / 16][rows][16]` that weights and activations share, and the register-blocked product.
 //! Promises: an element of a product is summed over the depth in one fixed order, whatever the number of rows, the
-//! block it falls into or the thread that computes it. A text's vector therefore does not depend on its neighbours.
+//! block it falls into, the thread that computes it or the width of the machine's registers. A text's vector therefore depends
+//! neither on its neighbours nor on the machine.
 //! Never: allocates, or starts a thread.
 //!
 //! Why not the general matrix product of candle: it repacks the weights on every call, which for a question costs more
@@ -10,7 +11,7 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, Simd, WithSimd, bytemuck};
 
 use super::elementary::gelu;
 
@@ -28,6 +29,9 @@ pub(super) type Row = [f32; WIDTH];
 
 /// One row of one panel of a right operand.
 pub(super) trait RightRow: Copy + Sync {
+    /// Whether steps are fused also where that is slow, so that every machine gives the same.
+    const ALWAYS_FUSED: bool;
+
     /// The sixteen numbers, in `VECTORS` registers.
     fn load<S: Simd, const VECTORS: usize>(&self, simd: S) -> [S::f32s; VECTORS];
 }
@@ -43,6 +47,27 @@ impl ExactRow {
 }
 
 impl RightRow for ExactRow {
+    const ALWAYS_FUSED: bool = true;
+
+    #[inline(always)]
+    fn load<S: Simd, const VECTORS: usize>(&self, simd: S) -> [S::f32s; VECTORS] {
+        load::<S, VECTORS>(simd, &self.0)
+    }
+}
+
+/// A [`SteppedRow`], unpacked.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct UnpackedRow(Row);
+
+impl UnpackedRow {
+    /// All zero.
+    pub(super) const ZERO: Self = Self([0.0; WIDTH]);
+}
+
+impl RightRow for UnpackedRow {
+    const ALWAYS_FUSED: bool = false;
+
     #[inline(always)]
     fn load<S: Simd, const VECTORS: usize>(&self, simd: S) -> [S::f32s; VECTORS] {
         load::<S, VECTORS>(simd, &self.0)
@@ -66,13 +91,15 @@ impl SteppedRow {
         Self(std::array::from_fn(|index| word(index) | word(index + WIDTH / 2) << 16))
     }
 
-    /// Writes the numbers of each of `rows` to the row of `exact` at its place.
-    pub(super) fn unpack(rows: &[Self], exact: &mut [ExactRow], arch: Arch) {
-        arch.dispatch(Unpack { rows, exact });
+    /// Writes the numbers of each of `rows` to the row of `unpacked` at its place.
+    pub(super) fn unpack(rows: &[Self], unpacked: &mut [UnpackedRow], arch: Arch) {
+        Unpack { rows, unpacked }.compute(arch);
     }
 }
 
 impl RightRow for SteppedRow {
+    const ALWAYS_FUSED: bool = false;
+
     #[inline(always)]
     fn load<S: Simd, const VECTORS: usize>(&self, simd: S) -> [S::f32s; VECTORS] {
         let mut vectors = [simd.splat_f32s(0.0); VECTORS];
@@ -98,31 +125,17 @@ impl RightRow for SteppedRow {
 
 struct Unpack<'a, 'out> {
     rows: &'a [SteppedRow],
-    exact: &'out mut [ExactRow],
+    unpacked: &'out mut [UnpackedRow],
 }
 
-impl Unpack<'_, '_> {
+impl InVectors for Unpack<'_, '_> {
     #[inline(always)]
     fn in_vectors<S: Simd, const VECTORS: usize>(self, simd: S) {
-        for (row, exact) in self.rows.iter().zip(self.exact) {
-            let (exact, _) = S::as_mut_simd_f32s(&mut exact.0);
-            for (exact, vector) in exact.iter_mut().zip(row.load::<S, VECTORS>(simd)) {
-                *exact = vector;
+        for (row, unpacked) in self.rows.iter().zip(self.unpacked) {
+            let (unpacked, _) = S::as_mut_simd_f32s(&mut unpacked.0);
+            for (number, vector) in unpacked.iter_mut().zip(row.load::<S, VECTORS>(simd)) {
+                *number = vector;
             }
-        }
-    }
-}
-
-impl WithSimd for Unpack<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match WIDTH / S::F32_LANES {
-            1 => self.in_vectors::<S, 1>(simd),
-            2 => self.in_vectors::<S, 2>(simd),
-            4 => self.in_vectors::<S, 4>(simd),
-            _ => self.in_vectors::<S, WIDTH>(simd),
         }
     }
 }
@@ -193,12 +206,7 @@ pub(super) struct Product<'a, 'out, R> {
     pub(super) out: &'out mut [Row],
 }
 
-impl<R: RightRow> Product<'_, '_, R> {
-    /// Computes the product with the best instructions this machine has.
-    pub(super) fn compute(self, arch: Arch) {
-        arch.dispatch(self);
-    }
-
+impl<R: RightRow> InVectors for Product<'_, '_, R> {
     #[inline(always)]
     fn in_vectors<S: Simd, const VECTORS: usize>(mut self, simd: S) {
         let rows = self.window.len();
@@ -226,7 +234,9 @@ impl<R: RightRow> Product<'_, '_, R> {
             done += count;
         }
     }
+}
 
+impl<R: RightRow> Product<'_, '_, R> {
     /// `ROWS` rows of the product from `first` on, all their sums in registers.
     #[inline(always)]
     fn multiply_rows<S: Simd, const VECTORS: usize, const ROWS: usize>(&mut self, simd: S, first: usize) {
@@ -240,7 +250,11 @@ impl<R: RightRow> Product<'_, '_, R> {
                     // A chunk has at most sixteen rows; the remainder tells the compiler so.
                     let factor = simd.splat_f32s(row[depth % WIDTH]);
                     for (sum, vector) in sums.iter_mut().zip(vectors) {
-                        *sum = multiply_add(simd, factor, vector, *sum);
+                        *sum = if S::IS_SCALAR && !R::ALWAYS_FUSED {
+                            simd.add_f32s(simd.mul_f32s(factor, vector), *sum)
+                        } else {
+                            multiply_add(simd, factor, vector, *sum)
+                        };
                     }
                 }
             }
@@ -259,28 +273,72 @@ impl<R: RightRow> Product<'_, '_, R> {
     }
 }
 
-impl<R: RightRow> WithSimd for Product<'_, '_, R> {
+/// Work on rows, with the registers that a machine has.
+pub(super) trait InVectors: Sized {
+    /// Does it, where the sixteen numbers of a row fill `VECTORS` registers. To be inlined always, as everything that it calls:
+    /// whatever is not loses the wide registers. Closures and adapters of iterators often are not.
+    fn in_vectors<S: Simd, const VECTORS: usize>(self, simd: S);
+
+    /// Does it with these instructions.
+    fn compute(self, arch: Arch) {
+        arch.dispatch(ByRegisters(self));
+    }
+}
+
+struct ByRegisters<W>(W);
+
+impl<W: InVectors> WithSimd for ByRegisters<W> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         match WIDTH / S::F32_LANES {
-            1 => self.in_vectors::<S, 1>(simd),
-            2 => self.in_vectors::<S, 2>(simd),
-            4 => self.in_vectors::<S, 4>(simd),
-            _ => self.in_vectors::<S, WIDTH>(simd),
+            1 => self.0.in_vectors::<S, 1>(simd),
+            2 => self.0.in_vectors::<S, 2>(simd),
+            4 => self.0.in_vectors::<S, 4>(simd),
+            _ => self.0.in_vectors::<S, WIDTH>(simd),
         }
     }
 }
 
-/// `a * b + c`, in one rounding where the machine can.
+/// `a * b + c` in one rounding, on every machine.
 #[inline(always)]
 pub(super) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
     if S::IS_SCALAR {
-        // Without the instruction a fused step is a slow library call.
-        return simd.add_f32s(simd.mul_f32s(a, b), c);
+        return bytemuck::cast(fused(bytemuck::cast(a), bytemuck::cast(b), bytemuck::cast(c)));
     }
     simd.mul_add_f32s(a, b, c)
+}
+
+/// `a * b + c` in one rounding, without the instruction for it; the library's own is several times as slow.
+///
+/// In 64 bits the product is exact. The sum is rounded to odd, so that rounding it once more gives what rounding once gives
+/// (Boldo and Melquiond, Emulation of FMA and correctly rounded sums, 2008).
+#[inline(always)]
+fn fused(a: f32, b: f32, c: f32) -> f32 {
+    let (product, addend) = (f64::from(a) * f64::from(b), f64::from(c));
+    let sum = product + addend;
+    let of_addend = sum - product;
+    let lost = (product - (sum - of_addend)) + (addend - of_addend);
+    let bits = sum.to_bits();
+    let is_even = bits & 1 == 0;
+    // Away from zero where what was lost has the sign of the sum. What is lost of an infinite sum is not a number.
+    let odd = if (lost > 0.0) == (sum > 0.0) { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
+    let rounded = if is_even && lost.abs() > 0.0 { odd } else { bits };
+    f64::from_bits(rounded) as f32
+}
+
+/// The sum of a row's numbers, in one order on every machine.
+#[inline(always)]
+pub(super) fn total<S: Simd, const VECTORS: usize>(vectors: [S::f32s; VECTORS]) -> f32 {
+    let mut row: Row = [0.0; WIDTH];
+    S::as_mut_simd_f32s(&mut row).0.copy_from_slice(&vectors);
+    for half in [8, 4, 2, 1] {
+        for index in 0..half {
+            row[index] += row[index + half];
+        }
+    }
+    row[0]
 }
 
 /// The sixteen numbers of a row, in `VECTORS` registers.
@@ -302,10 +360,29 @@ mod tests {
     fn steps_are_unpacked_as_they_were_packed() {
         let steps = |row: usize| std::array::from_fn(|column| (row * 4096 + column * 13) as f32 - 32_767.0);
         let packed: Vec<SteppedRow> = (0..16).map(|row| SteppedRow::pack(&steps(row))).collect();
-        let mut exact = vec![ExactRow::ZERO; packed.len()];
-        SteppedRow::unpack(&packed, &mut exact, Arch::new());
-        for (row, exact) in exact.iter().enumerate() {
-            assert_eq!(exact.0, steps(row));
+        let mut unpacked = vec![UnpackedRow::ZERO; packed.len()];
+        SteppedRow::unpack(&packed, &mut unpacked, Arch::new());
+        for (row, unpacked) in unpacked.iter().enumerate() {
+            assert_eq!(unpacked.0, steps(row));
+        }
+    }
+
+    #[test]
+    fn a_fused_step_is_rounded_once() {
+        let numbers: Vec<f32> = (0..4_000_u32)
+            .map(|index| f32::from_bits(index.wrapping_mul(0x9E37_79B9)))
+            .chain([0.0, -0.0, 1.0, 1.0 + f32::EPSILON, f32::MIN_POSITIVE, f32::MAX, f32::from_bits(1), f32::INFINITY])
+            .collect();
+        let at = |index: usize| numbers[index % numbers.len()];
+        let same =
+            |found: f32, expected: f32| found.to_bits() == expected.to_bits() || (found.is_nan() && expected.is_nan());
+        for index in 0..60_000 {
+            let (a, b) = (at(index * 7), at(index * 13 + 5));
+            // Near the product's own size, too: there the bits that are lost decide.
+            for c in [at(index * 31 + 3), -(a * b), a * b * 1.000_000_1, a * b * 3e-8, a * b * 7e-9] {
+                let (found, expected) = (fused(a, b, c), a.mul_add(b, c));
+                assert!(same(found, expected), "{a:e} * {b:e} + {c:e}: {found:e}, not {expected:e}");
+            }
         }
     }
 

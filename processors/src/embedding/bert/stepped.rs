@@ -5,7 +5,7 @@
 
 use pulp::Arch;
 
-use super::panel::{ExactRow, Finish, Panels, Product, Row, SteppedRow, WIDTH};
+use super::panel::{Finish, InVectors, Panels, Product, Row, SteppedRow, UnpackedRow, WIDTH};
 
 /// From this many rows on, unpacking a panel once costs less than unpacking it for every few rows. The numbers, and so
 /// the results, are the same.
@@ -35,14 +35,14 @@ impl SteppedWeights {
         Self { rows: packed, steps: steps.as_chunks().0.to_vec(), bias: bias.to_vec(), inputs }
     }
 
-    /// Writes one panel, of as many rows as `left` has. `exact` is kept between calls to save its memory.
+    /// Writes one panel, of as many rows as `left` has. `unpacked` is kept between calls to save its memory.
     pub(super) fn multiply(
         &self,
         left: Panels<'_>,
         panel: usize,
         finish: Finish,
         arch: Arch,
-        exact: &mut Vec<ExactRow>,
+        unpacked: &mut Vec<UnpackedRow>,
         out: &mut [Row],
     ) {
         let right = &self.rows[panel * self.inputs..][..self.inputs];
@@ -50,9 +50,9 @@ impl SteppedWeights {
         if left.height() < TALL {
             return Product { left, window, right, scale, bias, finish, out }.compute(arch);
         }
-        exact.resize(self.inputs, ExactRow::ZERO);
-        SteppedRow::unpack(right, exact, arch);
-        Product { left, window, right: exact, scale, bias, finish, out }.compute(arch);
+        unpacked.resize(self.inputs, UnpackedRow::ZERO);
+        SteppedRow::unpack(right, unpacked, arch);
+        Product { left, window, right: unpacked, scale, bias, finish, out }.compute(arch);
     }
 }
 

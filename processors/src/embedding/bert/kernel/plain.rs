@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Numbers, Quad, Sums, Tile};
+use super::{MOST_ROWS, Numbers, Quad, Sums, Tile};
 use crate::embedding::bert::{levels::Scale, panel::WIDTH};
 
 /// See [`super::Kernel::split`].
@@ -20,18 +20,30 @@ pub(super) fn split(numbers: Numbers<'_>, panels: Range<usize>, scale: Scale, ou
     }
 }
 
-/// See [`super::Kernel::sums`].
+/// Quads whose sums are whole numbers that a float tells apart: 4 * 32 * 255 * 128 is below 2^24.
+const DEEP: usize = 32;
+
+/// See [`super::Kernel::sums`]. In floats, for compilers find vectors of these where they find none of bytes.
 pub(super) fn sums(tile: Tile<'_>, sums: &mut Sums) {
-    for (row, out) in sums.iter_mut().take(tile.rows).enumerate() {
-        for (right, out) in tile.right.iter().zip(out) {
-            let mut sums = [0_i32; WIDTH];
-            for (left, right) in tile.left[row.min(tile.left.len())..].iter().step_by(tile.rows).zip(*right) {
-                let left = left.map(i32::from);
-                for (sum, right) in sums.iter_mut().zip(&right.0) {
-                    *sum += left.iter().zip(right).map(|(left, right)| left * i32::from(*right)).sum::<i32>();
-                }
+    for (panel, right) in tile.right.into_iter().enumerate() {
+        let mut totals = [[0_i32; WIDTH]; MOST_ROWS];
+        let mut floats = [[[0.0_f32; WIDTH]; 4]; DEEP];
+        for (left, right) in tile.left.chunks(DEEP * tile.rows).zip(right.chunks(DEEP)) {
+            for (floats, right) in floats.iter_mut().zip(right) {
+                *floats = std::array::from_fn(|part| std::array::from_fn(|column| f32::from(right.0[column][part])));
             }
-            *out = sums.map(|sum| sum as f32);
+            for (row, totals) in totals[..tile.rows].iter_mut().enumerate() {
+                let mut sums = [0.0_f32; WIDTH];
+                for (quad, floats) in left[row..].iter().step_by(tile.rows).zip(&floats) {
+                    for (number, weights) in quad.iter().zip(floats) {
+                        sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += f32::from(*number) * weight);
+                    }
+                }
+                totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum as i32);
+            }
+        }
+        for (totals, out) in totals[..tile.rows].iter().zip(&mut *sums) {
+            out[panel] = totals.map(|total| total as f32);
         }
     }
 }
