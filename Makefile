@@ -7,8 +7,8 @@ export MESHLOG_DATA
 CARGO_DENY := .cache/tools/bin/cargo-deny
 
 .PHONY: up build model model-chat test format lint docs deny unit cluster-test conformance-llama \
-	fuzz bench bench-append bench-codec bench-context bench-embedding bench-gateway bench-http bench-kafka bench-log bench-migrate \
-	bench-rebuild bench-recall bench-roles bench-text soak faults cluster check-tools
+	fuzz bench bench-append bench-codec bench-context bench-embedding bench-gateway bench-http bench-import bench-kafka bench-log bench-migrate \
+	bench-rebuild bench-recall bench-roles bench-text soak faults cluster check-families check-tools
 
 ## Build, fetch the model, and run every role on http://127.0.0.1:7700 in the foreground.
 up: build model
@@ -79,7 +79,7 @@ fuzz: check-tools
 	./scripts/fuzz.sh "$(MINUTES)"
 
 ## All benchmarks, each with the peer it is measured against.
-bench: bench-append bench-codec bench-context bench-embedding bench-gateway bench-http bench-kafka bench-log bench-migrate bench-rebuild bench-recall bench-roles \
+bench: bench-append bench-codec bench-context bench-embedding bench-gateway bench-http bench-import bench-kafka bench-log bench-migrate bench-rebuild bench-recall bench-roles \
 	bench-text
 
 ## PEERS is kafka,nats (fetched on first use), one of them, or none; ROUNDS with SECONDS a figure.
@@ -161,6 +161,20 @@ bench-embedding: check-tools model
 	cargo bench --locked -p meshlog-processors --bench embedding --no-run
 	MESHLOG_EMBEDDING="$$(ls -t target/release/deps/embedding-* | grep -v '\.d$$' | head -n 1)" ./scripts/bench-embedding.py \
 		--model "$(MESHLOG_MODEL)" --python .cache/peers/embedding/bin/python --conversations "$(CONVERSATIONS)" $(OPTIONS)
+
+## Whether models with the shapes and settings of each supported family (weights drawn by chance) have the vectors that
+## sentence-transformers (fetched on first use, 5 GB) gives them.
+check-families: check-tools model
+	./scripts/peers/fetch.sh .cache/peers embedding
+	cargo bench --locked -p meshlog-processors --bench embedding --no-run
+	.cache/peers/embedding/bin/python scripts/peers/embedding/families.py \
+		"$$(ls -t target/release/deps/embedding-* | grep -v '\.d$$' | head -n 1)" "$(MESHLOG_MODEL)"
+
+## How fast history becomes recallable beside the embedder alone, and how much slower those who add and ask meanwhile are served.
+bench-import: build model
+	cargo bench --locked -p meshlog-processors --bench embedding --no-run
+	MESHLOG_EMBEDDING="$$(ls -t target/release/deps/embedding-* | grep -v '\.d$$' | head -n 1)" ./scripts/bench-import.py \
+		--conversations "$(CONVERSATIONS)" $(OPTIONS)
 
 ## CONVERSATIONS and QUESTIONS name a pair of files (see docs/benchmarks.md); a small invented one by default.
 CONVERSATIONS ?= examples/conversations.jsonl

@@ -6,19 +6,19 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use blake3::Hash;
 use lru::LruCache;
 
-use super::{Encoder, ModelError};
+use super::{Embedding, Encoder, ModelError, Role, TokenVectors};
 
-type Vectors = LruCache<Hash, Arc<[f32]>>;
+type Embeddings = LruCache<Hash, Embedding>;
 
 /// An encoder that remembers. Two threads that miss the same text at the same moment both embed it.
 pub struct CachedEncoder<E> {
     model: E,
-    cache: Mutex<Vectors>,
+    cache: Mutex<Embeddings>,
 }
 
 impl<E: Encoder> CachedEncoder<E> {
@@ -28,14 +28,14 @@ impl<E: Encoder> CachedEncoder<E> {
     }
 
     /// Embeds the texts that are not known and remembers them.
-    fn encode_misses(&self, keys: &[Hash], texts: &[&str]) -> Result<HashMap<Hash, Arc<[f32]>>, ModelError> {
-        let mut known: HashMap<Hash, Arc<[f32]>> = HashMap::new();
+    fn encode_misses(&self, role: Role, keys: &[Hash], texts: &[&str]) -> Result<HashMap<Hash, Embedding>, ModelError> {
+        let mut known: HashMap<Hash, Embedding> = HashMap::new();
         let mut misses = Vec::new();
         {
             let mut cache = self.cache();
             for (key, text) in keys.iter().zip(texts) {
                 match cache.get(key) {
-                    Some(vector) => drop(known.insert(*key, Arc::clone(vector))),
+                    Some(embedding) => drop(known.insert(*key, embedding.clone())),
                     None => misses.push((*key, *text)),
                 }
             }
@@ -47,17 +47,17 @@ impl<E: Encoder> CachedEncoder<E> {
         }
 
         let texts: Vec<&str> = misses.iter().map(|(_, text)| *text).collect();
-        let vectors = self.model.encode(&texts)?;
+        let embeddings = self.model.encode(role, &texts)?;
         let mut cache = self.cache();
-        for ((key, _), vector) in misses.into_iter().zip(vectors) {
-            cache.put(key, Arc::clone(&vector));
-            known.insert(key, vector);
+        for ((key, _), embedding) in misses.into_iter().zip(embeddings) {
+            cache.put(key, embedding.clone());
+            known.insert(key, embedding);
         }
         Ok(known)
     }
 
     /// The cache is whole after every single call on it, so a panic elsewhere leaves nothing to distrust.
-    fn cache(&self) -> MutexGuard<'_, Vectors> {
+    fn cache(&self) -> MutexGuard<'_, Embeddings> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -71,14 +71,23 @@ impl<E: Encoder> Encoder for CachedEncoder<E> {
         self.model.dims()
     }
 
+    fn window(&self) -> usize {
+        self.model.window()
+    }
+
     fn count_tokens(&self, text: &str) -> usize {
         self.model.count_tokens(text)
     }
 
-    fn encode(&self, texts: &[&str]) -> Result<Vec<Arc<[f32]>>, ModelError> {
-        let keys: Vec<Hash> = texts.iter().map(|text| blake3::hash(text.as_bytes())).collect();
-        let vectors = self.encode_misses(&keys, texts)?;
-        Ok(keys.iter().map(|key| Arc::clone(&vectors[key])).collect())
+    fn encode(&self, role: Role, texts: &[&str]) -> Result<Vec<Embedding>, ModelError> {
+        let key = |text: &&str| blake3::Hasher::new().update(&[role as u8]).update(text.as_bytes()).finalize();
+        let keys: Vec<Hash> = texts.iter().map(key).collect();
+        let embeddings = self.encode_misses(role, &keys, texts)?;
+        Ok(keys.iter().map(|key| embeddings[key].clone()).collect())
+    }
+
+    fn encode_tokens(&self, role: Role, texts: &[&str]) -> Result<Vec<TokenVectors>, ModelError> {
+        self.model.encode_tokens(role, texts)
     }
 }
 
@@ -102,13 +111,21 @@ mod tests {
             self.inner.dims()
         }
 
+        fn window(&self) -> usize {
+            self.inner.window()
+        }
+
         fn count_tokens(&self, text: &str) -> usize {
             self.inner.count_tokens(text)
         }
 
-        fn encode(&self, texts: &[&str]) -> Result<Vec<Arc<[f32]>>, ModelError> {
+        fn encode(&self, role: Role, texts: &[&str]) -> Result<Vec<Embedding>, ModelError> {
             self.asked.lock().expect("no test panics here").extend(texts.iter().map(|text| (*text).to_owned()));
-            self.inner.encode(texts)
+            self.inner.encode(role, texts)
+        }
+
+        fn encode_tokens(&self, role: Role, texts: &[&str]) -> Result<Vec<TokenVectors>, ModelError> {
+            self.inner.encode_tokens(role, texts)
         }
     }
 
@@ -120,8 +137,8 @@ mod tests {
     /// Encodes each list in turn and says, sorted, what the model was asked for after the last.
     fn asked_after(encoder: &CachedEncoder<Recorder>, lists: &[&[&str]]) -> Vec<String> {
         for texts in lists {
-            let vectors = encoder.encode(texts).expect("the hash encoder cannot fail");
-            let expected = encoder.model.inner.encode(texts).expect("the hash encoder cannot fail");
+            let vectors = encoder.encode(Role::Document, texts).expect("the hash encoder cannot fail");
+            let expected = encoder.model.inner.encode(Role::Document, texts).expect("the hash encoder cannot fail");
             assert_eq!(vectors, expected, "the cache gave other vectors, or another order");
         }
         let mut asked = encoder.model.asked.lock().expect("no test panics here").clone();
@@ -135,6 +152,15 @@ mod tests {
             asked_after(&cached(10), &[&["lamp", "storm"], &["storm", "ferry", "lamp"]]),
             ["ferry", "lamp", "storm"]
         );
+    }
+
+    #[test]
+    fn a_text_is_embedded_once_in_each_role() {
+        let encoder = cached(10);
+        for role in [Role::Document, Role::Query, Role::Query, Role::Document] {
+            encoder.encode(role, &["lamp"]).expect("the hash encoder cannot fail");
+        }
+        assert_eq!(encoder.model.asked.lock().expect("no test panics here").len(), 2);
     }
 
     #[test]

@@ -14,12 +14,13 @@ mod model;
 mod bert;
 mod numerics;
 mod pieces;
+mod settings;
 mod stage;
 
 pub mod testing;
 
 pub use cache::CachedEncoder;
-pub use encoder::Encoder;
+pub use encoder::{Embedding, Encoder, Role, TokenVectors};
 pub use error::ModelError;
 pub use files::ModelFiles;
 pub use model::SentenceModel;

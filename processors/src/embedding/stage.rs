@@ -10,7 +10,7 @@ use std::sync::Arc;
 use meshlog_pipeline::{Derived, Stage, StageError, StoredEvent};
 use meshlog_schemas::{Event, TextEmbedded, Topic};
 
-use super::Encoder;
+use super::{Embedding, Encoder, Role};
 use crate::{
     Facets,
     message::{Message, is_blank},
@@ -56,7 +56,10 @@ impl Stage for Embedder {
         let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
         let vectors = match borrowed.is_empty() {
             true => Vec::new(),
-            false => self.encoder.encode(&borrowed).map_err(|error| StageError::Retriable(error.to_string()))?,
+            false => self
+                .encoder
+                .encode(Role::Document, &borrowed)
+                .map_err(|error| StageError::Retriable(error.to_string()))?,
         };
         let mut embedded = texts.iter().zip(vectors);
         let derived = messages.into_iter().map(|(cause, message)| {
@@ -69,8 +72,12 @@ impl Stage for Embedder {
 
 impl Embedder {
     /// What is recorded of a message, with what the model read and made of it; nothing where it says nothing.
-    fn embedded(&self, message: Message<'_>, of_text: Option<(&String, Arc<[f32]>)>) -> TextEmbedded {
-        let (text, vector) = of_text.map_or(("", Arc::default()), |(text, vector)| (text.as_str(), vector));
+    fn embedded(&self, message: Message<'_>, of_text: Option<(&String, Embedding)>) -> TextEmbedded {
+        if let Some((_, embedding)) = of_text.as_ref().filter(|(_, embedding)| embedding.is_truncated) {
+            let (id, tokens) = (message.id, embedding.tokens);
+            tracing::info!(message = %id, tokens, "the embedding model read the beginning of a long message only");
+        }
+        let (text, vector) = of_text.map_or(("", Arc::default()), |(text, read)| (text.as_str(), read.vector));
         let Facets { space, thread, author, role, sent_at, accepted_at } = message.facets;
         TextEmbedded {
             message_id: message.id,
@@ -89,8 +96,7 @@ impl Embedder {
     }
 }
 
-/// What the model reads of a message. The author comes first: questions name people, and the model reads only the
-/// beginning of a long text.
+/// What the model reads of a message. The author comes first: questions name people.
 pub fn embedded_text(author: &str, text: &str) -> String {
     format!("{author}: {text}")
 }
@@ -110,9 +116,9 @@ mod tests {
         let events = [stored(0, message("s", "t", "Ada", "red kites")), stored(1, message("s", "t", "Bob", "blue"))];
         let derived = stage.process(&events).unwrap();
         assert_eq!(derived.iter().map(|derived| derived.cause).collect::<Vec<_>>(), [0, 1]);
-        let expected = encoder.encode(&["Ada: red kites"]).unwrap();
+        let expected = encoder.encode(Role::Document, &["Ada: red kites"]).unwrap();
         let Event::TextEmbedded(body) = &derived[0].event else { panic!("an embedding") };
-        let bytes: Vec<u8> = expected[0].iter().flat_map(|number| number.to_le_bytes()).collect();
+        let bytes: Vec<u8> = expected[0].vector.iter().flat_map(|number| number.to_le_bytes()).collect();
         assert_eq!(body.vector, bytes);
         assert_eq!(body.message_id, events[0].envelope.id);
         assert_eq!(body.accepted_at, events[0].appended_at);
@@ -134,8 +140,8 @@ mod tests {
             .collect();
         assert!(bodies.iter().all(|body| body.message_id == said.envelope.id && body.accepted_at == said.appended_at));
         assert_eq!(bodies.iter().map(|body| body.dims).collect::<Vec<_>>(), [64, 0, 64]);
-        let expected = encoder.encode(&["Ada: blue kites"]).unwrap();
-        let bytes: Vec<u8> = expected[0].iter().flat_map(|number| number.to_le_bytes()).collect();
+        let expected = encoder.encode(Role::Document, &["Ada: blue kites"]).unwrap();
+        let bytes: Vec<u8> = expected[0].vector.iter().flat_map(|number| number.to_le_bytes()).collect();
         assert_eq!((&bodies[0].vector, bodies[1].vector.len()), (&bytes, 0));
         assert!(
             Embedder::new(encoder).process(&events[1..2]).unwrap().len() == 1,

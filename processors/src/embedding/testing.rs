@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Encoder, ModelError};
+use super::{Embedding, Encoder, ModelError, Role, TokenVectors};
 
 /// Counts each word in a place chosen by the word's hash, and scales the counts to unit length.
 #[derive(Debug, Clone)]
@@ -55,12 +55,27 @@ impl Encoder for HashEncoder {
         self.dims
     }
 
+    fn window(&self) -> usize {
+        usize::MAX
+    }
+
     fn count_tokens(&self, text: &str) -> usize {
         text.split_whitespace().count()
     }
 
-    fn encode(&self, texts: &[&str]) -> Result<Vec<Arc<[f32]>>, ModelError> {
-        Ok(texts.iter().map(|text| self.vector(text)).collect())
+    fn encode(&self, _: Role, texts: &[&str]) -> Result<Vec<Embedding>, ModelError> {
+        let embedding =
+            |text: &&str| Embedding { vector: self.vector(text), tokens: self.count_tokens(text), is_truncated: false };
+        Ok(texts.iter().map(embedding).collect())
+    }
+
+    /// A token is a word, and its vector counts that word alone.
+    fn encode_tokens(&self, _: Role, texts: &[&str]) -> Result<Vec<TokenVectors>, ModelError> {
+        let of_text = |text: &&str| TokenVectors {
+            ids: text.split_whitespace().map(|word| self.place(&word.to_lowercase()) as u32).collect(),
+            vectors: text.split_whitespace().flat_map(|word| self.vector(word).to_vec()).collect(),
+        };
+        Ok(texts.iter().map(of_text).collect())
     }
 }
 
@@ -69,8 +84,8 @@ mod tests {
     use super::*;
 
     fn similarity(a: &str, b: &str) -> f32 {
-        let vectors = HashEncoder::new(256).encode(&[a, b]).expect("the hash encoder cannot fail");
-        vectors[0].iter().zip(vectors[1].iter()).map(|(a, b)| a * b).sum()
+        let vectors = HashEncoder::new(256).encode(Role::Document, &[a, b]).expect("the hash encoder cannot fail");
+        vectors[0].vector.iter().zip(vectors[1].vector.iter()).map(|(a, b)| a * b).sum()
     }
 
     #[test]

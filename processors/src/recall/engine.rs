@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Filter, StoreError,
-    embedding::{Encoder, ModelError},
+    embedding::{Embedding, Encoder, ModelError, Role},
     graph::GraphStore,
     message::is_blank,
     text::{TextHit, TextQuery, TextStore, snippet},
@@ -154,9 +154,9 @@ impl RecallEngine {
     /// A store or the model failed.
     pub fn recall(&self, stores: &Stores, query: &RecallQuery) -> Result<Answers, RecallError> {
         let candidates = LEAST_CANDIDATES.max(query.limit * 3);
-        let vectors = self.encoder.encode(&[&query.query])?;
+        let read = self.encoder.encode(Role::Query, &[&query.query])?;
         // Invariant: one text gives one vector.
-        let Some(vector) = vectors.first() else { return Ok(Answers::default()) };
+        let Some(Embedding { vector, .. }) = read.first() else { return Ok(Answers::default()) };
         let words = stores.text.search(&TextQuery { text: &query.query, filter: &query.filter, limit: candidates })?;
         let near = stores.vectors.search(&VectorQuery { vector, filter: &query.filter, limit: candidates })?;
         let union = union(&words.hits, &near.hits, |missing| stores.vectors.cosines(vector, missing))?;

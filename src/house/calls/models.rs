@@ -12,7 +12,7 @@ use meshlog_connectors::providers::{
 };
 use meshlog_processors::{
     chat::{self, ChatError, Finish, Sampling},
-    embedding::Encoder,
+    embedding::{Encoder, Role},
 };
 
 /// The most tokens of a conversation with its answer: what a generation keeps in memory grows with them.
@@ -108,7 +108,8 @@ impl TextEncoder for Texts {
 
     fn encode(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, Failure> {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let vectors = self.0.encode(&texts).map_err(|error| Failure::new(Class::Internal, error.to_string()))?;
-        Ok(vectors.iter().map(|vector| vector.to_vec()).collect())
+        let read = self.0.encode(Role::Document, &texts);
+        let read = read.map_err(|error| Failure::new(Class::Internal, error.to_string()))?;
+        Ok(read.iter().map(|embedding| embedding.vector.to_vec()).collect())
     }
 }

@@ -1,4 +1,4 @@
-//! BERT's forward pass and mean pooling, for sentence models.
+//! BERT's forward pass and pooling, for sentence models.
 //!
 //! Owns: the packed weights, and the order of operations. candle gives the tensors, the reading of safetensors and the
 //! look-up of word vectors; the four operations that cost time are our own. They are no operations on candle's tensors, for each
@@ -28,7 +28,6 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 use serde::Deserialize;
 
 use super::numerics::{Numerics, Precision};
-use super::pieces::MOST_PIECES;
 use attention::Attention;
 pub use kernel::Kernel;
 use linear::Linear;
@@ -69,9 +68,6 @@ impl Config {
         if !self.intermediate_size.is_multiple_of(WIDTH) {
             return Some(format!("intermediate_size {} is not a multiple of {WIDTH}", self.intermediate_size));
         }
-        if self.max_position_embeddings < MOST_PIECES {
-            return Some(format!("{} positions are fewer than {MOST_PIECES}", self.max_position_embeddings));
-        }
         let unit = self.num_attention_heads * WIDTH;
         if unit == 0 || self.hidden_size == 0 || !self.hidden_size.is_multiple_of(unit) {
             return Some(format!(
@@ -81,6 +77,15 @@ impl Config {
         }
         None
     }
+}
+
+/// Which vectors of the last layer become a text's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pooling {
+    /// The mean of all.
+    Mean,
+    /// That of the mark for the beginning.
+    Cls,
 }
 
 /// A BERT ready to compute.
@@ -93,6 +98,7 @@ pub(super) struct Bert {
     layers: Vec<Layer>,
     heads: usize,
     dims: usize,
+    pooling: Pooling,
     /// Which number of a vector each feature is, where they are in an order of their own.
     order: Option<Vec<u32>>,
     kernel: Kernel,
@@ -112,7 +118,12 @@ impl Bert {
     ///
     /// # Errors
     /// A tensor is missing or has another shape than `config` states.
-    pub(super) fn load(weights: &SliceSafetensors<'_>, config: &Config, numerics: Numerics) -> Result<Self> {
+    pub(super) fn load(
+        weights: &SliceSafetensors<'_>,
+        config: &Config,
+        pooling: Pooling,
+        numerics: Numerics,
+    ) -> Result<Self> {
         let source = Source::new(weights, config, numerics)?;
         let segment = source.table("embeddings.token_type_embeddings.weight")?.get(0)?;
         let positions = source.table("embeddings.position_embeddings.weight")?;
@@ -123,6 +134,7 @@ impl Bert {
             layers: (0..config.num_hidden_layers).map(|index| Layer::load(&source, index)).collect::<Result<_>>()?,
             heads: config.num_attention_heads,
             dims: config.hidden_size,
+            pooling,
             order: source.order.clone(),
             kernel: numerics.kernel,
         })
@@ -138,6 +150,27 @@ impl Bert {
     /// # Errors
     /// A word piece is not in the vocabulary, or a text is longer than the model's positions.
     pub(super) fn embed(&self, texts: &[&[u32]], spread: Spread) -> Result<Vec<Vec<f32>>> {
+        let (hidden, height) = self.forward(texts, spread)?;
+        let pooled = |text: Range<usize>| match self.pooling {
+            Pooling::Mean => text,
+            Pooling::Cls => text.start..text.start + 1,
+        };
+        let vectors = end_to_end(texts).into_iter().map(|text| unit(sum(&hidden, height, pooled(text))));
+        Ok(vectors.map(|vector| self.in_order(vector)).collect())
+    }
+
+    /// The vectors of each text's word pieces, one after the other, before pooling.
+    ///
+    /// # Errors
+    /// As [`Bert::embed`].
+    pub(super) fn embed_tokens(&self, texts: &[&[u32]], spread: Spread) -> Result<Vec<Vec<f32>>> {
+        let (hidden, height) = self.forward(texts, spread)?;
+        let token = |token: usize| self.in_order(sum(&hidden, height, token..token + 1));
+        Ok(end_to_end(texts).into_iter().map(|text| text.flat_map(token).collect()).collect())
+    }
+
+    /// The last layer's activations, and how many tokens there are.
+    fn forward(&self, texts: &[&[u32]], spread: Spread) -> Result<(Vec<Row>, usize)> {
         let ranges = end_to_end(texts);
         let height = texts.iter().map(|text| text.len()).sum();
         let mut hidden = self.look_up(texts, height)?;
@@ -145,7 +178,7 @@ impl Bert {
         for layer in &self.layers {
             self.apply(layer, &mut hidden, height, &ranges, spread, &mut scratch);
         }
-        Ok(ranges.into_iter().map(|text| self.in_order(pool(&hidden, height, text))).collect())
+        Ok((hidden, height))
     }
 
     /// The numbers of a vector as the model's files have them.
@@ -279,16 +312,22 @@ impl<'a> Source<'a> {
 
     /// The tensor `name`, which must have this shape.
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let tensor = self.weights.load(name, &Device::Cpu)?;
+        let tensor = self.weights.load(&self.stored_name(name), &Device::Cpu)?;
         if tensor.dims() != shape {
             bail!("{name} has the shape {:?}, config.json asks for {shape:?}", tensor.dims());
         }
         tensor.to_dtype(DType::F32)
     }
 
+    /// The name in the file: models that were saved with a head for their training have one word more.
+    fn stored_name(&self, name: &str) -> String {
+        let longer = format!("bert.{name}");
+        if self.weights.get(&longer).is_ok() { longer } else { name.to_owned() }
+    }
+
     /// A table with one row of features for each of any number of words, positions or segments.
     fn table(&self, name: &str) -> Result<Tensor> {
-        let rows = self.weights.get(name)?.shape().first().copied().unwrap_or_default();
+        let rows = self.weights.get(&self.stored_name(name))?.shape().first().copied().unwrap_or_default();
         ordered(self.tensor(name, &[rows, self.features])?, self.order.as_deref(), 1)
     }
 
@@ -357,15 +396,25 @@ fn in_panels(x: &Tensor) -> Result<Vec<Row>> {
     Ok((0..panels).flat_map(|panel| (0..tokens).map(move |token| rows[token * panels + panel])).collect())
 }
 
-/// The mean of a text's token vectors, scaled to unit length.
-fn pool(features: &[Row], height: usize, text: Range<usize>) -> Vec<f32> {
+/// The sum of these tokens' vectors.
+fn sum(features: &[Row], height: usize, tokens: Range<usize>) -> Vec<f32> {
     let mut sum = Vec::with_capacity(features.len() / height.max(1) * WIDTH);
     for panel in features.chunks(height) {
         let mut columns = [0.0; WIDTH];
-        for row in &panel[text.clone()] {
+        for row in &panel[tokens.clone()] {
             columns.iter_mut().zip(row).for_each(|(column, value)| *column += value);
         }
         sum.extend(columns);
+    }
+    sum
+}
+
+/// The sum of vectors of one length, scaled to unit length.
+pub(super) fn mean<'a>(vectors: impl IntoIterator<Item = &'a Vec<f32>>) -> Vec<f32> {
+    let mut vectors = vectors.into_iter();
+    let mut sum = vectors.next().cloned().unwrap_or_default();
+    for vector in vectors {
+        sum.iter_mut().zip(vector).for_each(|(sum, number)| *sum += number);
     }
     unit(sum)
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     Facets, Filter, Forgotten, Order, PageLimit,
-    embedding::{Embedder, Encoder as _, testing::HashEncoder},
+    embedding::{Embedder, Encoder as _, Role, testing::HashEncoder},
     knowledge::Extractor,
     message::{Message, is_blank},
     seeds::{Chance, for_each_seed},
@@ -248,7 +248,7 @@ fn vectors_are_those_of_what_was_said_last() {
             assert_eq!(store.count().unwrap(), said.len() as u64);
             for (id, wording) in said {
                 let text = format!("{}: {}", wording.facets.author, wording.text);
-                let vector = encoder.encode(&[&text]).unwrap().remove(0);
+                let vector = encoder.encode(Role::Document, &[&text]).unwrap().remove(0).vector;
                 let [Some(cosine)] = store.cosines(&vector, &[*id]).unwrap()[..] else { panic!("it has a vector") };
                 assert!(cosine > 0.999, "{text}");
             }
