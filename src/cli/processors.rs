@@ -19,7 +19,7 @@ Examples:
   meshlog --json processors | jq '.processors[] | select(.parked > 0) | .name'
 
 The lag is in events, and in seconds by the age of the oldest of them; the rate in events a second over the last ten
-seconds. Parked events are dead letters: see meshlog dead-letters. Missed events were taken away by the topic's retention
+seconds, and what is left in seconds at that rate. Parked events are dead letters: see meshlog dead-letters. Missed events were taken away by the topic's retention
 before they were read.
 
 {EXIT_CODES}"))]
@@ -32,14 +32,14 @@ pub(super) fn run(context: &mut Context, _arguments: ProcessorsArguments) -> Res
         context.output.document(&view)?;
         return Ok(Outcome::Done);
     }
-    let heading = ["name", "kind", "state", "lag", "lag-s", "rate", "parked", "missed", "last error"];
+    let heading = ["name", "kind", "state", "lag", "lag-s", "rate", "left-s", "parked", "missed", "last error"];
     let mut table = Table::new(heading);
     view.processors.iter().for_each(|processor| table.row(row(processor)));
     table.write(&mut context.output)?;
     Ok(Outcome::Done)
 }
 
-fn row(view: &ProcessorView) -> [String; 9] {
+fn row(view: &ProcessorView) -> [String; 10] {
     [
         view.name.clone(),
         view.kind.clone(),
@@ -47,6 +47,7 @@ fn row(view: &ProcessorView) -> [String; 9] {
         view.lag_events.to_string(),
         format!("{:.1}", view.lag_seconds),
         format!("{:.1}", view.rate),
+        view.eta_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.0}")),
         view.parked.to_string(),
         view.missed_events.to_string(),
         last_error(view),
@@ -81,6 +82,7 @@ mod tests {
             lag_events: 7,
             lag_seconds: 1.25,
             rate: 310.04,
+            eta_seconds: Some(0.6),
             parked: 2,
             missed_events: 3,
             last_error: Some("the model\nfailed".into()),
@@ -88,7 +90,7 @@ mod tests {
             ..ProcessorView::default()
         };
         let error = "1970-01-01T00:00:00Z the model failed";
-        assert_eq!(row(&view), ["embed@m", "stage", "running", "7", "1.2", "310.0", "2", "3", error]);
+        assert_eq!(row(&view), ["embed@m", "stage", "running", "7", "1.2", "310.0", "1", "2", "3", error]);
         let topic = "messages".to_owned();
         let stalled = PartitionProgress { topic, partition: 3, stalled: true, ..PartitionProgress::default() };
         assert_eq!(state(&ProcessorView { partitions: vec![stalled], ..view }), "running, stalled at messages/3");

@@ -44,6 +44,10 @@ pub struct ProcessorView {
     /// Events a second, over the last ten seconds.
     #[serde(default)]
     pub rate: f64,
+    /// Seconds until it has read what there is at this rate, when that can be said.
+    #[serde(default)]
+    #[schema(required)]
+    pub eta_seconds: Option<f64>,
     /// Dead letters of this processor that nobody has redriven or discarded yet, with those that wait behind them.
     #[serde(default)]
     pub parked: u64,

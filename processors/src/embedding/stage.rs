@@ -48,6 +48,12 @@ impl Stage for Embedder {
         true
     }
 
+    /// So that the model's threads have texts of the next batch while the last of this one are computed: threads that sleep between
+    /// batches are then often woken on one core, and share it.
+    fn lanes(&self) -> usize {
+        2
+    }
+
     fn process(&self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {
         let messages: Vec<(usize, Message<'_>)> =
             events.iter().enumerate().filter_map(|(cause, event)| Some((cause, Message::of(event)?))).collect();

@@ -102,6 +102,10 @@ fn processor(
         skipped: status.skipped,
         missed_events: status.missed,
         rate: health.rate,
+        eta_seconds: match health.lag_events() {
+            0 => Some(0.0),
+            lag => (health.rate > 0.0).then(|| lag as f64 / health.rate),
+        },
         parked: status.parked,
         oldest_parked_seconds: status.oldest_parked_at.map_or(0.0, |at| seconds(now.saturating_sub(at))),
         retrying: status.retrying,
