@@ -8,7 +8,7 @@ CARGO_DENY := .cache/tools/bin/cargo-deny
 
 .PHONY: up build model model-chat test format lint docs deny unit cluster-test conformance-llama \
 	fuzz bench bench-append bench-codec bench-context bench-embedding bench-gateway bench-http bench-import bench-kafka bench-log bench-migrate \
-	bench-rebuild bench-recall bench-roles bench-text soak faults cluster check-families check-tools
+	bench-rebuild bench-recall bench-roles bench-text soak faults cluster check-families emulated miri check-tools
 
 ## Build, fetch the model, and run every role on http://127.0.0.1:7700 in the foreground.
 up: build model
@@ -169,6 +169,14 @@ check-families: check-tools model
 	cargo bench --locked -p meshlog-processors --bench embedding --no-run
 	.cache/peers/embedding/bin/python scripts/peers/embedding/families.py \
 		"$$(ls -t target/release/deps/embedding-* | grep -v '\.d$$' | head -n 1)" "$(MESHLOG_MODEL)"
+
+## Whether processors that this machine is not (emulated: without AVX, without AVX-512, ARM) give the same vectors.
+emulated: check-tools model
+	./scripts/emulated.sh "$(MESHLOG_MODEL)"
+
+## What Miri says of the embedder's kernels, as far as it knows their instructions.
+miri: check-tools
+	./scripts/miri.sh
 
 ## How fast history becomes recallable beside the embedder alone, and how much slower those who add and ask meanwhile are served.
 bench-import: build model

@@ -61,14 +61,15 @@ impl SentenceModel {
 
     /// The embeddings of texts, in their order. Any text has one, the empty text too.
     ///
-    /// One short list (a question) is computed by all threads together, a long one by each thread on its own texts.
+    /// Questions and short lists are computed by threads of their own, a long list by each thread of the common pool on its own texts:
+    /// so no question waits behind texts.
     ///
     /// # Errors
     /// The model's files do not belong together.
     pub fn encode(&self, role: Role, texts: &[&str]) -> Result<Vec<Embedding>, ModelError> {
         let texts = self.read(role, texts)?;
         let windows: Vec<&[u32]> = texts.iter().flat_map(|text| &text.pieces).map(Vec::as_slice).collect();
-        let vectors = self.spread(&windows, Bert::embed)?;
+        let vectors = self.compute(role, &windows, Bert::embed)?;
         let mut rest = vectors.as_slice();
         let embedding = |text: Windows| {
             let (windows, behind) = rest.split_at(text.pieces.len());
@@ -86,7 +87,8 @@ impl SentenceModel {
     pub fn encode_tokens(&self, role: Role, texts: &[&str]) -> Result<Vec<TokenVectors>, ModelError> {
         let ids: Vec<Vec<u32>> =
             self.read(role, texts)?.into_iter().map(|mut text| text.pieces.swap_remove(0)).collect();
-        let vectors = self.spread(&ids.iter().map(Vec::as_slice).collect::<Vec<_>>(), Bert::embed_tokens)?;
+        let windows: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+        let vectors = self.compute(role, &windows, Bert::embed_tokens)?;
         Ok(ids.into_iter().zip(vectors).map(|(ids, vectors)| TokenVectors { ids, vectors }).collect())
     }
 
@@ -97,12 +99,12 @@ impl SentenceModel {
         }
     }
 
-    /// Has windows computed, by all threads.
-    fn spread(&self, windows: &[&[u32]], compute: Compute) -> Result<Vec<Vec<f32>>, ModelError> {
+    /// Has windows computed: those of questions and few others at once, many by each thread on its own.
+    fn compute(&self, role: Role, windows: &[&[u32]], compute: Compute) -> Result<Vec<Vec<f32>>, ModelError> {
         let groups = groups(windows, pieces_together(windows));
-        let vectors = match groups.as_slice() {
-            [] => return Ok(Vec::new()),
-            [group] => self.compute_at_once(group, compute),
+        let vectors = match groups.len() {
+            0 => return Ok(Vec::new()),
+            count if count == 1 || role == Role::Query => self.compute_at_once(windows, compute),
             _ => {
                 let vectors: Result<Vec<_>, _> =
                     groups.par_iter().map(|group| compute(&self.bert, group, Spread::OneThread)).collect();
@@ -112,7 +114,7 @@ impl SentenceModel {
         vectors.map_err(|cause| ModelError::Compute { cause: cause.to_string() })
     }
 
-    /// Computes few windows with several threads, started for the purpose.
+    /// Computes windows with several threads, started for the purpose.
     ///
     /// A thread that has slept is often woken on the core of the one that wakes it, and both share that core for the
     /// few milliseconds a question takes; a new thread starts on an idle core. Starting two costs 0.2 ms, waking two

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use meshlog_pipeline::{Derived, Stage, StageError, StoredEvent};
+use meshlog_pipeline::{Derived, Load, Stage, StageError, StageSettings, StoredEvent};
 use meshlog_schemas::{Event, TextEmbedded, Topic};
 
 use super::{Embedding, Encoder, Role};
@@ -15,6 +15,10 @@ use crate::{
     Facets,
     message::{Message, is_blank},
 };
+
+/// What the model is given at once. In bytes, because texts cost by their length: 32 turns as people speak are 5 KB, and this many bytes
+/// of long ones take a second or two, which is how long a server may take to end.
+const BATCH: Load = Load { events: 32, bytes: 64 * 1024 };
 
 /// The embedding stage of one model.
 pub struct Embedder {
@@ -52,6 +56,10 @@ impl Stage for Embedder {
     /// batches are then often woken on one core, and share it.
     fn lanes(&self) -> usize {
         2
+    }
+
+    fn settings(&self) -> StageSettings {
+        StageSettings { batch: BATCH, ..StageSettings::default() }
     }
 
     fn process(&self, events: &[StoredEvent]) -> Result<Vec<Derived>, StageError> {
