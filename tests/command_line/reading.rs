@@ -206,7 +206,7 @@ fn processors_are_shown_with_lag_rate_and_dead_letters() {
     let shown = stdout(&run(&server.url, ["processors"]));
     let row = shown.lines().nth(1).unwrap_or_default().split_whitespace().collect::<Vec<_>>();
     // What an older server does not say is nothing.
-    assert_eq!(row, ["embed", "stage", "running", "3", "1.2", "0.0", "0", "0", "-"]);
+    assert_eq!(row, ["embed", "stage", "running", "3", "1.2", "0.0", "-", "0", "0", "-"]);
     let document = parsed(&stdout(&run(&server.url, ["processors", "--json"])));
     assert_eq!(document["processors"][0]["parked"], 0);
 }
