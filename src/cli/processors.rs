@@ -19,8 +19,8 @@ Examples:
   meshlog --json processors | jq '.processors[] | select(.parked > 0) | .name'
 
 The lag is in events, and in seconds by the age of the oldest of them; the rate in events a second over the last ten
-seconds, and what is left in seconds at that rate. Parked events are dead letters: see meshlog dead-letters. Missed events were taken away by the topic's retention
-before they were read.
+seconds, and what is left in seconds at that rate. Parked events are dead letters: see meshlog dead-letters. Missed
+events were taken away by the topic's retention before they were read.
 
 {EXIT_CODES}"))]
 pub(super) struct ProcessorsArguments {}

@@ -475,6 +475,7 @@ mod tests {
             (CONFIG, r#""hidden_size": 384"#, r#""hidden_size": 768"#),
             (CONFIG, r#""intermediate_size": 1536"#, r#""intermediate_size": 1552"#),
             (CONFIG, r#""num_hidden_layers": 6"#, r#""num_hidden_layers": 7"#),
+            (CONFIG, r#""max_position_embeddings": 512"#, r#""max_position_embeddings": 1024"#),
             (CONFIG, r#""num_attention_heads": 12"#, r#""num_attention_heads": 0"#),
             (POOLING, r#""pooling_mode_mean_tokens": true"#, r#""pooling_mode_mean_tokens": false"#),
         ];

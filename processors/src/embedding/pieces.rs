@@ -18,8 +18,8 @@ pub(super) const MOST_WINDOWS: usize = 16;
 /// Bytes of a text that are looked at: more than those of as many windows of prose.
 const MOST_BYTES: usize = 32 * 1024;
 
-/// A window has so many times the pieces that it has in common with the next.
-const WINDOWS_IN_COMMON: usize = 8;
+/// A window is so many times as long as what it has in common with the next.
+const WINDOW_TO_OVERLAP: usize = 8;
 
 /// Splits texts into word pieces.
 pub(super) struct Pieces {
@@ -80,7 +80,7 @@ impl Pieces {
         let encoding = encode(&self.tokenizer, beginning, false)?;
         let prompt = &self.prompts[role as usize];
         let room = self.window - 2 - prompt.len();
-        let most = room + (MOST_WINDOWS - 1) * (room - room / WINDOWS_IN_COMMON);
+        let most = room + (MOST_WINDOWS - 1) * (room - room / WINDOW_TO_OVERLAP);
         let pieces = &encoding.get_ids()[..encoding.len().min(most)];
         let with_marks = |pieces: &[u32]| [&[self.begin], prompt.as_slice(), pieces, &[self.end]].concat();
         Ok(Windows {
@@ -95,7 +95,7 @@ impl Pieces {
 
 /// Where the windows of a text of `count` pieces begin, each with room for `room`.
 fn starts(count: usize, room: usize) -> impl Iterator<Item = usize> {
-    let step = room - room / WINDOWS_IN_COMMON;
+    let step = room - room / WINDOW_TO_OVERLAP;
     let behind_first = count.saturating_sub(room);
     let steps = behind_first.div_ceil(step);
     (0..=steps).map(move |index| (behind_first * index).checked_div(steps).unwrap_or(0))
@@ -118,10 +118,10 @@ mod tests {
             prop_assert_eq!(starts[0], 0);
             prop_assert!(starts[starts.len() - 1] + room >= count && starts[starts.len() - 1] <= count.saturating_sub(room));
             for pair in starts.windows(2) {
-                prop_assert!(pair[0] < pair[1] && pair[1] - pair[0] <= room - room / WINDOWS_IN_COMMON);
+                prop_assert!(pair[0] < pair[1] && pair[1] - pair[0] <= room - room / WINDOW_TO_OVERLAP);
             }
             // With one less they could not.
-            prop_assert!(starts.len() == 1 || room + (starts.len() - 2) * (room - room / WINDOWS_IN_COMMON) < count);
+            prop_assert!(starts.len() == 1 || room + (starts.len() - 2) * (room - room / WINDOW_TO_OVERLAP) < count);
         }
     }
 

@@ -195,8 +195,10 @@ mod tests {
             let rows: Vec<Row> = (0..panels * height)
                 .map(|row| std::array::from_fn(|column| scale(row) * number(row * 13 + column)))
                 .collect();
+            let of = |kernel| Levels::of(Panels::new(&rows, height), panels, coarse, kernel, Spread::OneThread);
             for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_available()) {
                 check(&rows, height, coarse, kernel);
+                prop_assert_eq!(of(kernel).quads, of(Kernel::Plain).quads, "{} takes other levels", kernel);
             }
         }
     }

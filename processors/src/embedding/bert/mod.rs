@@ -127,6 +127,10 @@ impl Bert {
         let source = Source::new(weights, config, numerics)?;
         let segment = source.table("embeddings.token_type_embeddings.weight")?.get(0)?;
         let positions = source.table("embeddings.position_embeddings.weight")?;
+        let (rows, stated) = (positions.dim(0)?, config.max_position_embeddings);
+        if rows < stated {
+            bail!("there are {rows} positions, config.json states {stated}");
+        }
         Ok(Self {
             words: source.table("embeddings.word_embeddings.weight")?.to_dtype(DType::F16)?,
             positions: positions.broadcast_add(&segment)?,

@@ -1,8 +1,8 @@
 //! Kernels: numbers as bytes, and sums of products of bytes, with the instructions that a machine has.
 //!
 //! Owns: every intrinsic and all `unsafe` of the embedder, one file for each instruction set.
-//! Promises: each kernel gives the same sums of the same bytes, for they are sums of integers. Of a number half way between two
-//! bytes they may take either.
+//! Promises: each kernel gives the same bytes of the same numbers, the even one of a number half way between two, and the same sums of
+//! the same bytes, for they are sums of integers.
 //! Never: allocates, starts a thread, knows what a number means, or runs an instruction that the machine has not.
 
 #[cfg(target_arch = "x86_64")]
