@@ -21,7 +21,7 @@ pub(super) struct ModelArguments {
     #[arg(long, env = "MESHLOG_PRECISION", value_name = "PRECISION", default_value_t)]
     precision: Precision,
 
-    /// The instructions to embed with: plain, avx2 or avx512-vnni [default: the fastest that this machine has]
+    /// The instructions to embed with: plain, avx2, avx512-vnni or amx-int8 [default: the fastest that this machine has]
     #[arg(long, env = "MESHLOG_KERNEL", value_name = "KERNEL")]
     kernel: Option<Kernel>,
 }

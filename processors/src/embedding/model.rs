@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn vectors_agree_with_sentence_transformers_by_every_kernel() {
-        for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_available()) {
+        for kernel in Kernel::tried() {
             let (least, _) = agreement(&open(Numerics { precision: Precision::F32, kernel }));
             assert!(least >= 0.999_99, "f32 by {kernel}: {least}");
             let (least, mean) = agreement(&open(Numerics { precision: Precision::Int8, kernel }));
@@ -280,7 +280,7 @@ mod tests {
         let references = references();
         let texts: Vec<&str> = references.iter().map(|reference| reference.text.as_str()).collect();
         let expected = vectors(model(Precision::Int8), &texts);
-        for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_available()) {
+        for kernel in Kernel::tried() {
             let other = open(Numerics { precision: Precision::Int8, kernel });
             assert_eq!(other.model_id(), model(Precision::Int8).model_id());
             let found = vectors(&other, &texts);

@@ -8,7 +8,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::elementary::gelu;
-use super::kernel::{Kernel, MOST_ROWS, Sums, Tile, WeightQuads};
+use super::kernel::{Kernel, PartSums, WeightQuads};
 use super::levels::{Levels, TokenLevels};
 use super::panel::{Finish, InVectors, Row, WIDTH, load, multiply_add};
 
@@ -21,8 +21,11 @@ pub(super) struct ByteWeights {
     quads: Vec<WeightQuads>,
     /// For each panel of outputs.
     columns: Vec<Columns>,
-    /// Quads of inputs.
+    /// Quads of inputs with coarse levels, as a kernel takes them.
+    coarse: usize,
+    /// Quads of inputs, as a kernel takes them.
     depth: usize,
+    kernel: Kernel,
 }
 
 /// What the sums of a panel of outputs are worth.
@@ -43,14 +46,17 @@ struct Part {
 }
 
 impl ByteWeights {
-    /// Packs one row of weights for each output, and their bias; the first `coarse` inputs have coarse levels. The numbers of
-    /// outputs and of inputs are multiples of sixteen.
-    pub(super) fn pack(rows: &[Vec<f32>], bias: &[Row], coarse: usize) -> Self {
-        let depth = rows.first().map_or(0, Vec::len) / 4;
-        let mut packed = Self { quads: Vec::with_capacity(rows.len() / WIDTH * depth), columns: Vec::new(), depth };
+    /// Packs one row of weights for each output, and their bias, for a kernel; the first `coarse` inputs have coarse levels. The
+    /// numbers of outputs and of inputs are multiples of sixteen.
+    pub(super) fn pack(rows: &[Vec<f32>], bias: &[Row], coarse: usize, kernel: Kernel) -> Self {
+        let inputs = rows.first().map_or(0, Vec::len);
+        let of_coarse = kernel.depth(coarse / 4);
+        let depth = of_coarse + kernel.depth((inputs - coarse) / 4);
+        let quads = Vec::with_capacity(rows.len() / WIDTH * depth);
+        let mut packed = Self { quads, columns: Vec::new(), coarse: of_coarse, depth, kernel };
         for (rows, bias) in rows.chunks_exact(WIDTH).zip(bias) {
             let part = packed.pack_part(rows, 0..coarse);
-            let fine = packed.pack_part(rows, coarse..depth * 4);
+            let fine = packed.pack_part(rows, coarse..inputs);
             packed.columns.push(Columns { fine, coarse: part, bias: *bias });
         }
         packed
@@ -63,6 +69,8 @@ impl ByteWeights {
         self.quads.extend(inputs.clone().step_by(4).map(|first| {
             WeightQuads(std::array::from_fn(|row| std::array::from_fn(|part| weight(row, first + part))))
         }));
+        let missing = self.kernel.depth(inputs.len() / 4) - inputs.len() / 4;
+        self.quads.extend(std::iter::repeat_n(WeightQuads::ZERO, missing));
         let total = |row: usize| inputs.clone().map(|input| i32::from(weight(row, input))).sum::<i32>() as f32;
         Part { steps, total: std::array::from_fn(|row| steps[row] * total(row)) }
     }
@@ -72,25 +80,25 @@ impl ByteWeights {
         self.columns.len()
     }
 
-    /// Writes the panels `first` and, as far as `out` and the layer have it, the next: as many rows each as there are tokens.
-    pub(super) fn multiply(&self, levels: &Levels, first: usize, finish: Finish, kernel: Kernel, out: &mut [Row]) {
+    /// Writes the panels `first` and, as far as `out` and the layer have it, the next: as many rows each as there are tokens. The
+    /// levels are the kernel's; what `sums` holds before and after means nothing.
+    pub(super) fn multiply(&self, levels: &Levels, first: usize, finish: Finish, sums: &mut PartSums, out: &mut [Row]) {
         let panel = |index: usize| &self.quads[index * self.depth..][..self.depth];
         // Where there is no second one the first is computed twice.
         let second = (first + 1).min(self.panels() - 1);
-        let (arch, height) = (kernel.arch(), levels.height());
-        let mut sums: [Sums; 2] = [[[[0.0; WIDTH]; 2]; MOST_ROWS]; 2];
-        for (block, coarse, fine) in levels.blocks() {
-            let [of_coarse, of_fine] = &mut sums;
-            let split = coarse.len() / block.len();
-            let right = [panel(first), panel(second)].map(|quads| quads.split_at(split));
-            if split > 0 {
-                kernel.sums(Tile::new(coarse, block.len(), right.map(|(coarse, _)| coarse)), of_coarse);
+        let (arch, height) = (self.kernel.arch(), levels.height());
+        let kernel = self.kernel.ready();
+        for (tile, coarse, fine) in levels.tiles() {
+            let [of_coarse, of_fine] = &mut *sums;
+            let right = [panel(first), panel(second)].map(|quads| quads.split_at(self.coarse));
+            if self.coarse > 0 {
+                kernel.sums(coarse, tile.len(), right.map(|(coarse, _)| coarse), of_coarse);
             }
-            kernel.sums(Tile::new(fine, block.len(), right.map(|(_, fine)| fine)), of_fine);
+            kernel.sums(fine, tile.len(), right.map(|(_, fine)| fine), of_fine);
             for (index, out) in out.chunks_exact_mut(height).enumerate() {
-                let (columns, tokens) = (&self.columns[first + index], levels.tokens(block.clone()));
-                let out = &mut out[block.clone()];
-                Finished { sums: &sums, index, columns, tokens, finish, out }.compute(arch);
+                let (columns, tokens) = (&self.columns[first + index], levels.tokens(tile.clone()));
+                let out = &mut out[tile.clone()];
+                Finished { sums, index, columns, tokens, finish, out }.compute(arch);
             }
         }
     }
@@ -105,7 +113,7 @@ fn step(weights: &[f32]) -> f32 {
 /// What becomes of the sums of a panel within a tile.
 struct Finished<'a, 'out> {
     /// Of the coarse inputs, and of the fine ones.
-    sums: &'a [Sums; 2],
+    sums: &'a PartSums,
     /// Which of the tile's panels.
     index: usize,
     columns: &'a Columns,
@@ -162,12 +170,12 @@ mod tests {
             let large = |row: usize| if row < height { 40.0 } else { 1.0 };
             let left: Vec<Row> =
                 (0..panels * height).map(|row| std::array::from_fn(|k| large(row) * value(row * WIDTH + k))).collect();
-            let packed = ByteWeights::pack(&weights, &bias, WIDTH);
-            for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_available()) {
+            for kernel in Kernel::tried() {
+                let packed = ByteWeights::pack(&weights, &bias, WIDTH, kernel);
                 let levels = Levels::of(Panels::new(&left, height), panels, 1, kernel, Spread::OneThread);
                 let mut out = vec![[0.0; WIDTH]; 3 * height];
                 for (pair, out) in out.chunks_mut(2 * height).enumerate() {
-                    packed.multiply(&levels, pair * 2, Finish::Plain, kernel, out);
+                    packed.multiply(&levels, pair * 2, Finish::Plain, &mut levels.part_sums(), out);
                 }
                 for (place, row) in out.iter().enumerate() {
                     let (panel, token) = (place / height, place % height);

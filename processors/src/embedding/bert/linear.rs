@@ -50,7 +50,7 @@ impl Linear {
         let bias: &[Row] = bias.as_chunks().0;
         let weights = match numerics.precision {
             Precision::F32 => Weights::Stepped(SteppedWeights::pack(&rows, bias)),
-            Precision::Int8 => Weights::Bytes(ByteWeights::pack(&rows, bias, coarse * WIDTH), coarse),
+            Precision::Int8 => Weights::Bytes(ByteWeights::pack(&rows, bias, coarse * WIDTH, numerics.kernel), coarse),
         };
         Ok(Self { weights, inputs: inputs / WIDTH, outputs: outputs / WIDTH, finish, kernel: numerics.kernel })
     }
@@ -69,10 +69,14 @@ impl Linear {
             }),
             Weights::Bytes(weights, coarse) => {
                 let levels = Levels::of(left, self.inputs, *coarse, kernel, spread);
-                let unit = || ();
-                spread.for_each_chunk(out, 2 * height, unit, |(), pair, out| {
-                    weights.multiply(&levels, 2 * pair, finish, kernel, out);
-                });
+                spread.for_each_chunk(
+                    out,
+                    2 * height,
+                    || levels.part_sums(),
+                    |sums, pair, out| {
+                        weights.multiply(&levels, 2 * pair, finish, sums, out);
+                    },
+                );
             }
         }
     }

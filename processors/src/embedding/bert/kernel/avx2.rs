@@ -18,7 +18,7 @@ const TOGETHER: usize = 3;
 /// Four columns of weights, four of each.
 const QUARTERS: usize = 4;
 
-/// See [`Kernel::sums`].
+/// See [`super::Ready::sums`].
 ///
 /// # Panics
 /// The machine has not the instructions.

@@ -27,7 +27,8 @@ pub(super) fn split(numbers: Numbers<'_>, panels: Range<usize>, scale: Scale, ou
 #[target_feature(enable = "avx512f")]
 fn of_token(numbers: Numbers<'_>, panels: Range<usize>, scale: Scale, out: &mut [Quad]) {
     let (low, steps) = (_mm512_set1_ps(scale.low), _mm512_set1_ps(1.0 / scale.step));
-    let mut place = numbers.row;
+    // An index, not an iterator with steps: that one costs three hundredths of all the time.
+    let (mut place, step) = (numbers.first(), numbers.layout.between_quads);
     for panel in panels {
         // SAFETY: a row is sixteen floats.
         let row = unsafe { _mm512_loadu_ps(numbers.of(panel).as_ptr()) };
@@ -37,12 +38,12 @@ fn of_token(numbers: Numbers<'_>, panels: Range<usize>, scale: Scale, out: &mut 
         unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), _mm512_cvtusepi32_epi8(levels)) };
         for quad in bytes.as_chunks::<4>().0 {
             out[place] = *quad;
-            place += numbers.rows;
+            place += step;
         }
     }
 }
 
-/// See [`Kernel::sums`].
+/// See [`super::Ready::sums`].
 ///
 /// # Panics
 /// The machine has not the instructions.
