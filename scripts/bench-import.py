@@ -3,7 +3,7 @@
 
 The embedder alone embeds part of the turns; then a server on an empty directory takes all of them, and the time counts until each is
 stored, embedded and in every view: of the first half with nobody else there, of the second while another client adds a message, asks
-a question and asks /readyz, a dozen times a second, as it did between the two with nothing to do for the server. At last the embedder
+a question and asks /readyz, with a pause behind each (about a dozen a second), as it did between the two with nothing to do for the server. At last the embedder
 alone embeds the same part again: of the two rates the mean counts.
 
 Turns have the lengths of real ones (CONVERSATIONS) and words of these in another order, so that none is there twice. Prints a table
@@ -47,9 +47,9 @@ def bare_rate(program: str, texts: list[str], folder: Path) -> float:
 class Client:
     """Somebody who adds, asks and looks in, one after the other, until told to stop."""
 
-    def __init__(self, url: str, questions: list[str], source: random.Random):
+    def __init__(self, url: str, questions: list[str], source: random.Random, pause: float):
         self.took: dict[str, list[float]] = {"append": [], "recall": [], "readyz": []}
-        self.url, self.questions, self.source, self.stopped = url, questions, source, False
+        self.url, self.questions, self.source, self.pause, self.stopped = url, questions, source, pause, False
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
@@ -62,7 +62,7 @@ class Client:
             self.timed("append", "/v1/messages?wait=stored", new)
             self.timed("recall", "/v1/recall", {"query": f"{question} {count}", "spaces": ["main"], "limit": 20})
             self.timed("readyz", "/readyz", None)
-            time.sleep(0.05)
+            time.sleep(self.pause)
 
     def timed(self, kind: str, path: str, body: dict | None) -> None:
         begun = time.perf_counter()
@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=20_000)
     parser.add_argument("--bare", type=int, default=4_000, help="turns that the embedder alone embeds, before and after")
     parser.add_argument("--idle", type=float, default=30, help="seconds without an import")
+    parser.add_argument("--pause", type=float, default=0.05, help="seconds between two rounds of the client")
     options = parser.parse_args()
     program = os.environ.get("MESHLOG_EMBEDDING") or sys.exit("set MESHLOG_EMBEDDING to the program, or use `make bench-import`")
     source = random.Random(20)
@@ -135,11 +136,11 @@ def main() -> None:
             half = len(turns) // 2
             alone_seconds = history(turns[:half])
             caught_up()
-            client = Client(url, questions, source)
+            client = Client(url, questions, source, options.pause)
             time.sleep(options.idle)
             idle = client.stop()
             caught_up()
-            client = Client(url, questions, source)
+            client = Client(url, questions, source, options.pause)
             shared_seconds = history(turns[half:])
             busy = client.stop()
         finally:
