@@ -56,15 +56,6 @@ impl From<heed::Error> for Cause {
     }
 }
 
-impl From<arroy::Error> for Cause {
-    fn from(error: arroy::Error) -> Self {
-        match error {
-            arroy::Error::Heed(error) => error.into(),
-            error => Self(format!("the index: {error}")),
-        }
-    }
-}
-
 impl From<io::Error> for Cause {
     fn from(error: io::Error) -> Self {
         Self(error.to_string())

@@ -1,7 +1,7 @@
 //! Vectors: which messages mean something near to a question.
 //!
-//! Owns: the vector of each message with the facets that filters look at, exact search over it, and an index for stores
-//! too large to be searched exactly.
+//! Owns: the vector of each message with the facets that filters look at, exact search over it, and codes by which
+//! stores too large to be searched exactly are searched first.
 //! Promises: items and checkpoints commit in one durable transaction, so a restart neither skips nor repeats an effect;
 //! every score handed out is the exact cosine, whichever way the message was found; what is forgotten is in no answer, whether
 //! the message or the forgetting came first.
@@ -19,27 +19,25 @@
 //! | `spaces` | BLAKE3 hash of the space's name | Roaring bitmap of item numbers |
 //! | `forgettings` | BLAKE3 hash of space and scope | the forgetting, as JSON |
 //! | `meta` | name | layout, dimensions, checkpoints, numbering |
-//! | `index` | arroy's | arroy's |
+//! | `codes` | block number, u32 big-endian | the codes of 1,024 items (see `codes.rs`) |
 //!
-//! Item numbers count up in the order of arrival. A message keeps its number until its vector changes after it was
-//! indexed; then it gets a new one, and the old number is never used again.
+//! Item numbers count up in the order of arrival. A message keeps its number as long as it is there, and no number is used again.
 //!
 //! A forgotten message is taken out of its space's bitmap and put into that of the forgotten in the same transaction, and its
 //! rows are removed in bounded steps. The file keeps their bytes until LMDB writes over the freed pages, which it prefers to
-//! growing; the index keeps them until it is built next.
+//! growing.
 //!
 //! # Search
 //!
-//! Vectors have unit length, so the cosine is the dot product. The messages that pass the filter are scored one by one
-//! unless they are more than [`VectorOptions::exact_limit`] *and* more than half of those indexed, and the limit asks for
-//! a small part of them: only then the index answers. (On a smaller share arroy would score them one by one itself, on
-//! one thread.) Items that arrived after the index was last built (the tail) are always scored one by one, so a message
-//! can be found as soon as it is applied.
+//! Vectors have unit length, so the cosine is the dot product. Up to [`VectorOptions::exact_limit`] messages that pass the filter are
+//! scored one by one. Of more, the codes are compared first, and those are scored exactly whose codes are nearest; with a few of the
+//! farthest, for the lowest score. Both look at nothing but what passes the filter, and there is no index to be built, so a message can
+//! be found as soon as it is applied.
 
 mod cause;
+mod codes;
 mod cosine;
 mod environment;
-mod index;
 mod options;
 mod query;
 mod record;

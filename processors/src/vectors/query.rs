@@ -26,8 +26,8 @@ pub struct VectorHits {
     pub lowest: f32,
     /// The highest cosine among the messages scored; 0 if there were none.
     pub highest: f32,
-    /// Whether every message that passed the filter was scored. If not, `lowest` and `highest` are over the candidates
-    /// that the index proposed, and a hit can be missing.
+    /// Whether every message that passed the filter was scored. If not, those were whose codes are near and some of the farthest;
+    /// a hit can be missing, and `lowest` is nearly the lowest.
     pub exact: bool,
     /// How many messages were scored.
     pub considered: usize,

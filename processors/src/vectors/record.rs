@@ -43,12 +43,6 @@ impl<'t> StoredVector<'t> {
             _ => Err(Cause::damaged(format!("an item has {} bytes", bytes.len()))),
         }
     }
-
-    /// The vector's elements, copied.
-    pub(super) fn to_vec(self) -> Vec<f32> {
-        let (elements, _) = self.elements.as_chunks();
-        elements.iter().map(|element| f32::from_le_bytes(*element)).collect()
-    }
 }
 
 /// Writes an item over `bytes`.
@@ -145,7 +139,7 @@ mod tests {
 
         encode_vector(Uuid::from_u128(7), &[1.0, -0.5], &mut bytes);
         let stored = StoredVector::decode(&bytes, 2).expect("just encoded");
-        assert_eq!((stored.message_id, stored.to_vec()), (Uuid::from_u128(7), vec![1.0, -0.5]));
+        assert_eq!((stored.message_id, stored.elements), (Uuid::from_u128(7), &b"\0\0\x80\x3f\0\0\0\xbf"[..]));
     }
 
     #[test]

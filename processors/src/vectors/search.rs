@@ -1,8 +1,9 @@
 //! Search: which items pass a filter, and which of them are nearest to a vector.
 //!
-//! Owns: the choice between scoring everything and asking the index, and the scoring itself.
+//! Owns: the choice between scoring everything and what is near by its code, and the scoring itself.
 
 use heed::RoTxn;
+use pulp::Arch;
 use rayon::{ThreadPool, prelude::*};
 use roaring::RoaringBitmap;
 use uuid::Uuid;
@@ -10,8 +11,8 @@ use uuid::Uuid;
 use super::{
     VectorHits, VectorOptions, VectorQuery,
     cause::Cause,
+    codes::Proposed,
     cosine::cosine,
-    index::Forest,
     record::{StoredVector, blank_facets, decode_facets_into},
     tables::{ItemNumber, NumberTable, Tables, missing},
 };
@@ -27,8 +28,8 @@ const SHARE: usize = 1_024;
 /// A look-up of a single number costs about as much as walking over this many.
 const WALKED_PER_WANTED: u64 = 8;
 
-/// A returned hit is chosen from this many proposals of the index, so that the lowest and highest score say something.
-const PROPOSALS_PER_HIT: usize = 4;
+/// So many of the farthest are scored for the lowest score: what is farthest by its code need not be.
+const FARTHEST: usize = 32;
 
 /// A state of the store, with what is needed to search it.
 pub(super) struct Search<'s, 't> {
@@ -38,14 +39,14 @@ pub(super) struct Search<'s, 't> {
     pub transaction: &'t RoTxn<'t>,
     /// The limits between the ways to search.
     pub options: &'s VectorOptions,
-    /// Threads for large scans. Not rayon's own, where a search would wait behind the building of an index.
+    /// Threads for large scans. Not rayon's own, where a search would wait behind what is embedded.
     pub threads: &'s ThreadPool,
 }
 
 /// The items that pass a filter.
 enum Candidates {
-    /// All items.
-    All,
+    /// All items, whose numbers are those below this.
+    All { numbers: ItemNumber },
     /// Some of them.
     Some(RoaringBitmap),
 }
@@ -54,16 +55,22 @@ impl<'t> Search<'_, 't> {
     /// The nearest messages.
     pub(super) fn nearest(&self, query: &VectorQuery<'_>) -> Result<VectorHits, Cause> {
         let candidates = self.candidates(query.filter)?;
-        match self.approximate(query, &candidates)? {
-            Some(hits) => Ok(hits),
-            None => Ok(VectorHits::best_of(self.score(query.vector, &self.stored(&candidates, 0)?), query.limit, true)),
-        }
+        let scored = match self.proposed(query, &candidates)? {
+            Some(proposed) => {
+                let is_all = proposed.len() == self.count(&candidates)?;
+                (self.stored(&Candidates::Some(proposed))?, is_all)
+            }
+            None => (self.stored(&candidates)?, true),
+        };
+        Ok(VectorHits::best_of(self.score(query.vector, &scored.0), query.limit, scored.1))
     }
 
     /// Which items pass the filter.
     fn candidates(&self, filter: &Filter) -> Result<Candidates, Cause> {
-        let mut candidates = match self.tables.numbering(self.transaction)?.forgotten.is_empty() {
-            true => Candidates::All,
+        let numbering = self.tables.numbering(self.transaction)?;
+        let is_dense = self.tables.items.len(self.transaction)? == u64::from(numbering.next);
+        let mut candidates = match is_dense && numbering.forgotten.is_empty() {
+            true => Candidates::All { numbers: numbering.next },
             // What is forgotten is in no space, but still among the items.
             false if filter.spaces.is_empty() => Candidates::Some(self.tables.all_spaces(self.transaction)?),
             false => Candidates::Some(RoaringBitmap::new()),
@@ -80,7 +87,7 @@ impl<'t> Search<'_, 't> {
 
     /// Which of the candidates have facets that the filter accepts.
     fn accepted(&self, filter: &Filter, candidates: &Candidates) -> Result<Candidates, Cause> {
-        let stored = self.entries(&self.tables.facets, candidates, 0)?;
+        let stored = self.entries(&self.tables.facets, candidates)?;
         let accepts = |scratch: &mut Facets, (number, bytes): &(ItemNumber, &[u8])| {
             decode_facets_into(bytes, scratch).map(|()| filter.accepts(scratch).then_some(*number))
         };
@@ -88,37 +95,33 @@ impl<'t> Search<'_, 't> {
         Ok(Candidates::Some(accepted.collect::<Result<_, _>>()?))
     }
 
-    /// Asks the index, and scores what it proposes and the tail. `None` if scoring every candidate is the better way.
-    fn approximate(&self, query: &VectorQuery<'_>, candidates: &Candidates) -> Result<Option<VectorHits>, Cause> {
+    /// The candidates that are near by their codes, and some that are far. `None` if scoring every candidate is the better way.
+    fn proposed(&self, query: &VectorQuery<'_>, candidates: &Candidates) -> Result<Option<RoaringBitmap>, Cause> {
         if self.count(candidates)? <= self.options.exact_limit {
             return Ok(None);
         }
-        let numbering = self.tables.numbering(self.transaction)?;
-        let Some(forest) = Forest::open(self.tables, self.transaction, &numbering)? else { return Ok(None) };
-        let allowed = match candidates {
-            Candidates::All => forest.items.clone(),
-            Candidates::Some(items) => items & &forest.items,
+        let wanted = query.limit.saturating_mul(self.options.scored_per_hit).max(self.options.least_scored);
+        let numbers: Vec<ItemNumber> = match candidates {
+            Candidates::All { numbers } => (0..*numbers).collect(),
+            Candidates::Some(items) => items.iter().collect(),
         };
-        let wanted = query.limit.saturating_mul(PROPOSALS_PER_HIT).max(self.options.least_proposals);
-        // On less than half of its items, arroy itself scores them all, and on one thread only.
-        if allowed.len() * 2 <= forest.items.len() || wanted as u64 >= allowed.len() {
-            return Ok(None);
-        }
-        let proposed = forest.propose(self.transaction, query.vector, &allowed, wanted, self.options)?;
-        let mut stored = self.stored(&Candidates::Some(proposed), 0)?;
-        stored.extend(self.stored(candidates, numbering.indexed)?);
-        Ok(Some(VectorHits::best_of(self.score(query.vector, &stored), query.limit, false)))
+        let codes = self.tables.codes(self.transaction)?;
+        let Proposed { nearest, farthest } = codes.propose(query.vector, &numbers, wanted, FARTHEST, self.threads);
+        let mut proposed = RoaringBitmap::from_sorted_iter(nearest).unwrap_or_default();
+        proposed.extend(farthest);
+        Ok(Some(proposed))
     }
 
     fn count(&self, candidates: &Candidates) -> Result<u64, Cause> {
-        match candidates {
-            Candidates::All => Ok(self.tables.items.len(self.transaction)?),
-            Candidates::Some(items) => Ok(items.len()),
-        }
+        Ok(match candidates {
+            Candidates::All { numbers } => u64::from(*numbers),
+            Candidates::Some(items) => items.len(),
+        })
     }
 
     fn score(&self, vector: &[f32], stored: &[StoredVector<'_>]) -> Vec<(Uuid, f32)> {
-        self.map(stored, || (), |(), item| (item.message_id, cosine(vector, item.elements)))
+        let arch = Arch::new();
+        self.map(stored, || (), |(), item| (item.message_id, arch.dispatch(|| cosine(vector, item.elements))))
     }
 
     /// Applies a function to every entry, in order, on several threads if there are many.
@@ -135,27 +138,17 @@ impl<'t> Search<'_, 't> {
         self.threads.install(|| entries.par_iter().with_min_len(SHARE).map_init(scratch, function).collect())
     }
 
-    /// The vectors of the candidates from a number on, in the order of their numbers.
-    fn stored(&self, candidates: &Candidates, from: ItemNumber) -> Result<Vec<StoredVector<'t>>, Cause> {
-        let entries = self.entries(&self.tables.items, candidates, from)?;
+    /// The vectors of the candidates, in the order of their numbers.
+    fn stored(&self, candidates: &Candidates) -> Result<Vec<StoredVector<'t>>, Cause> {
+        let entries = self.entries(&self.tables.items, candidates)?;
         entries.into_iter().map(|(_, bytes)| StoredVector::decode(bytes, self.tables.dimensions)).collect()
     }
 
-    /// What `table` holds for the candidates from a number on, in the order of their numbers.
-    fn entries(
-        &self,
-        table: &NumberTable,
-        candidates: &Candidates,
-        from: ItemNumber,
-    ) -> Result<Vec<(ItemNumber, &'t [u8])>, Cause> {
+    /// What `table` holds for the candidates, in the order of their numbers.
+    fn entries(&self, table: &NumberTable, candidates: &Candidates) -> Result<Vec<(ItemNumber, &'t [u8])>, Cause> {
         match candidates {
-            Candidates::All => Ok(table.range(self.transaction, &(from..))?.collect::<Result<_, _>>()?),
-            Candidates::Some(items) if from == 0 => self.entries_of(table, items),
-            Candidates::Some(items) => {
-                let mut items = items.clone();
-                items.remove_range(..from);
-                self.entries_of(table, &items)
-            }
+            Candidates::All { .. } => Ok(table.iter(self.transaction)?.collect::<Result<_, _>>()?),
+            Candidates::Some(items) => self.entries_of(table, items),
         }
     }
 

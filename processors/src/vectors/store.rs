@@ -17,7 +17,6 @@ use super::{
     cause::Cause,
     cosine::cosine,
     environment::Environment,
-    index,
     record::{StoredVector, blank_facets, decode_facets_into},
     search::Search,
     tables::{Tables, missing},
@@ -83,8 +82,7 @@ impl VectorStore {
     /// this returns, everything is durable and visible to every search that begins; on an error, nothing has changed.
     ///
     /// Calling it again with the same items changes nothing. Checkpoints never move back; partitions that are not given
-    /// keep theirs. Once the store has outgrown exact search, some calls also extend the index, which can take minutes;
-    /// searches go on meanwhile, with the state before.
+    /// keep theirs.
     ///
     /// # Errors
     ///
@@ -110,8 +108,7 @@ impl VectorStore {
         self.attempt("apply a batch", || self.try_apply(items, forgettings, checkpoints).map(drop))
     }
 
-    /// Removes some of the rows of forgotten messages. Whether there are more. An index that a shrunken store no longer
-    /// needs goes with the last of them; a larger one is rid of them when it is built next.
+    /// Removes some of the rows of forgotten messages. Whether there are more.
     ///
     /// # Errors
     ///
@@ -147,13 +144,6 @@ impl VectorStore {
             }
             batch.sweep()?;
             batch.finish()?;
-            let items = self.tables.items.len(transaction)? - numbering.forgotten.len();
-            if index::is_due(&numbering, items, &self.options) {
-                index::build(&self.tables, transaction, &mut numbering, &self.options, &self.directory)?;
-            }
-            if numbering.indexed > 0 && !numbering.retired.is_empty() && items <= self.options.exact_limit {
-                index::remove(&self.tables, transaction, &mut numbering)?;
-            }
             self.tables.put_numbering(transaction, &numbering)?;
         }
         let mut advanced = self.tables.checkpoints(transaction)?;

@@ -7,11 +7,10 @@
 //! | `layout` | u32 little-endian: the version of everything described here and in [`record`](super::record) |
 //! | `dimensions` | u32 little-endian |
 //! | `checkpoints` | text, see [`Checkpoints::to_text`] |
-//! | `numbering` | next and indexed (u32 little-endian), then the retired and the forgotten numbers, a Roaring bitmap each |
+//! | `numbering` | next (u32 little-endian), then the forgotten numbers, a Roaring bitmap |
 //!
 //! Never: decides what is written when.
 
-use arroy::distances::Cosine;
 use heed::{
     Database, RoTxn, RwTxn,
     byteorder::BigEndian,
@@ -21,11 +20,19 @@ use meshlog_schemas::Checkpoints;
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
-use super::{cause::Cause, environment::Environment, record::StoredVector};
+use super::{
+    cause::Cause,
+    codes::{Codes, code_bytes},
+    environment::Environment,
+    record::StoredVector,
+};
 use crate::{Forgetting, Forgotten};
 
 /// The version of the layout that this code writes, and the only one that it reads.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
+
+/// So that the bits in which two codes differ can be counted in 16.
+const MOST_DIMENSIONS: u32 = 65_535;
 
 const LAYOUT_KEY: &str = "layout";
 const DIMENSIONS_KEY: &str = "dimensions";
@@ -50,8 +57,8 @@ pub(super) struct Tables {
     pub items: NumberTable,
     /// Item number to facets.
     pub facets: NumberTable,
-    /// The index.
-    pub index: arroy::Database<'static, Cosine>,
+    /// Block number to the codes of its items.
+    pub codes: NumberTable,
     /// Dimensions of every vector.
     pub dimensions: usize,
     spaces: Database<'static, Bytes, Bytes>,
@@ -62,19 +69,19 @@ pub(super) struct Tables {
 impl Tables {
     /// Opens the databases, creating them in a new environment, for vectors of `dimensions`.
     pub(super) fn open(environment: &Environment, dimensions: usize) -> Result<Self, Cause> {
-        let (ids, items, facets, index, spaces, forgettings, meta) =
+        let (ids, items, facets, codes, spaces, forgettings, meta) =
             environment.create_databases(|open, transaction| {
                 Ok((
                     open.create_database(transaction, Some("ids"))?,
                     open.create_database(transaction, Some("items"))?,
                     open.create_database(transaction, Some("facets"))?,
-                    open.create_database(transaction, Some("index"))?,
+                    open.create_database(transaction, Some("codes"))?,
                     open.create_database(transaction, Some("spaces"))?,
                     open.create_database(transaction, Some("forgettings"))?,
                     open.create_database(transaction, Some("meta"))?,
                 ))
             })?;
-        let tables = Self { ids, items, facets, index, dimensions, spaces, forgettings, meta };
+        let tables = Self { ids, items, facets, codes, dimensions, spaces, forgettings, meta };
         tables.claim(environment)?;
         Ok(tables)
     }
@@ -83,7 +90,7 @@ impl Tables {
     fn claim(&self, environment: &Environment) -> Result<(), Cause> {
         let dimensions = u32::try_from(self.dimensions)
             .ok()
-            .filter(|dimensions| *dimensions > 0)
+            .filter(|dimensions| (1..=MOST_DIMENSIONS).contains(dimensions))
             .ok_or_else(|| Cause::refused(format!("vectors cannot have {} dimensions", self.dimensions)))?;
         let mut writing = environment.write()?;
         let transaction = &mut writing.transaction;
@@ -125,7 +132,7 @@ impl Tables {
         Ok(self.meta.put(transaction, CHECKPOINTS_KEY, checkpoints.to_text().as_bytes())?)
     }
 
-    /// Which item numbers are given out, indexed, retired and forgotten.
+    /// Which item numbers are given out and forgotten.
     pub(super) fn numbering(&self, transaction: &RoTxn) -> Result<Numbering, Cause> {
         match self.meta.get(transaction, NUMBERING_KEY)? {
             None => Ok(Numbering::default()),
@@ -189,6 +196,19 @@ impl Tables {
         StoredVector::decode(bytes, self.dimensions)
     }
 
+    /// The codes of all items.
+    pub(super) fn codes<'t>(&self, transaction: &'t RoTxn) -> Result<Codes<'t>, Cause> {
+        let mut blocks = Vec::new();
+        for (expected, entry) in (0_u32..).zip(self.codes.iter(transaction)?) {
+            let (block, codes) = entry?;
+            if block != expected || codes.len() % code_bytes(self.dimensions) != 0 {
+                return Err(Cause::damaged(format!("block {block} of the codes has {} bytes", codes.len())));
+            }
+            blocks.push(codes);
+        }
+        Ok(Codes::new(blocks, self.dimensions))
+    }
+
     /// The item number of a message.
     pub(super) fn number_of(&self, transaction: &RoTxn, message_id: Uuid) -> Result<Option<ItemNumber>, Cause> {
         Ok(self.ids.get(transaction, message_id.as_bytes())?)
@@ -215,34 +235,23 @@ fn decode_bitmap(bytes: &[u8]) -> std::io::Result<RoaringBitmap> {
     RoaringBitmap::deserialize_from(bytes)
 }
 
-/// Which item numbers are given out, indexed, retired and forgotten.
+/// Which item numbers are given out and forgotten.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Numbering {
     /// The number of the next new item.
     pub next: ItemNumber,
-    /// The index holds the items below this number (0: there is no index); the others are the tail.
-    pub indexed: ItemNumber,
-    /// Numbers that the index still holds though no item has them any more.
-    pub retired: RoaringBitmap,
     /// Numbers whose messages are forgotten: in no space and in no answer, but their rows are still there to be removed.
     pub forgotten: RoaringBitmap,
 }
 
 impl Numbering {
     fn encode(&self) -> Vec<u8> {
-        let (retired, forgotten) = (encode_bitmap(&self.retired), encode_bitmap(&self.forgotten));
-        [&self.next.to_le_bytes(), &self.indexed.to_le_bytes(), retired.as_slice(), forgotten.as_slice()].concat()
+        [self.next.to_le_bytes().as_slice(), &encode_bitmap(&self.forgotten)].concat()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (next, bytes) = bytes.split_first_chunk()?;
-        let (indexed, mut bytes) = bytes.split_first_chunk()?;
-        Some(Self {
-            next: u32::from_le_bytes(*next),
-            indexed: u32::from_le_bytes(*indexed),
-            retired: RoaringBitmap::deserialize_from(&mut bytes).ok()?,
-            forgotten: RoaringBitmap::deserialize_from(&mut bytes).ok()?,
-        })
+        Some(Self { next: u32::from_le_bytes(*next), forgotten: RoaringBitmap::deserialize_from(bytes).ok()? })
     }
 }
 
@@ -252,8 +261,7 @@ mod tests {
 
     #[test]
     fn the_numbering_reads_back_and_a_cut_one_is_refused() {
-        let (retired, forgotten) = (RoaringBitmap::from_iter([2, 5]), RoaringBitmap::from_iter([5, 8]));
-        let numbering = Numbering { next: 9, indexed: 7, retired, forgotten };
+        let numbering = Numbering { next: 9, forgotten: RoaringBitmap::from_iter([5, 8]) };
         let bytes = numbering.encode();
         assert_eq!(Numbering::decode(&bytes), Some(numbering));
         assert_eq!(Numbering::decode(&bytes[..bytes.len() - 1]), None);

@@ -1,6 +1,6 @@
 //! Writing: how a batch of items becomes part of the store.
 //!
-//! Owns: upserts, item numbers, what is forgotten, and keeping spaces and index in step with the items.
+//! Owns: upserts, item numbers, what is forgotten, and keeping spaces and codes in step with the items.
 //! Promises: applying items again changes nothing, and how they are split into batches does not matter.
 //!
 //! What is forgotten leaves its space at once, and with it every answer; that costs a bit a message. Its rows are removed
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     cause::Cause,
+    codes::{self, code_bytes},
     record::{StoredVector, VectorItem, blank_facets, decode_facets_into, encode_facets, encode_vector},
     tables::{ItemNumber, Numbering, Tables, missing},
 };
@@ -45,13 +46,15 @@ pub(super) struct Batch<'b, 'e> {
     numbering: &'b mut Numbering,
     /// The items of the spaces that this batch has touched.
     spaces: HashMap<String, RoaringBitmap>,
+    /// The blocks of codes that it has touched.
+    blocks: HashMap<u32, Vec<u8>>,
     encoded: Vec<u8>,
 }
 
 impl<'b, 'e> Batch<'b, 'e> {
     /// An empty batch. The numbering is changed in place, and the caller stores it.
     pub(super) fn new(tables: &'b Tables, transaction: &'b mut RwTxn<'e>, numbering: &'b mut Numbering) -> Self {
-        Self { tables, transaction, numbering, spaces: HashMap::new(), encoded: Vec::new() }
+        Self { tables, transaction, numbering, spaces: HashMap::new(), blocks: HashMap::new(), encoded: Vec::new() }
     }
 
     /// Inserts or replaces an item, which has been validated.
@@ -109,9 +112,6 @@ impl<'b, 'e> Batch<'b, 'e> {
     /// Takes an item out of its space, and so out of every answer.
     fn hide(&mut self, number: ItemNumber, facets: &Facets) -> Result<(), Cause> {
         self.space(&facets.space)?.remove(number);
-        if number < self.numbering.indexed {
-            self.numbering.retired.insert(number);
-        }
         self.numbering.forgotten.insert(number);
         Ok(())
     }
@@ -123,6 +123,7 @@ impl<'b, 'e> Batch<'b, 'e> {
         self.tables.ids.delete(self.transaction, message_id.as_bytes())?;
         self.tables.items.delete(self.transaction, &number)?;
         self.tables.facets.delete(self.transaction, &number)?;
+        self.code(number)?.fill(0);
         self.numbering.forgotten.remove(number);
         Ok(())
     }
@@ -131,6 +132,9 @@ impl<'b, 'e> Batch<'b, 'e> {
     pub(super) fn finish(self) -> Result<(), Cause> {
         for (name, items) in self.spaces {
             self.tables.put_space(self.transaction, &name, items)?;
+        }
+        for (block, codes) in self.blocks {
+            self.tables.codes.put(self.transaction, &block, &codes)?;
         }
         Ok(())
     }
@@ -145,6 +149,7 @@ impl<'b, 'e> Batch<'b, 'e> {
         self.tables.items.put_with_flags(self.transaction, PutFlags::APPEND, &number, &self.encoded)?;
         encode_facets(&item.facets, &mut self.encoded);
         self.tables.facets.put_with_flags(self.transaction, PutFlags::APPEND, &number, &self.encoded)?;
+        codes::encode(&item.vector, self.code(number)?);
         self.space(&item.facets.space)?.insert(number);
         Ok(())
     }
@@ -153,11 +158,9 @@ impl<'b, 'e> Batch<'b, 'e> {
         let previous = self.facets(number)?;
         encode_vector(item.message_id, &item.vector, &mut self.encoded);
         let same_vector = self.tables.items.get(self.transaction, &number)? == Some(self.encoded.as_slice());
-        if !same_vector && number < self.numbering.indexed {
-            return self.renumber(number, &previous, item);
-        }
         if !same_vector {
             self.tables.items.put(self.transaction, &number, &self.encoded)?;
+            codes::encode(&item.vector, self.code(number)?);
         }
         if previous != item.facets {
             encode_facets(&item.facets, &mut self.encoded);
@@ -166,16 +169,6 @@ impl<'b, 'e> Batch<'b, 'e> {
             self.space(&item.facets.space)?.insert(number);
         }
         Ok(())
-    }
-
-    /// Gives an indexed message whose vector has changed a new number, which puts it into the tail: the index knows the
-    /// old number by the old vector, and cannot be corrected without being built.
-    fn renumber(&mut self, number: ItemNumber, previous: &Facets, item: &VectorItem) -> Result<(), Cause> {
-        self.tables.items.delete(self.transaction, &number)?;
-        self.tables.facets.delete(self.transaction, &number)?;
-        self.space(&previous.space)?.remove(number);
-        self.numbering.retired.insert(number);
-        self.insert(item)
     }
 
     fn facets(&self, number: ItemNumber) -> Result<Facets, Cause> {
@@ -191,5 +184,20 @@ impl<'b, 'e> Batch<'b, 'e> {
             self.spaces.insert(name.to_owned(), items);
         }
         Ok(self.spaces.get_mut(name).expect("inserted above when missing"))
+    }
+
+    /// The code of an item, to be written.
+    fn code(&mut self, number: ItemNumber) -> Result<&mut [u8], Cause> {
+        let (block, at) = codes::place(number, self.tables.dimensions);
+        if !self.blocks.contains_key(&block) {
+            let codes = self.tables.codes.get(self.transaction, &block)?.unwrap_or_default().to_vec();
+            self.blocks.insert(block, codes);
+        }
+        let codes = self.blocks.get_mut(&block).expect("inserted above when missing");
+        let end = at + code_bytes(self.tables.dimensions);
+        if codes.len() < end {
+            codes.resize(end, 0);
+        }
+        Ok(&mut codes[at..end])
     }
 }

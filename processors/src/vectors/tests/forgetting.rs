@@ -114,7 +114,6 @@ fn a_large_thread_is_gone_at_once_and_its_rows_follow_in_steps() {
     let mut items: Vec<_> = (0..500).map(|number| item(number, "s", &[1.0, number as f32, 2.0, 0.0])).collect();
     items[7].facets.thread = "kept".into();
     apply(&store, &items);
-    assert!(!search(&store, &items[0].vector, &Filter::default(), 5).exact, "it has an index");
     let forgetting = Forgetting { space: "s".into(), scope: Scope::Thread("thread".into()), until: i64::MAX };
     store.apply_and_forget(&[], &[forgetting], &Checkpoints::default()).unwrap();
     let check = |rows: u64| {
@@ -129,6 +128,4 @@ fn a_large_thread_is_gone_at_once_and_its_rows_follow_in_steps() {
     check(485);
     while store.sweep().unwrap() {}
     check(0);
-    let numbering = store.numbering();
-    assert_eq!((numbering.indexed, numbering.retired.len()), (0, 0), "nor does the index have any of them");
 }

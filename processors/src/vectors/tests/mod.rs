@@ -15,17 +15,9 @@ use uuid::Uuid;
 use super::{VectorHits, VectorItem, VectorOptions, VectorQuery, VectorStore};
 use crate::{Facets, Filter};
 
-/// Limits small enough that a few dozen messages have an index.
+/// Limits so small that a few messages are searched by their codes, of which all are scored.
 fn small_limits() -> VectorOptions {
-    VectorOptions {
-        exact_limit: 8,
-        least_tail: 3,
-        tail_percent: 20,
-        trees: 4,
-        least_proposals: 4,
-        largest_file: 256 << 20,
-        ..VectorOptions::default()
-    }
+    VectorOptions { exact_limit: 8, largest_file: 256 << 20, ..VectorOptions::default() }
 }
 
 fn open(directory: &Path, dimensions: usize) -> VectorStore {

@@ -56,25 +56,25 @@ fn apply_in_batches(store: &VectorStore, items: &[VectorItem], batch: usize) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
-    /// On so few items the index looks at all of them, so with or without it the answer is the one by definition.
+    /// So few items are all scored, so with or without their codes the answer is the one by definition.
     #[test]
     fn search_agrees_with_a_naive_scan_after_any_history(
         history in prop::collection::vec(any_item(), 1..120),
         batch in 1usize..40,
         queries in prop::collection::vec((any_vector(), any_filter(), 0usize..12), 1..6),
     ) {
-        let (plain_directory, indexed_directory) = (fresh_directory(), fresh_directory());
+        let (plain_directory, coded_directory) = (fresh_directory(), fresh_directory());
         let plain = open(plain_directory.path(), DIMENSIONS);
-        let indexed = open_with(indexed_directory.path(), DIMENSIONS, small_limits());
+        let coded = open_with(coded_directory.path(), DIMENSIONS, small_limits());
         apply_in_batches(&plain, &history, batch);
-        apply_in_batches(&indexed, &history, batch);
+        apply_in_batches(&coded, &history, batch);
 
         let model: BTreeMap<_, _> = history.iter().map(|item| (item.message_id, item)).collect();
         prop_assert_eq!(plain.count().expect("readable"), model.len() as u64);
         for (vector, filter, limit) in &queries {
             let expected = naive(model.values().copied(), vector, filter, *limit);
             let all = naive(model.values().copied(), vector, filter, usize::MAX);
-            for store in [&plain, &indexed] {
+            for store in [&plain, &coded] {
                 let answer = search(store, vector, filter, *limit);
                 let hits: Vec<_> = answer.hits.iter().map(|(id, cosine)| (id.as_u128(), *cosine)).collect();
                 prop_assert_eq!(&hits, &expected);
@@ -89,21 +89,21 @@ proptest! {
     }
 
     #[test]
-    fn the_digest_depends_on_neither_batches_nor_repetition_nor_the_index(
+    fn the_digest_depends_on_neither_batches_nor_repetition_nor_the_options(
         history in prop::collection::vec(any_item(), 1..80),
         batch in 1usize..30,
     ) {
-        let (plain_directory, indexed_directory) = (fresh_directory(), fresh_directory());
+        let (plain_directory, coded_directory) = (fresh_directory(), fresh_directory());
         let plain = open(plain_directory.path(), DIMENSIONS);
-        let indexed = open_with(indexed_directory.path(), DIMENSIONS, small_limits());
+        let coded = open_with(coded_directory.path(), DIMENSIONS, small_limits());
         apply(&plain, &history);
-        apply_in_batches(&indexed, &history, batch);
+        apply_in_batches(&coded, &history, batch);
         let digest = plain.digest().expect("readable");
-        prop_assert_eq!(indexed.digest().expect("readable"), digest);
+        prop_assert_eq!(coded.digest().expect("readable"), digest);
 
         let latest: BTreeMap<_, _> = history.into_iter().map(|item| (item.message_id, item)).collect();
-        apply(&indexed, &latest.into_values().collect::<Vec<_>>());
-        prop_assert_eq!(indexed.digest().expect("readable"), digest);
+        apply(&coded, &latest.into_values().collect::<Vec<_>>());
+        prop_assert_eq!(coded.digest().expect("readable"), digest);
     }
 
     #[test]

@@ -140,7 +140,7 @@ fn searches_during_an_apply_see_whole_batches_only() {
         scope.spawn(|| {
             let mut known = 0;
             while !finished.load(Ordering::Acquire) {
-                // Through the index, once there is one.
+                // By their codes, once there are enough.
                 let hits = search(&store, &vectors[0], &in_space("a"), 3).hits.len();
                 assert!(hits >= known, "a search went back in time");
                 known = hits;
