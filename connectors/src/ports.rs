@@ -18,8 +18,8 @@ use meshlog_schemas::{Checkpoints, Event, EventId, Offset, Partition, PartitionI
 use crate::{
     api::{
         Call, Day, DeadLetter, DeadLetterId, DeadLetterSelection, DeadLetterView, EventView, Message, NewSubscription,
-        Order, Page, ProcessorsView, ProjectionsView, Readiness, RebuildView, RecallRequest, RecallResponse, Role,
-        Subscription, Thread, Timestamp, TopicsView, Usage, UsageField, VerifyReport, WaitLevel,
+        Order, Page, ProcessorsView, ProjectionsView, Readiness, RebuildRequest, RebuildView, RecallRequest,
+        RecallResponse, Role, Subscription, Thread, Timestamp, TopicsView, Usage, UsageField, VerifyReport, WaitLevel,
     },
     calls::Dispatcher,
     http::{Forwarder, Scatter},
@@ -244,8 +244,9 @@ pub trait Operations: Send + Sync {
     /// Every projection with how far it has come.
     fn projections(&self, digests: Digests) -> Answer<'_, ProjectionsView>;
 
-    /// Starts to rebuild a projection and answers at once ([`Code::UnknownProjection`], [`Code::RebuildRunning`]).
-    fn start_rebuild(&self, projection: String) -> Answer<'_, RebuildView>;
+    /// Starts to rebuild a projection, or to go back to the version before, and answers at once ([`Code::UnknownProjection`],
+    /// [`Code::RebuildRunning`], [`Code::UnknownVersion`]).
+    fn start_rebuild(&self, request: RebuildRequest) -> Answer<'_, RebuildView>;
 
     /// The rebuilds since the server was started, the newest first.
     fn rebuilds(&self) -> Answer<'_, Vec<RebuildView>>;
@@ -255,6 +256,13 @@ pub trait Operations: Send + Sync {
 
     /// Cancels a rebuild; one that has ended stays as it is. `None` when there is none of this id.
     fn cancel_rebuild(&self, id: String) -> Answer<'_, Option<RebuildView>>;
+
+    /// Pauses a rebuild; one that has ended stays as it is. Starting another one of the projection goes on with it. `None` when there is
+    /// none of this id.
+    fn pause_rebuild(&self, id: String) -> Answer<'_, Option<RebuildView>>;
+
+    /// Removes a version that does not serve ([`Code::UnknownProjection`], [`Code::UnknownVersion`], [`Code::RebuildRunning`]).
+    fn drop_version(&self, projection: String, version: String) -> Answer<'_, ()>;
 
     /// Compares a projection, or all of them, with what the log says ([`Code::UnknownProjection`]).
     fn verify(&self, projection: Option<String>) -> Answer<'_, VerifyReport>;

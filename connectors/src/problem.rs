@@ -102,6 +102,8 @@ codes! {
     UnknownPartition = "unknown_partition", NOT_FOUND, "There is no such partition";
     /// No such projection.
     UnknownProjection = "unknown_projection", NOT_FOUND, "There is no such projection";
+    /// No such version of a projection, or it serves.
+    UnknownVersion = "unknown_version", NOT_FOUND, "There is no such version";
     /// No such rebuild.
     UnknownRebuild = "unknown_rebuild", NOT_FOUND, "There is no such rebuild";
     /// No such node of the graph.

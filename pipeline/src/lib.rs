@@ -49,7 +49,7 @@ pub use log::{AppendError, Appending, Log, LogError, Written};
 pub use memory::MemoryLog;
 pub use processor::{
     Backoff, Bounded, Condition, DeadLetter, DeadLetterView, DeadLetters, Derived, FailureClass, Health, Load, Parked,
-    ParkedCount, PartitionHealth, Priority, Progress, Projection, ProjectionError, ProjectionRunner, STALL_AFTER,
+    ParkedCount, PartitionHealth, Priority, Progress, Projection, ProjectionError, ProjectionRunner, Rate, STALL_AFTER,
     Settings as StageSettings, Stage, StageError, StageGroup, StageRunner, Status, Stop, apply_batch,
     dead_letter_discarded, redrive_requested, stage_of,
 };

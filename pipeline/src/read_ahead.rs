@@ -21,6 +21,8 @@ use crate::{
 
 /// What one batch takes at the most while far behind: large, since every batch is a commit of the follower.
 const FAR_LIMIT: ReadLimit = ReadLimit { records: 8 * BATCH_LIMIT.records, bytes: 16 * 1024 * 1024 };
+/// What a batch takes at the most where memory is given: beyond it, size gains nothing.
+const MOST_RECORDS: usize = 128 * BATCH_LIMIT.records;
 /// From this many events on a follower is far behind.
 const FAR: u64 = 2 * BATCH_LIMIT.records as u64;
 /// Batches that wait to be applied.
@@ -32,13 +34,23 @@ pub struct ReadAhead {
     /// Goes on behind what was handed out.
     feed: Feed,
     until: Option<Checkpoints>,
+    /// What one batch takes at the most while far behind.
+    far: ReadLimit,
     reader: Option<Reader>,
 }
 
 impl ReadAhead {
     /// Goes on at `checkpoints`. With `until`, nothing at or behind those offsets is read.
     pub fn new(events: EventLog, inputs: &[Topic], checkpoints: Checkpoints, until: Option<Checkpoints>) -> Self {
-        Self { feed: Feed::new(events.clone(), inputs, checkpoints), events, until, reader: None }
+        Self { feed: Feed::new(events.clone(), inputs, checkpoints), events, until, far: FAR_LIMIT, reader: None }
+    }
+
+    /// With batches so large that all of them take about so many bytes together, but for single events that are larger: a commit of much
+    /// costs a follower less than many of little.
+    pub fn with_memory(self, bytes: usize) -> Self {
+        // One is applied, one waits, one is read.
+        let bytes = (bytes / (WAITING + 2)).max(1);
+        Self { far: ReadLimit { records: MOST_RECORDS, bytes }, ..self }
     }
 
     /// The next entries, or none at the end; see [`Feed::next`].
@@ -47,7 +59,7 @@ impl ReadAhead {
     /// As [`Feed::next`], once everything that was read before is handed out; or no thread can be had.
     pub fn read(&mut self) -> Result<FeedBatch, LogError> {
         if self.reader.is_none() && self.feed.behind(self.until.as_ref())? >= FAR {
-            self.reader = Some(Reader::start(self.events.clone(), self.feed.clone(), self.until.clone())?);
+            self.reader = Some(Reader::start(self.events.clone(), self.feed.clone(), self.until.clone(), self.far)?);
         }
         if let Some(reader) = &self.reader {
             if let Ok(read) = reader.batches.recv() {
@@ -74,12 +86,12 @@ struct Reader {
 }
 
 impl Reader {
-    fn start(events: EventLog, mut feed: Feed, until: Option<Checkpoints>) -> Result<Self, LogError> {
+    fn start(events: EventLog, mut feed: Feed, until: Option<Checkpoints>, limit: ReadLimit) -> Result<Self, LogError> {
         let (hand_over, batches) = sync_channel(WAITING);
         let read = move || {
             loop {
                 let is_pressed = events.log().is_pressed();
-                let read = step_back(is_pressed, || feed.next(FAR_LIMIT, until.as_ref()));
+                let read = step_back(is_pressed, || feed.next(limit, until.as_ref()));
                 let is_last = match &read {
                     Ok(batch) if batch.is_empty() => return,
                     Ok(_) => false,

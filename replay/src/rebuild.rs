@@ -3,25 +3,53 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     time::Instant,
 };
 
-use meshlog_pipeline::{Bounds, EventLog, Gap, Projection, ReadAhead, apply_batch};
+use meshlog_pipeline::{Bounds, EventLog, Gap, Projection, Rate, ReadAhead, apply_batch, now_micros};
 use meshlog_schemas::{Checkpoints, Topic};
 
 use crate::ReplayError;
 
+/// What a rebuild is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Somebody asked for the view to be made anew.
+    Rebuild,
+    /// The program makes another version of the view than the one that serves.
+    Upgrade,
+    /// Somebody asked for the view that served before, which is brought up to date.
+    Rollback,
+}
+
+impl Purpose {
+    /// The word shown to people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Purpose::Rebuild => "rebuild",
+            Purpose::Upgrade => "upgrade",
+            Purpose::Rollback => "rollback",
+        }
+    }
+}
+
 /// Where a rebuild stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// Others are at work, and it waits for its turn.
+    Waiting,
     /// The new view reads the log; the old one serves.
     CatchingUp,
-    /// The views are compared and exchanged.
+    /// Both are compared at the same checkpoints; the old one serves.
+    Verifying,
+    /// The views are exchanged.
     Switching,
     /// The new view serves.
     Done,
+    /// The old view serves; the new one is there to be gone on with.
+    Paused,
     /// It was cancelled; the old view serves.
     Cancelled,
     /// It failed; the old view serves.
@@ -32,9 +60,12 @@ impl Phase {
     /// The word shown to people.
     pub const fn name(self) -> &'static str {
         match self {
+            Phase::Waiting => "waiting",
             Phase::CatchingUp => "catching_up",
+            Phase::Verifying => "verifying",
             Phase::Switching => "switching",
             Phase::Done => "done",
+            Phase::Paused => "paused",
             Phase::Cancelled => "cancelled",
             Phase::Failed => "failed",
         }
@@ -42,7 +73,7 @@ impl Phase {
 
     /// Whether nothing more will happen.
     pub const fn is_over(self) -> bool {
-        matches!(self, Phase::Done | Phase::Cancelled | Phase::Failed)
+        matches!(self, Phase::Done | Phase::Paused | Phase::Cancelled | Phase::Failed)
     }
 }
 
@@ -53,82 +84,150 @@ pub struct RebuildStatus {
     pub id: String,
     /// The projection.
     pub projection: String,
+    /// What it is for.
+    pub purpose: Purpose,
     /// Where it stands.
     pub phase: Phase,
+    /// The view that it fills, once it has begun.
+    pub version: Option<String>,
     /// Events applied to the new view.
     pub done: u64,
+    /// How many of them had been applied before: by what was paused or cut off, or by a view that served before.
+    pub resumed_from: u64,
     /// Events on the log when last looked.
     pub total: u64,
-    /// Events applied a second, on average.
+    /// Events applied a second, over the last ten; once it has ended, on average.
     pub rate: f64,
     /// Seconds until it has caught up at this rate, if there is one.
     pub eta_seconds: Option<f64>,
+    /// How long it has been at work, in seconds.
+    pub seconds: f64,
     /// The offsets that the log began with where that was not 0: retention has taken away what stood before, and the new
     /// view does not hold it.
     pub built_from: Checkpoints,
+    /// Whether the new view was found equal to the one that it replaced; `None` where they were not compared.
+    pub is_equal: Option<bool>,
     /// Why it failed, or what it found: the old view differed from the new one.
     pub note: Option<String>,
 }
 
+/// What somebody asked of a rebuild.
+const GO_ON: u8 = 0;
+const PAUSE: u8 = 1;
+const CANCEL: u8 = 2;
+
 /// A rebuild under way, shared with those who watch or cancel it.
 pub(crate) struct Rebuild {
-    status: Mutex<RebuildStatus>,
-    started: Instant,
-    cancelled: AtomicBool,
+    status: Mutex<Known>,
+    asked: AtomicU8,
+}
+
+struct Known {
+    status: RebuildStatus,
+    /// When it got its turn.
+    began: Option<Instant>,
+    rate: Rate,
 }
 
 impl Rebuild {
-    pub(crate) fn new(id: String, projection: String) -> Self {
+    pub(crate) fn new(id: String, projection: String, purpose: Purpose) -> Self {
         let status = RebuildStatus {
             id,
             projection,
-            phase: Phase::CatchingUp,
+            purpose,
+            phase: Phase::Waiting,
+            version: None,
             done: 0,
+            resumed_from: 0,
             total: 0,
             rate: 0.0,
             eta_seconds: None,
+            seconds: 0.0,
             built_from: Checkpoints::default(),
+            is_equal: None,
             note: None,
         };
-        Self { status: Mutex::new(status), started: Instant::now(), cancelled: AtomicBool::new(false) }
+        let known = Known { status, began: None, rate: Rate::default() };
+        Self { status: Mutex::new(known), asked: AtomicU8::new(GO_ON) }
     }
 
     pub(crate) fn status(&self) -> RebuildStatus {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let known = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut status = known.status.clone();
+        if let Some(began) = known.began.filter(|_| !status.phase.is_over()) {
+            status.seconds = began.elapsed().as_secs_f64();
+            status.rate = known.rate.per_second(now_micros());
+            let left = status.total.saturating_sub(status.done) as f64;
+            status.eta_seconds = (status.rate > 0.0).then(|| left / status.rate);
+        }
+        status
     }
 
     pub(crate) fn update(&self, change: impl FnOnce(&mut RebuildStatus)) {
-        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner).status);
     }
 
+    /// It has its turn.
+    pub(crate) fn begin(&self) {
+        let mut known = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        known.began = Some(Instant::now());
+        known.status.phase = Phase::CatchingUp;
+    }
+
+    /// It has ended so.
+    pub(crate) fn end(&self, phase: Phase) {
+        let mut known = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds = known.began.map_or(0.0, |began| began.elapsed().as_secs_f64());
+        let status = &mut known.status;
+        status.phase = phase;
+        status.seconds = seconds;
+        status.rate = if seconds > 0.0 { (status.done - status.resumed_from) as f64 / seconds } else { 0.0 };
+        status.eta_seconds = None;
+    }
+
+    /// Asks it to end without the new view. What was asked first and more counts.
     pub(crate) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.asked.fetch_max(CANCEL, Ordering::Relaxed);
     }
 
-    /// Counts a batch in; an error once the rebuild was cancelled.
+    /// Asks it to end so that it can be gone on with.
+    pub(crate) fn pause(&self) {
+        self.asked.fetch_max(PAUSE, Ordering::Relaxed);
+    }
+
+    /// An error once it was asked to end.
+    pub(crate) fn go_on(&self) -> Result<(), ReplayError> {
+        match self.asked.load(Ordering::Relaxed) {
+            GO_ON => Ok(()),
+            PAUSE => Err(ReplayError::Paused),
+            _ => Err(ReplayError::Cancelled),
+        }
+    }
+
+    /// Counts a batch in; an error once it was asked to end.
     pub(crate) fn counted(&self, applied: u64, gaps: &[Gap], total: u64) -> Result<(), ReplayError> {
-        let seconds = self.started.elapsed().as_secs_f64();
-        self.update(|status| {
-            status.done += applied;
-            status.total = total;
-            note_gaps(&mut status.built_from, gaps);
-            status.rate = status.done as f64 / seconds.max(1e-6);
-            let left = total.saturating_sub(status.done) as f64;
-            status.eta_seconds = (status.rate > 0.0).then(|| left / status.rate);
-        });
-        if self.cancelled.load(Ordering::Relaxed) { Err(ReplayError::Cancelled) } else { Ok(()) }
+        let mut known = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        known.rate.count(now_micros(), applied);
+        known.status.done += applied;
+        known.status.total = total;
+        note_gaps(&mut known.status.built_from, gaps);
+        drop(known);
+        self.go_on()
     }
 }
 
 /// Applies what lies between the projection's checkpoints and `until` (without it: the end), batch by batch.
-/// `counted` is told after every batch how many events it had and what was gone before them; its error ends the work.
+/// What was read and is not applied yet takes about `memory` bytes. `counted` is told after every batch how many events it had and what
+/// was gone before them; its error ends the work.
 pub(crate) fn catch_up(
     events: &EventLog,
     projection: &Arc<dyn Projection>,
     until: Option<&Checkpoints>,
+    memory: usize,
     mut counted: impl FnMut(u64, &[Gap]) -> Result<(), ReplayError>,
 ) -> Result<(), ReplayError> {
-    let mut feed = ReadAhead::new(events.clone(), projection.inputs(), projection.checkpoints()?, until.cloned());
+    let mut feed = ReadAhead::new(events.clone(), projection.inputs(), projection.checkpoints()?, until.cloned())
+        .with_memory(memory);
     loop {
         let batch = feed.read()?;
         if batch.is_empty() {
@@ -148,6 +247,17 @@ pub(crate) fn ends(events: &EventLog, topics: &[Topic]) -> Result<Checkpoints, R
 /// How many events the topics hold.
 pub(crate) fn count(events: &EventLog, topics: &[Topic]) -> Result<u64, ReplayError> {
     Ok(bounds(events, topics, |bounds| bounds.end - bounds.start)?.iter().map(|(_, count)| count).sum())
+}
+
+/// How many of the topics' events lie before these offsets.
+pub(crate) fn count_before(events: &EventLog, topics: &[Topic], at: &Checkpoints) -> Result<u64, ReplayError> {
+    let partitions = topics.iter().flat_map(|topic| events.partitions(*topic));
+    partitions
+        .map(|partition| {
+            let bounds = events.log().bounds(partition)?;
+            Ok(at.next(partition).min(bounds.end).saturating_sub(bounds.start))
+        })
+        .sum()
 }
 
 fn bounds(events: &EventLog, topics: &[Topic], which: fn(Bounds) -> u64) -> Result<Checkpoints, ReplayError> {

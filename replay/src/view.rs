@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use meshlog_pipeline::{Projection, ProjectionError};
 
 /// Opens a store in a directory, or makes a new one there.
-pub(crate) type Open = Box<dyn Fn(&Path) -> Result<Opened, ProjectionError> + Send + Sync>;
+pub(crate) type Open = Box<dyn Fn(Opening<'_>) -> Result<Opened, ProjectionError> + Send + Sync>;
 
 /// A kind of view.
 pub struct ViewSpec {
@@ -15,6 +15,18 @@ pub struct ViewSpec {
     pub version: String,
     /// Opens a view of this kind.
     pub open: Open,
+}
+
+/// What is to be opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Opening<'a> {
+    /// The directory.
+    pub path: &'a Path,
+    /// The version that made what is in it. Where it is another than the spec's, what cannot be served with this program and its
+    /// model is refused.
+    pub version: &'a str,
+    /// The memory that it may take, in bytes, while a rebuild fills it and nobody asks it; `None` once it serves.
+    pub memory: Option<usize>,
 }
 
 /// An opened view.

@@ -113,6 +113,21 @@ impl Client {
         self.document(path, response)
     }
 
+    /// Removes what is at a path, and answers the document that comes back.
+    pub(super) fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.document(path, self.deleted(path))
+    }
+
+    /// Removes what is at a path, of which nothing is left to be told.
+    pub(super) fn remove(&self, path: &str) -> Result<(), Failure> {
+        self.successful(path, self.deleted(path)).map(drop)
+    }
+
+    fn deleted(&self, path: &str) -> Result<Response<Body>, ureq::Error> {
+        let request = self.agent.delete(self.address(path, &[]));
+        request.config().timeout_global(Some(REQUEST_LIMIT)).build().call()
+    }
+
     /// Sends messages as JSON lines.
     pub(super) fn send_lines(&self, query: &[(&str, String)], lines: &[u8]) -> Result<MessagesAccepted, Failure> {
         let path = "/v1/messages";

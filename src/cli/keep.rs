@@ -51,6 +51,14 @@ impl FromStr for KeepRule {
     }
 }
 
+/// A size, such as `512MB`.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    match parse(text.trim())? {
+        Limit::Bytes(bytes) => Ok(bytes),
+        Limit::Seconds(_) => Err(format!("{text} is no size; write one such as 500MB or 2GB")),
+    }
+}
+
 fn parse(limit: &str) -> Result<Limit, String> {
     let wrong = || format!("{limit} is no limit; write an age (30m, 12h, 30d) or a size (500MB, 20GB)");
     for (unit, of) in UNITS {

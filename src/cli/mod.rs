@@ -27,6 +27,7 @@ mod patience;
 mod percent;
 mod processors;
 mod progress;
+mod rebuilds;
 mod recall;
 mod replay;
 mod roles;

@@ -6,7 +6,7 @@ use meshlog_schemas::PartitionShare;
 
 use super::{
     EXIT_CODES, Failure, Outcome, calls_config::CallArguments, kafka::KafkaArguments, model::ModelArguments,
-    up::log_to_standard_error,
+    rebuilds::RebuildLimits, up::log_to_standard_error,
 };
 use crate::house::{self, Model, Plan, StageKind};
 
@@ -126,6 +126,9 @@ pub(super) struct QueryArguments {
 
     #[command(flatten)]
     calls: CallArguments,
+
+    #[command(flatten)]
+    rebuilds: RebuildLimits,
 }
 
 /// Takes messages in until it is told to stop.
@@ -147,11 +150,12 @@ pub(super) fn worker(arguments: WorkerArguments) -> Result<Outcome, Failure> {
 
 /// Keeps projections and answers from them until it is told to stop.
 pub(super) fn query(arguments: QueryArguments) -> Result<Outcome, Failure> {
-    let QueryArguments { log, listen, share, peers, data, model, assistant_prior, calls } = arguments;
+    let QueryArguments { log, listen, share, peers, data, model, assistant_prior, calls, rebuilds } = arguments;
+    let rebuilds = rebuilds.settings();
     let calls = calls.options(&data)?;
     let model = model.choice(&data);
     let nothing = with_nothing(log, data, model)?;
-    run(Plan { role: "query", has_views: true, share, peers, assistant_prior, calls, ..nothing }, listen)
+    run(Plan { role: "query", has_views: true, share, peers, assistant_prior, calls, rebuilds, ..nothing }, listen)
 }
 
 /// A process that does nothing yet.

@@ -10,6 +10,7 @@ use super::{
     calls_config::{CallArguments, ReplayArguments},
     keep::KeepRule,
     model::ModelArguments,
+    rebuilds::RebuildLimits,
 };
 use crate::house::{self, CallOptions, EngineOptions, Plan};
 
@@ -46,6 +47,9 @@ pub(super) struct UpArguments {
     #[command(flatten)]
     replay: ReplayArguments,
 
+    #[command(flatten)]
+    rebuilds: RebuildLimits,
+
     /// When a write is acknowledged: once the disk has it (always), or once the system has it, which is asked to write it out
     /// at an interval (interval) or when it likes (none). Only the first survives a loss of power
     #[arg(long, env = "MESHLOG_FSYNC", value_enum, default_value = "always", value_name = "WHEN")]
@@ -81,8 +85,8 @@ enum Fsync {
 
 /// Runs the server until it is told to stop.
 pub(super) fn run(arguments: UpArguments) -> Result<Outcome, Failure> {
-    let UpArguments { data, listen, model, calls, replay, fsync, fsync_interval_ms, retention, assistant_prior } =
-        arguments;
+    let UpArguments { data, listen, model, calls, replay, rebuilds, .. } = arguments;
+    let UpArguments { fsync, fsync_interval_ms, retention, assistant_prior, .. } = arguments;
     if !assistant_prior.is_finite() {
         let what = format!("the assistant prior is {assistant_prior}, which is no number to add to a score");
         return Err(Failure::local(what, "set --assistant-prior to a number such as -0.4"));
@@ -98,7 +102,7 @@ pub(super) fn run(arguments: UpArguments) -> Result<Outcome, Failure> {
     let retention = retention.into_iter().map(|rule| (rule.topic, rule.retention)).collect();
     let log = EmbeddedOptions { durability, retention, ..EmbeddedOptions::default() };
     let everything = Plan::everything(EngineOptions::Embedded(log), data, model);
-    house::run(Plan { assistant_prior, calls, ..everything }, listen)?;
+    house::run(Plan { assistant_prior, calls, rebuilds: rebuilds.settings(), ..everything }, listen)?;
     Ok(Outcome::Done)
 }
 

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, fmt, path::PathBuf, str::FromStr};
 
 use meshlog_pipeline::{EmbeddedOptions, KafkaOptions, TopicLayout};
 use meshlog_processors::{embedding::Numerics, recall::Weights};
+use meshlog_replay::ReplaySettings;
 use meshlog_schemas::PartitionShare;
 
 use super::calls::CallOptions;
@@ -59,6 +60,8 @@ pub(crate) struct Plan {
     pub(crate) calls: CallOptions,
     /// Added to the score of an assistant's message in recall; see [`Weights::assistant`].
     pub(crate) assistant_prior: f32,
+    /// What rebuilds of views may take.
+    pub(crate) rebuilds: ReplaySettings,
 }
 
 /// Where the log is.
@@ -142,6 +145,7 @@ impl Plan {
             queries: Vec::new(),
             calls: CallOptions::default(),
             assistant_prior: Weights::default().assistant,
+            rebuilds: ReplaySettings::default(),
         }
     }
 

@@ -132,7 +132,8 @@ impl Rooms {
         let specs = files.as_ref().map(|files| specs(&serving, files.model_id(), files.dims(), plan.share));
         let views = || {
             let specs = specs.filter(|_| plan.has_views);
-            specs.map(|specs| Views::open(&views_directory(plan), shared.clone(), specs)).transpose()
+            let root = views_directory(plan);
+            specs.map(|specs| Views::open(&root, shared.clone(), specs, plan.rebuilds)).transpose()
         };
         let (encoder, views) = beside(|| files.map(ModelFiles::load).transpose(), views)?;
         let (views, encoder) = (views?, encoder?);

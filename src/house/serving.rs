@@ -1,6 +1,6 @@
 //! The stores that serve queries now, and the specs of the views that provide them.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use meshlog_pipeline::{Projection, ProjectionError};
@@ -16,7 +16,7 @@ use meshlog_processors::{
     threads::ThreadStore,
     vectors::VectorStore,
 };
-use meshlog_replay::{Opened, ViewSpec};
+use meshlog_replay::{Opened, Opening, ViewSpec};
 use meshlog_schemas::PartitionShare;
 
 /// The stores that serve now; each is exchanged when its view is.
@@ -67,7 +67,7 @@ pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize, share: 
             ThreadProjection::NAME,
             ThreadProjection::version(),
             |serving| &serving.threads,
-            |path| {
+            |Opening { path, .. }| {
                 let projection = ThreadProjection::open(path)?;
                 let store = projection.store.clone();
                 Ok((Arc::new(projection), store))
@@ -78,8 +78,8 @@ pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize, share: 
             TextProjection::NAME,
             TextProjection::version(),
             |serving| &serving.text,
-            |path| {
-                let projection = TextProjection::open(path)?;
+            |Opening { path, memory, .. }| {
+                let projection = TextProjection::open(path, memory)?;
                 let store = projection.store.clone();
                 Ok((Arc::new(projection), store))
             },
@@ -89,7 +89,12 @@ pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize, share: 
             VectorProjection::NAME,
             version,
             |serving| &serving.vectors,
-            move |path| {
+            move |Opening { path, version, .. }| {
+                if !VectorProjection::is_of_model(version, &model_id) {
+                    return Err(ProjectionError(format!(
+                        "{version} holds the vectors of another model than {model_id}"
+                    )));
+                }
                 let projection = VectorProjection::open(path, &model_id, dims)?;
                 let store = projection.store.clone();
                 Ok((Arc::new(projection), store))
@@ -100,7 +105,7 @@ pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize, share: 
             CallProjection::NAME,
             CallProjection::version(),
             |serving| &serving.calls,
-            |path| {
+            |Opening { path, .. }| {
                 let projection = CallProjection::open(path)?;
                 let store = projection.store.clone();
                 Ok((Arc::new(projection), store))
@@ -111,7 +116,7 @@ pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize, share: 
             SummaryProjection::NAME,
             SummaryProjection::version(),
             |serving| &serving.summaries,
-            move |path| {
+            move |Opening { path, .. }| {
                 let projection = SummaryProjection::open(path, share)?;
                 let store = projection.store.clone();
                 Ok((Arc::new(projection), store))
@@ -122,7 +127,7 @@ pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize, share: 
             GraphProjection::NAME,
             GraphProjection::version(),
             |serving| &serving.graph,
-            |path| {
+            |Opening { path, .. }| {
                 let projection = GraphProjection::open(path)?;
                 let store = projection.store.clone();
                 Ok((Arc::new(projection), store))
@@ -136,11 +141,11 @@ fn spec<Store: Send + Sync + 'static>(
     name: &'static str,
     version: String,
     slot: fn(&Serving) -> &ArcSwapOption<Store>,
-    open: impl Fn(&Path) -> Result<(Arc<dyn Projection>, Arc<Store>), ProjectionError> + Send + Sync + 'static,
+    open: impl Fn(Opening<'_>) -> Result<(Arc<dyn Projection>, Arc<Store>), ProjectionError> + Send + Sync + 'static,
 ) -> ViewSpec {
     let serving = serving.clone();
-    let open = Box::new(move |path: &Path| {
-        let (projection, store) = open(path)?;
+    let open = Box::new(move |opening: Opening<'_>| {
+        let (projection, store) = open(opening)?;
         let (serving, users) = (serving.clone(), Arc::downgrade(&store));
         Ok(Opened {
             projection,

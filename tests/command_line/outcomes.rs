@@ -114,7 +114,7 @@ fn a_rebuild_that_fails_is_1_and_says_why() {
 }
 
 #[test]
-fn all_projections_are_rebuilt_one_after_the_other() {
+fn all_projections_are_rebuilt() {
     let server = rebuilding("done");
     let output = run(&server.url, ["replay", "rebuild", "--all"]);
     assert_eq!(code(&output), 0, "{output:?}");

@@ -49,7 +49,7 @@ pub use message::{Accepted, Edited, LineError, Message, MessageAccepted, Message
 pub use page::{Order, Page};
 pub use position::PositionView;
 pub use processor::{CheckpointView, PartitionProgress, ProcessorView, ProcessorsView};
-pub use projection::{ProjectionView, ProjectionsView};
+pub use projection::{ProjectionView, ProjectionsView, VersionView};
 pub use readiness::Readiness;
 pub use rebuild::{RebuildRequest, RebuildView, RebuildsView};
 pub use recall::{Calibration, ENTITIES, RecallRequest, RecallResponse, RecallResult, mark_matches};

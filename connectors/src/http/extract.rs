@@ -4,7 +4,7 @@
 
 use axum::{
     body::{Body, Bytes},
-    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::PathRejection},
     http::{HeaderMap, header, request::Parts},
 };
 use futures_util::StreamExt;
@@ -48,13 +48,28 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path = Path::<String>::from_request_parts(parts, state).await;
-        let Path(segment) = path.map_err(|rejection| {
-            Problem::new(Code::NotUtf8, rejection.body_text(), "percent-encode the UTF-8 bytes of the id")
-        })?;
+        let Path(segment) = Path::<String>::from_request_parts(parts, state).await.map_err(not_utf8)?;
         checks::name("id", &segment)?;
         Ok(Self(segment))
     }
+}
+
+/// Two names in the path, in their order.
+pub(super) struct Names(pub(super) String, pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Names {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path((one, other)) = Path::<(String, String)>::from_request_parts(parts, state).await.map_err(not_utf8)?;
+        checks::name("name", &one)?;
+        checks::name("name", &other)?;
+        Ok(Self(one, other))
+    }
+}
+
+fn not_utf8(rejection: PathRejection) -> Problem {
+    Problem::new(Code::NotUtf8, rejection.body_text(), "percent-encode the UTF-8 bytes of the id")
 }
 
 /// A JSON object as the whole body, as `T`.

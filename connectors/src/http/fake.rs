@@ -27,9 +27,9 @@ use crate::{
     api::{
         Attempt, Calibration, Call, CheckpointView, Day, DeadLetter, DeadLetterId, DeadLetterSelection, DeadLetterView,
         DurabilityView, EventView, LogView, Message, NewSubscription, Order, Page, PartitionView, ProcessorView,
-        ProcessorsView, ProjectionView, ProjectionsView, Readiness, RebuildView, RecallRequest, RecallResponse,
-        RecallResult, RetentionView, Subscription, Thread, Timestamp, Tokens, TopicView, TopicsView, Usage, UsageField,
-        UsageSums, Usd, Verification, VerifyReport, WaitLevel, mark_matches,
+        ProcessorsView, ProjectionView, ProjectionsView, Readiness, RebuildRequest, RebuildView, RecallRequest,
+        RecallResponse, RecallResult, RetentionView, Subscription, Thread, Timestamp, Tokens, TopicView, TopicsView,
+        Usage, UsageField, UsageSums, Usd, Verification, VerifyReport, VersionView, WaitLevel, mark_matches,
     },
     ports::{
         Answer, CallRecords, CallSelection, CheckedMessage, Conversations, DeadLetters, Digests, EventBatch,
@@ -532,6 +532,8 @@ impl Operations for Fake {
         let projection = ProjectionView {
             name: "text".to_owned(),
             version: "1".to_owned(),
+            outdated: false,
+            versions: vec![VersionView { name: "1".to_owned(), state: "serving".to_owned(), bytes: 5 }],
             state: "live".to_owned(),
             lag_events: 0,
             lag_seconds: 0.0,
@@ -540,7 +542,8 @@ impl Operations for Fake {
         answer(Ok(ProjectionsView { projections: vec![projection] }))
     }
 
-    fn start_rebuild(&self, projection: String) -> Answer<'_, RebuildView> {
+    fn start_rebuild(&self, request: RebuildRequest) -> Answer<'_, RebuildView> {
+        let RebuildRequest { projection, rollback } = request;
         if projection != "text" {
             let detail = format!("there is no projection {projection}");
             return answer(Err(Problem::new(Code::UnknownProjection, detail, "use one of text")));
@@ -548,8 +551,13 @@ impl Operations for Fake {
         let rebuild = RebuildView {
             id: format!("r{}", self.state().rebuilds.len()),
             projection,
+            purpose: if rollback { "rollback" } else { "rebuild" }.to_owned(),
             phase: "reading".to_owned(),
+            version: None,
             done: 0,
+            resumed_from: 0,
+            seconds: 0.0,
+            equal: None,
             total: 7,
             rate: 0.0,
             eta_seconds: None,
@@ -575,6 +583,22 @@ impl Operations for Fake {
             rebuild.phase = "cancelled".to_owned();
             rebuild.clone()
         })))
+    }
+
+    fn pause_rebuild(&self, id: String) -> Answer<'_, Option<RebuildView>> {
+        let mut state = self.state();
+        let found = state.rebuilds.iter_mut().find(|rebuild| rebuild.id == id);
+        answer(Ok(found.map(|rebuild| {
+            rebuild.phase = "paused".to_owned();
+            rebuild.clone()
+        })))
+    }
+
+    fn drop_version(&self, projection: String, version: String) -> Answer<'_, ()> {
+        answer(match (projection.as_str(), version.as_str()) {
+            ("text", "0") => Ok(()),
+            _ => Err(Problem::new(Code::UnknownVersion, "it serves", "drop another")),
+        })
     }
 
     fn verify(&self, projection: Option<String>) -> Answer<'_, VerifyReport> {

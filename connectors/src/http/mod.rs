@@ -202,6 +202,8 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(operations::projections))
         .routes(routes!(rebuilds::start, rebuilds::list))
         .routes(routes!(rebuilds::show, rebuilds::cancel))
+        .routes(routes!(rebuilds::pause))
+        .routes(routes!(rebuilds::drop_version))
         .routes(routes!(operations::verify))
         .routes(routes!(subscriptions::add, subscriptions::list))
         .routes(routes!(subscriptions::remove))

@@ -180,6 +180,8 @@ mod tests {
             "get /v1/rebuilds",
             "get /v1/rebuilds/{id}",
             "delete /v1/rebuilds/{id}",
+            "post /v1/rebuilds/{id}/pause",
+            "delete /v1/projections/{name}/versions/{version}",
             "post /v1/verifications",
             "post /v1/subscriptions",
             "get /v1/subscriptions",

@@ -1,4 +1,4 @@
-//! Rebuilds: starting, watching and cancelling them.
+//! Rebuilds: starting, watching, pausing and cancelling them, and dropping versions.
 
 use axum::{
     Json,
@@ -9,7 +9,7 @@ use axum::{
 
 use super::{
     Gateway,
-    extract::{JsonBody, Name},
+    extract::{JsonBody, Name, Names},
 };
 use crate::{
     api::{RebuildRequest, RebuildView, RebuildsView},
@@ -17,7 +17,8 @@ use crate::{
     problem::{Code, Problem},
 };
 
-/// Starts to rebuild a projection; the old version serves until the new one is switched in.
+/// Starts to rebuild a projection, or goes on with a rebuild that was paused; the old version serves until the new one is switched in, and
+/// is kept then. With `rollback`, the one that is kept is.
 #[utoipa::path(
     post,
     path = "/v1/rebuilds",
@@ -36,7 +37,7 @@ pub(super) async fn start(
     JsonBody(request): JsonBody<RebuildRequest>,
 ) -> Result<impl IntoResponse, Problem> {
     checks::rebuild(&request)?;
-    let rebuild = gateway.ports.operations.start_rebuild(request.projection).await?;
+    let rebuild = gateway.ports.operations.start_rebuild(request).await?;
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, format!("/v1/rebuilds/{}", rebuild.id))], Json(rebuild)))
 }
 
@@ -65,6 +66,40 @@ pub(super) async fn list(State(gateway): State<Gateway>) -> Result<Json<Rebuilds
 pub(super) async fn show(State(gateway): State<Gateway>, Name(id): Name) -> Result<Json<RebuildView>, Problem> {
     let found = gateway.ports.operations.rebuild(id.clone()).await?;
     found.map(Json).ok_or_else(|| unknown(&id))
+}
+
+/// Pauses a rebuild: what it has built stays, and the next one of the projection goes on with it. The version that serves is not touched.
+#[utoipa::path(
+    post,
+    path = "/v1/rebuilds/{id}/pause",
+    tag = "operations",
+    operation_id = "pause_rebuild",
+    params(("id" = String, Path, description = "The rebuild's id")),
+    responses((status = 200, description = "The rebuild as it is now", body = RebuildView))
+)]
+pub(super) async fn pause(State(gateway): State<Gateway>, Name(id): Name) -> Result<Json<RebuildView>, Problem> {
+    let found = gateway.ports.operations.pause_rebuild(id.clone()).await?;
+    found.map(Json).ok_or_else(|| unknown(&id))
+}
+
+/// Removes a version of a projection that does not serve: one that is kept, or that a paused rebuild has begun.
+#[utoipa::path(
+    delete,
+    path = "/v1/projections/{name}/versions/{version}",
+    tag = "operations",
+    operation_id = "drop_version",
+    params(
+        ("name" = String, Path, description = "The projection's name"),
+        ("version" = String, Path, description = "The version's name")
+    ),
+    responses((status = 204, description = "It is removed"))
+)]
+pub(super) async fn drop_version(
+    State(gateway): State<Gateway>,
+    Names(projection, version): Names,
+) -> Result<StatusCode, Problem> {
+    gateway.ports.operations.drop_version(projection, version).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Cancels a rebuild; the version that serves is not touched.
@@ -100,12 +135,23 @@ mod tests {
             (202, &"/v1/rebuilds/r0".parse().expect("a header"))
         );
         assert_eq!(ask(fake.router(), plain("GET", "/v1/rebuilds/r0")).await.json()["phase"], "reading");
+        assert_eq!(ask(fake.router(), plain("POST", "/v1/rebuilds/r0/pause")).await.json()["phase"], "paused");
         assert_eq!(ask(fake.router(), plain("DELETE", "/v1/rebuilds/r0")).await.json()["phase"], "cancelled");
+        let back = post_json("/v1/rebuilds", r#"{"projection":"text","rollback":true}"#);
+        assert_eq!(ask(fake.router(), back).await.json()["purpose"], "rollback");
         let rebuilds = ask(fake.router(), plain("GET", "/v1/rebuilds")).await.json();
         assert_eq!(
             (&rebuilds["rebuilds"][0]["id"], &rebuilds["rebuilds"][0]["eta_seconds"]),
-            (&json!("r0"), &json!(null))
+            (&json!("r1"), &json!(null))
         );
+    }
+
+    #[tokio::test]
+    async fn a_version_is_dropped_unless_it_serves() {
+        let fake = Fake::new();
+        let drop = |version: &str| plain("DELETE", &format!("/v1/projections/text/versions/{version}"));
+        assert_eq!(ask(fake.router(), drop("0")).await.status.as_u16(), 204);
+        assert_eq!(ask(fake.router(), drop("1")).await.problem().code(), "unknown_version");
     }
 
     #[tokio::test]

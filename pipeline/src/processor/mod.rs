@@ -25,6 +25,7 @@ pub use letters::{dead_letter_discarded, redrive_requested};
 pub use progress::{Bounded, Condition, Progress, Status};
 pub use projection::{Projection, ProjectionError};
 pub use projection_runner::{ProjectionRunner, apply_batch};
+pub use rate::Rate;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use schedule::stage_note;
 pub use schedule::{Backoff, FailureClass, Load, Parked, Settings};

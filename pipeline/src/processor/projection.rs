@@ -34,11 +34,20 @@ pub trait Projection: Send + Sync + 'static {
     /// The store cannot be written; nothing of the call is stored, and the same call may be made again.
     fn apply(&self, events: &[StoredEvent], checkpoints: &Checkpoints) -> Result<(), ProjectionError>;
 
-    /// A digest of the logical content; equal for a store and its rebuild at the same checkpoints.
+    /// A digest of the logical content; equal for a store and its rebuild at the same checkpoints. `fixed` is called once what is
+    /// digested is fixed: what is applied from then on is not in it.
     ///
     /// # Errors
     /// The store cannot be read.
-    fn digest(&self) -> Result<Digest, ProjectionError>;
+    fn digest_telling(&self, fixed: &dyn Fn()) -> Result<Digest, ProjectionError>;
+
+    /// As [`Projection::digest_telling`], for one that nobody waits for.
+    ///
+    /// # Errors
+    /// As there.
+    fn digest(&self) -> Result<Digest, ProjectionError> {
+        self.digest_telling(&|| ())
+    }
 }
 
 /// A store failed.

@@ -66,7 +66,7 @@ impl Projection for Store {
         Ok(())
     }
 
-    fn digest(&self) -> Result<Digest, ProjectionError> {
+    fn digest_telling(&self, _fixed: &dyn Fn()) -> Result<Digest, ProjectionError> {
         Ok(Digest::default())
     }
 }

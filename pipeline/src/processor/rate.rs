@@ -8,7 +8,7 @@ const SECONDS: usize = 10;
 
 /// Counts of the last seconds. Times are microseconds of any clock; a time before the last one counts as the last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Rate {
+pub struct Rate {
     counts: [u64; SECONDS],
     /// The second that the newest count belongs to.
     second: i64,
@@ -17,14 +17,14 @@ pub(crate) struct Rate {
 
 impl Rate {
     /// Counts `events` at `now`.
-    pub(crate) fn count(&mut self, now: i64, events: u64) {
+    pub fn count(&mut self, now: i64, events: u64) {
         self.advance(now);
         self.began.get_or_insert(now);
         self.counts[slot(self.second)] += events;
     }
 
     /// Events a second over the last ten, or since the first count if that is less; but never over less than one.
-    pub(crate) fn per_second(mut self, now: i64) -> f64 {
+    pub fn per_second(mut self, now: i64) -> f64 {
         self.advance(now);
         let since = self.began.map_or(0, |began| now.saturating_sub(began));
         let seconds = (since as f64 / 1e6).clamp(1.0, SECONDS as f64);

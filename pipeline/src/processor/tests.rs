@@ -216,7 +216,7 @@ impl Projection for Texts {
         Ok(())
     }
 
-    fn digest(&self) -> Result<Digest, ProjectionError> {
+    fn digest_telling(&self, _fixed: &dyn Fn()) -> Result<Digest, ProjectionError> {
         let mut digest = Digest::default();
         self.kept.lock().unwrap().0.iter().for_each(|text| digest.add(&[text.as_bytes()]));
         Ok(digest)

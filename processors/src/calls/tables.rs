@@ -196,14 +196,16 @@ impl Tables {
         Ok(Some(summary.finish()))
     }
 
-    /// A digest of everything. `is_awaited` says that it has to end.
-    pub(super) fn digest(&self, is_awaited: impl Fn() -> bool) -> Result<Digest, StoreError> {
+    /// A digest of everything. `fixed` is called once it is decided what is in it; `is_awaited` says that
+    /// it has to end.
+    pub(super) fn digest(&self, fixed: &dyn Fn(), is_awaited: impl Fn() -> bool) -> Result<Digest, StoreError> {
         let action = "compute its digest";
         let mut digest = Digest::default();
         let Self { calls, recent, of_thread, of_state, usage, .. } = self;
         let named =
             [("calls", calls), ("recent", recent), ("of_thread", of_thread), ("of_state", of_state), ("usage", usage)];
         let snapshot = self.keyspaces.snapshot();
+        fixed();
         for (name, keyspace) in named {
             for entry in snapshot.iter(keyspace) {
                 if is_awaited() {

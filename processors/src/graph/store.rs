@@ -241,7 +241,15 @@ impl GraphStore {
     /// # Errors
     /// The store cannot be read, or has to be opened again after a failed write.
     pub fn digest(&self) -> Result<Digest, StoreError> {
-        self.tables.read("compute its digest", |tables| tables.digest(|| self.tables.is_awaited()))
+        self.digest_telling(&|| ())
+    }
+
+    /// As there; `fixed` is called once what is digested is fixed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn digest_telling(&self, fixed: &dyn Fn()) -> Result<Digest, StoreError> {
+        self.tables.read("compute its digest", |tables| tables.digest(fixed, || self.tables.is_awaited()))
     }
 
     fn ask<R>(

@@ -193,11 +193,13 @@ impl Tables {
         self.keyspaces.error(action, cause)
     }
 
-    /// A digest of everything, but for the times at which messages were taken in. `is_awaited` says that it has to end.
-    pub(super) fn digest(&self, is_awaited: impl Fn() -> bool) -> Result<Digest, StoreError> {
+    /// A digest of everything, but for the times at which messages were taken in. `fixed` is called once it is decided what is in it; `is_awaited` says that
+    /// it has to end.
+    pub(super) fn digest(&self, fixed: &dyn Fn(), is_awaited: impl Fn() -> bool) -> Result<Digest, StoreError> {
         let action = "compute its digest";
         let mut digest = Digest::default();
         let snapshot = self.keyspaces.snapshot();
+        fixed();
         for (table, name) in TABLES {
             for entry in snapshot.iter(self.table(table)) {
                 if is_awaited() {

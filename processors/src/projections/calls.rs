@@ -53,8 +53,8 @@ impl Projection for CallProjection {
         Ok(self.store.apply(&changes, checkpoints)?)
     }
 
-    fn digest(&self) -> Result<Digest, ProjectionError> {
-        Ok(self.store.digest()?)
+    fn digest_telling(&self, fixed: &dyn Fn()) -> Result<Digest, ProjectionError> {
+        Ok(self.store.digest_telling(fixed)?)
     }
 }
 

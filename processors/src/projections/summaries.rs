@@ -75,8 +75,8 @@ impl Projection for SummaryProjection {
         Ok(self.store.apply(&news, checkpoints)?)
     }
 
-    fn digest(&self) -> Result<Digest, ProjectionError> {
-        Ok(self.store.digest()?)
+    fn digest_telling(&self, fixed: &dyn Fn()) -> Result<Digest, ProjectionError> {
+        Ok(self.store.digest_telling(fixed)?)
     }
 }
 

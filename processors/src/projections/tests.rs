@@ -185,7 +185,7 @@ fn threads_keep_the_contract() {
 
 #[test]
 fn text_keeps_the_contract() {
-    check(|path| Box::new(TextProjection::open(path).unwrap()), &said());
+    check(|path| Box::new(TextProjection::open(path, None).unwrap()), &said());
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn the_graph_keeps_the_contract() {
 #[test]
 fn what_is_forgotten_is_in_no_view_whenever_that_is_read() {
     check_forgetting(|path| Box::new(ThreadProjection::open(path).unwrap()), &said());
-    check_forgetting(|path| Box::new(TextProjection::open(path).unwrap()), &said());
+    check_forgetting(|path| Box::new(TextProjection::open(path, None).unwrap()), &said());
     check_forgetting(|path| Box::new(SummaryProjection::open(path, PartitionShare::ALL).unwrap()), &said());
     check_forgetting(|path| Box::new(VectorProjection::open(path, "m", DIMS).unwrap()), &embedded());
     check_forgetting(|path| Box::new(GraphProjection::open(path).unwrap()), &extracted());

@@ -31,12 +31,12 @@ impl TextProjection {
         version(CODE, &INPUTS, None)
     }
 
-    /// Opens the store in a directory.
+    /// Opens the store in a directory; with the memory that filling it may take, in bytes, where nobody asks it yet.
     ///
     /// # Errors
     /// The store cannot be opened.
-    pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        Ok(Self { store: Arc::new(TextStore::open(directory)?) })
+    pub fn open(directory: &Path, memory: Option<usize>) -> Result<Self, StoreError> {
+        Ok(Self { store: Arc::new(TextStore::open_with(directory, memory)?) })
     }
 }
 
@@ -61,7 +61,7 @@ impl Projection for TextProjection {
         Ok(self.store.apply_and_forget(&documents, &forgettings(events), checkpoints)?)
     }
 
-    fn digest(&self) -> Result<Digest, ProjectionError> {
-        Ok(self.store.digest()?)
+    fn digest_telling(&self, fixed: &dyn Fn()) -> Result<Digest, ProjectionError> {
+        Ok(self.store.digest_telling(fixed)?)
     }
 }

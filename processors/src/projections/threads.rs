@@ -73,7 +73,7 @@ impl Projection for ThreadProjection {
         Ok(self.store.apply_and_forget(&rows, &forgettings(events), checkpoints)?)
     }
 
-    fn digest(&self) -> Result<Digest, ProjectionError> {
-        Ok(self.store.digest()?)
+    fn digest_telling(&self, fixed: &dyn Fn()) -> Result<Digest, ProjectionError> {
+        Ok(self.store.digest_telling(fixed)?)
     }
 }

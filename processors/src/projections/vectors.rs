@@ -5,7 +5,10 @@ use std::{path::Path, sync::Arc};
 use meshlog_pipeline::{Projection, ProjectionError, StoredEvent};
 use meshlog_schemas::{Checkpoints, Digest, Event, TextEmbedded, Topic};
 
-use super::{forgettings, version::version};
+use super::{
+    forgettings,
+    version::{is_of_model, version},
+};
 use crate::{
     Facets, StoreError,
     vectors::{VectorItem, VectorStore},
@@ -30,6 +33,11 @@ impl VectorProjection {
     /// The view's version for a model.
     pub fn version(model_id: &str) -> String {
         version(CODE, &INPUTS, Some(model_id))
+    }
+
+    /// Whether a view of this version holds the vectors of a model.
+    pub fn is_of_model(version: &str, model_id: &str) -> bool {
+        is_of_model(version, model_id)
     }
 
     /// Opens the store in a directory. Embeddings of other models are passed over.
@@ -83,7 +91,7 @@ impl Projection for VectorProjection {
         Ok(self.store.apply_and_forget(&items, &forgettings(events), checkpoints)?)
     }
 
-    fn digest(&self) -> Result<Digest, ProjectionError> {
-        Ok(self.store.digest()?)
+    fn digest_telling(&self, fixed: &dyn Fn()) -> Result<Digest, ProjectionError> {
+        Ok(self.store.digest_telling(fixed)?)
     }
 }

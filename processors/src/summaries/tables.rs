@@ -128,8 +128,9 @@ impl Tables {
         self.keyspaces.commit(batch, checkpoints)
     }
 
-    /// A digest of everything, but for the times at which messages were taken in. `is_awaited` says that it has to end.
-    pub(super) fn digest(&self, is_awaited: impl Fn() -> bool) -> Result<Digest, StoreError> {
+    /// A digest of everything, but for the times at which messages were taken in. `fixed` is called once it is decided what is in it; `is_awaited` says that
+    /// it has to end.
+    pub(super) fn digest(&self, fixed: &dyn Fn(), is_awaited: impl Fn() -> bool) -> Result<Digest, StoreError> {
         let action = "compute its digest";
         let named = [
             ("messages", &self.messages),
@@ -148,6 +149,7 @@ impl Tables {
         let mut digest = Digest::default();
         // One moment for all keyspaces, so that a batch is in it whole or not at all.
         let snapshot = self.keyspaces.snapshot();
+        fixed();
         for (name, keyspace) in named {
             for entry in snapshot.iter(keyspace) {
                 if is_awaited() {

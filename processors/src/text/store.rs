@@ -39,6 +39,9 @@ use crate::{Facets, Forgetting, Forgotten, StoreError, message::is_blank};
 /// Bytes of postings the writer gathers before it flushes a segment; 15 MB is the least the index takes.
 const WRITER_MEMORY: usize = 20_000_000;
 
+/// The most that it gathers while it is filled and nobody asks it.
+const FILLING_MEMORY: usize = 200_000_000;
+
 /// Segments up to this many documents are merged as if they were of one size. Live commits are small: a larger number
 /// would rewrite too much with every eighth of them, a smaller one would leave too many segments to search.
 const SMALL_SEGMENT: u32 = 1_000;
@@ -75,6 +78,8 @@ pub struct TextStore {
     writer: Mutex<Option<IndexWriter>>,
     view: RwLock<View>,
     check: Check,
+    /// Bytes of postings that the writer gathers.
+    memory: usize,
 }
 
 impl TextStore {
@@ -87,7 +92,15 @@ impl TextStore {
     /// When the directory cannot be used, another store has it open, or the index is of another format, damaged, or was
     /// found damaged since it was last opened. It can be deleted with its directory: a rebuild makes it again from the log.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        reading(|| Self::open_or_cause(directory)).map_err(|cause| failure(directory, "open", cause))
+        Self::open_with(directory, None)
+    }
+
+    /// As [`TextStore::open`], with the memory that filling it may take, in bytes, where nobody asks it yet.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_with(directory: &Path, memory: Option<usize>) -> Result<Self, StoreError> {
+        reading(|| Self::open_or_cause(directory, memory)).map_err(|cause| failure(directory, "open", cause))
     }
 
     /// How far the projection had read at the last commit.
@@ -147,12 +160,21 @@ impl TextStore {
     /// # Errors
     /// When the index cannot be read, or is damaged.
     pub fn digest(&self) -> Result<Digest, StoreError> {
+        self.digest_telling(&|| ())
+    }
+
+    /// As there; `fixed` is called once what is digested is fixed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn digest_telling(&self, fixed: &dyn Fn()) -> Result<Digest, StoreError> {
         let read = || {
             self.check.to_the_end()?;
             let (snapshot, gaps) = {
                 let view = self.view();
                 (view.snapshot.clone(), view.turns.gaps())
             };
+            fixed();
             let mut digest = Digest::default();
             snapshot.for_each_record(|mut record| {
                 // As if those that are forgotten had never been there.
@@ -180,7 +202,8 @@ impl TextStore {
         reading(search).map_err(|cause| failure(&self.directory, "search", cause))
     }
 
-    fn open_or_cause(directory: &Path) -> Result<Self, Cause> {
+    fn open_or_cause(directory: &Path, memory: Option<usize>) -> Result<Self, Cause> {
+        let memory = memory.map_or(WRITER_MEMORY, |memory| (memory / 3).clamp(WRITER_MEMORY, FILLING_MEMORY));
         std::fs::create_dir_all(directory)?;
         refuse_marked(directory)?;
         let (schema, fields) = Fields::schema();
@@ -188,7 +211,7 @@ impl TextStore {
         Fields::register(&index);
         let unread = check_what_is_read(&index, &schema)?;
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        let writer = open_writer(&index)?;
+        let writer = open_writer(&index, memory)?;
         let view = View::load(directory, &index, &reader)?;
         let files = index.directory().clone();
         let check = Check::start(directory, unread, move |file| Ok(files.validate_checksum(file)?))?;
@@ -200,6 +223,7 @@ impl TextStore {
             writer: Mutex::new(Some(writer)),
             view: RwLock::new(view),
             check,
+            memory,
         })
     }
 
@@ -255,7 +279,7 @@ impl TextStore {
 
     /// After a failure it is unknown whether the last commit happened, so its outcome is read from disk.
     fn recover(&self) -> Result<IndexWriter, Cause> {
-        let writer = open_writer(&self.index)?;
+        let writer = open_writer(&self.index, self.memory)?;
         let view = View::load(&self.directory, &self.index, &self.reader)?;
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
         Ok(writer)
@@ -440,9 +464,9 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn open_writer(index: &Index) -> Result<IndexWriter, Cause> {
+fn open_writer(index: &Index, memory: usize) -> Result<IndexWriter, Cause> {
     let options = IndexWriterOptions::builder()
-        .memory_budget_per_thread(WRITER_MEMORY)
+        .memory_budget_per_thread(memory)
         .num_worker_threads(1)
         .num_merge_threads(1)
         .build();

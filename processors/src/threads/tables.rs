@@ -478,8 +478,9 @@ impl Tables {
         Ok(Page { items, next: None })
     }
 
-    /// A digest of everything, but for the times at which messages were taken in. `is_awaited` says that it has to end.
-    pub(super) fn digest(&self, is_awaited: impl Fn() -> bool) -> Result<Digest, StoreError> {
+    /// A digest of everything, but for the times at which messages were taken in. `fixed` is called once it is decided what is in it; `is_awaited` says that
+    /// it has to end.
+    pub(super) fn digest(&self, fixed: &dyn Fn(), is_awaited: impl Fn() -> bool) -> Result<Digest, StoreError> {
         let action = "compute its digest";
         let go_on = || match is_awaited() {
             true => Err(self.error(action, "it has to be opened again after a failed write; try again")),
@@ -488,6 +489,7 @@ impl Tables {
         let mut digest = Digest::default();
         // One moment for all keyspaces, so that a batch is in it whole or not at all.
         let (snapshot, memory) = self.moment();
+        fixed();
         let mut texts = snapshot.iter(&self.texts);
         for entry in snapshot.iter(&self.messages) {
             go_on()?;

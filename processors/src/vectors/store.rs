@@ -163,11 +163,21 @@ impl VectorStore {
     ///
     /// If the store cannot be read.
     pub fn digest(&self) -> Result<Digest, StoreError> {
-        self.attempt("compute its digest", || self.try_digest())
+        self.digest_telling(&|| ())
     }
 
-    fn try_digest(&self) -> Result<Digest, Cause> {
+    /// As there; `fixed` is called once what is digested is fixed.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn digest_telling(&self, fixed: &dyn Fn()) -> Result<Digest, StoreError> {
+        self.attempt("compute its digest", || self.try_digest(fixed))
+    }
+
+    fn try_digest(&self, fixed: &dyn Fn()) -> Result<Digest, Cause> {
         let transaction = self.environment.read()?;
+        fixed();
         let forgotten = self.tables.numbering(&transaction)?.forgotten;
         let mut digest = Digest::default();
         let mut facets = blank_facets();

@@ -1,7 +1,7 @@
 //! How fast are views rebuilt from the log?
 //!
 //! ```text
-//! rebuild [--messages N] [--rounds R] [--only NAME,...] [--directory D] [--keep]
+//! rebuild [--messages N] [--rounds R] [--memory-mb M] [--only NAME,...] [--directory D] [--keep]
 //! ```
 //! Writes a made history of N messages to an embedded log (see `history`), then replays it, R times in turn, into: nothing (reading and
 //! decoding alone); a store of keys and values, one row a message; and each projection as `meshlog replay rebuild` does.
@@ -41,6 +41,7 @@ fn main() {
     };
     let option = |name: &str, default: u64| value(name).and_then(|text| text.parse().ok()).unwrap_or(default);
     let (messages, rounds) = (option("--messages", 100_000), option("--rounds", 1));
+    let memory = option("--memory-mb", 256) as usize * 1_000_000;
     let only = value("--only").unwrap_or_else(|| VIEWS.join(","));
     let parent = value("--directory").map_or_else(std::env::temp_dir, PathBuf::from);
     let directory = parent.join(format!("meshlog-bench-{}", std::process::id()));
@@ -54,8 +55,8 @@ fn main() {
     for _ in 0..rounds {
         for (name, runs) in &mut runs {
             let path = directory.join("view");
-            let projection = open(name, &path);
-            runs.push(replay(&events, &*projection, &path));
+            let projection = open(name, &path, memory);
+            runs.push(replay(&events, &*projection, &path, memory));
             drop(projection);
             if *name == "vectors" {
                 found = Some(nearest::measure(&path));
@@ -99,23 +100,24 @@ fn main() {
     println!("{{\"figures\": {{{}}}}}", figures.join(", "));
 }
 
-fn open(name: &str, path: &Path) -> Arc<dyn Projection> {
+fn open(name: &str, path: &Path, memory: usize) -> Arc<dyn Projection> {
     let fine = "the store can be made";
     match name {
         "decode" => Arc::new(Nothing),
         "key_value" => Arc::new(KeyValue::open(path)),
         "threads" => Arc::new(ThreadProjection::open(path).expect(fine)),
         "calls" => Arc::new(CallProjection::open(path).expect(fine)),
-        "text" => Arc::new(TextProjection::open(path).expect(fine)),
+        "text" => Arc::new(TextProjection::open(path, Some(memory)).expect(fine)),
         "vectors" => Arc::new(VectorProjection::open(path, MODEL, DIMENSIONS).expect(fine)),
         "graph" => Arc::new(GraphProjection::open(path).expect(fine)),
         _ => Arc::new(SummaryProjection::open(path, PartitionShare::ALL).expect(fine)),
     }
 }
 
-fn replay(events: &EventLog, projection: &dyn Projection, path: &Path) -> Measured {
+fn replay(events: &EventLog, projection: &dyn Projection, path: &Path, memory: usize) -> Measured {
     let meter = Meter::start();
-    let mut feed = ReadAhead::new(events.clone(), projection.inputs(), Checkpoints::default(), None);
+    let mut feed =
+        ReadAhead::new(events.clone(), projection.inputs(), Checkpoints::default(), None).with_memory(memory / 4);
     let mut applied = 0;
     loop {
         let batch = feed.read().expect("the log can be read");
@@ -144,7 +146,7 @@ impl Projection for Nothing {
         Ok(())
     }
 
-    fn digest(&self) -> Result<Digest, ProjectionError> {
+    fn digest_telling(&self, _fixed: &dyn Fn()) -> Result<Digest, ProjectionError> {
         Ok(Digest::default())
     }
 }
@@ -185,7 +187,7 @@ impl Projection for KeyValue {
         batch.commit().map_err(failed)
     }
 
-    fn digest(&self) -> Result<Digest, ProjectionError> {
+    fn digest_telling(&self, _fixed: &dyn Fn()) -> Result<Digest, ProjectionError> {
         let mut digest = Digest::default();
         for entry in self.texts.iter() {
             let (key, value) = entry.into_inner().map_err(failed)?;

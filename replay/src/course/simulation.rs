@@ -1,5 +1,5 @@
-//! The simulation of rebuilds: a course against a model of directory, views and log, with a fault, a cancellation or the end
-//! of the process at any step, all of it decided by a seed.
+//! The simulation of rebuilds: a course against a model of directory, views and log, with a fault, a cancellation, a pause or the
+//! end of the process at any step, all of it decided by a seed.
 //!
 //! `MESHLOG_SIM_SEEDS=100000 cargo test simulation` runs more seeds; `MESHLOG_SIM_SEED=17` runs one.
 
@@ -27,17 +27,41 @@ type Name = u64;
 /// A view in its directory: how far it has read.
 type View = u64;
 
+/// What `CURRENT` says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Roster {
+    serving: Name,
+    kept: Option<Name>,
+    /// With whether somebody paused it.
+    building: Option<(Name, bool)>,
+}
+
+impl Roster {
+    fn names(self) -> impl Iterator<Item = Name> {
+        [Some(self.serving), self.kept, self.building.map(|(name, _)| name)].into_iter().flatten()
+    }
+}
+
 #[derive(Default)]
 struct Simulation {
     end: u64,
     // What survives a crash.
-    current: Option<Name>,
+    roster: Option<Roster>,
     views: BTreeMap<Name, View>,
     /// How far the view that is named had come while it served: what a restart must not take back.
     seen: u64,
     // What does not.
     serving: Option<Name>,
     is_held: bool,
+}
+
+/// A rebuild, as the work knows it.
+#[derive(Clone, Copy)]
+struct Work {
+    is_rollback: bool,
+    /// Without what is built.
+    before: Roster,
+    new: Name,
 }
 
 impl Simulation {
@@ -48,27 +72,25 @@ impl Simulation {
     /// What opening does, in its order; it may be killed on its way.
     fn open(&mut self, chance: &mut Chance) {
         let mut is_killed = || chance.below(6) == 0;
-        let current = self.current.filter(|name| self.views.contains_key(name));
-        let name = match current {
-            Some(name) => name,
+        let roster = match self.roster {
+            Some(roster) => roster,
             None => {
-                assert!(self.current.is_none(), "the view that is named is gone");
-                let name = self.new_name();
-                self.views.insert(name, 0);
+                let roster = Roster { serving: self.new_name(), ..Roster::default() };
+                self.views.insert(roster.serving, 0);
                 if is_killed() {
                     return;
                 }
-                self.current = Some(name);
-                name
+                self.roster = Some(roster);
+                roster
             }
         };
         if is_killed() {
             return;
         }
-        self.views.retain(|view, _| *view == name);
-        self.serving = Some(name);
+        self.views.retain(|view, _| roster.names().any(|name| name == *view));
+        self.serving = Some(roster.serving);
         self.is_held = false;
-        assert!(self.views[&name] >= self.seen, "a restart takes back what queries have seen");
+        assert!(self.views[&roster.serving] >= self.seen, "a restart takes back what queries have seen");
     }
 
     fn crash(&mut self) {
@@ -82,32 +104,65 @@ impl Simulation {
             self.views.insert(serving, self.end);
         }
         // Where CURRENT could not be set right the other view is named, which is whole, and behind.
-        if self.current == Some(serving) {
+        if self.roster.is_some_and(|roster| roster.serving == serving) {
             self.seen = self.views[&serving];
         }
     }
 
-    fn take_effect(&mut self, step: Step, old: Name, new: Name) {
+    fn take_effect(&mut self, step: Step, work: Work, chance: &mut Chance) {
+        let Work { is_rollback, before, new } = work;
         match step {
-            Step::Fill => drop(self.views.insert(new, self.end)),
+            Step::Fill => {
+                // It may come anywhere.
+                let from = self.views.get(&new).copied().unwrap_or_default();
+                self.views.insert(new, from + chance.below(self.end - from + 1));
+                if !is_rollback {
+                    self.roster = Some(Roster { building: Some((new, false)), ..before });
+                }
+            }
+            Step::Compare | Step::Over(_) => {}
             Step::CatchUp => {
                 self.is_held = true;
                 self.views.insert(new, self.end);
-                self.views.insert(old, self.end);
             }
-            Step::Compare | Step::Over(_) => {}
-            Step::Name => self.current = Some(new),
-            Step::NameOld => self.current = Some(old),
-            Step::Exchange => self.serving = Some(new),
-            Step::Discard => drop(self.views.remove(&new)),
+            Step::Name => self.roster = Some(Roster { serving: new, kept: Some(before.serving), building: None }),
+            Step::NameOld => self.roster = Some(before),
+            Step::Exchange => {
+                self.serving = Some(new);
+                if let Some(older) = before.kept.filter(|older| *older != new) {
+                    self.views.remove(&older);
+                }
+            }
+            Step::Discard if is_rollback => {}
+            Step::Discard => {
+                self.roster = Some(before);
+                self.views.remove(&new);
+            }
+            Step::Leave if is_rollback => {}
+            Step::Leave => self.roster = Some(Roster { building: Some((new, chance.below(2) == 0)), ..before }),
             Step::GoOn => self.is_held = false,
         }
     }
 
-    /// A rebuild to its end, or to the end of the process.
+    /// A rebuild or a rollback to its end, or to the end of the process.
     fn rebuild(&mut self, chance: &mut Chance) {
         let old = self.serving.expect("a view serves");
-        let (new, before) = (self.new_name(), self.views[&old]);
+        let roster = self.roster.expect("a view is named");
+        if roster.serving != old {
+            // CURRENT could not be set right: only a start can tell which it is.
+            return;
+        }
+        let is_rollback = roster.kept.is_some() && chance.below(3) == 0;
+        let new = match (is_rollback, roster.building) {
+            (true, _) => roster.kept.expect("one is kept"),
+            (false, Some((building, _))) => building,
+            (false, None) => self.new_name(),
+        };
+        let work = Work { is_rollback, before: Roster { building: None, ..roster }, new };
+        if is_rollback {
+            assert!(self.views.contains_key(&new), "what is kept is gone");
+        }
+        let before = self.views[&old];
         let mut course = Course::new();
         let mut steps = 0;
         let end = loop {
@@ -125,15 +180,16 @@ impl Simulation {
                 _ => Fate::Done,
             };
             if !matches!(fate, Fate::FailsBefore | Fate::CrashBefore) {
-                self.take_effect(step, old, new);
+                self.take_effect(step, work, chance);
             }
             if matches!(fate, Fate::CrashBefore | Fate::CrashAfter) {
                 return self.crash();
             }
-            let can_be_cancelled = matches!(step, Step::Fill | Step::CatchUp | Step::Compare);
+            let can_be_ended = matches!(step, Step::Fill | Step::Compare | Step::CatchUp);
             course.answer(match fate {
                 Fate::Done => Ok(()),
-                _ if can_be_cancelled && chance.below(2) == 0 => Err(Fault::Cancelled),
+                _ if can_be_ended && chance.below(3) == 0 => Err(Fault::Cancelled),
+                _ if can_be_ended && chance.below(2) == 0 => Err(Fault::Paused),
                 _ => Err(Fault::Failed),
             });
             self.check();
@@ -143,20 +199,23 @@ impl Simulation {
         let serving = self.serving.expect("a view serves");
         assert!(end != Phase::Done || serving == new, "it is done and the old view serves");
         assert!(self.views[&serving] >= before, "what serves has not less than before");
-        if serving == old {
-            assert!(matches!(end, Phase::Cancelled | Phase::Failed));
-        } else if chance.below(2) == 0 {
-            // The reaper is done with the old view, or the process ends before it is.
-            self.views.remove(&old);
+        if serving == new {
+            assert_eq!(self.roster.and_then(|roster| roster.kept), Some(old), "what served before can be gone back to");
+            assert!(self.views.contains_key(&old));
+        }
+        if end == Phase::Paused && !is_rollback && self.views.contains_key(&new) {
+            // Unless the pause itself failed to be written down.
+            let building = self.roster.and_then(|roster| roster.building);
+            assert!(building.is_none_or(|(name, _)| name == new), "another one is to be gone on with");
         }
     }
 
-    /// One view serves, and it is there; so is the one that would serve after a restart.
+    /// One view serves, and it is there; so are those that are named.
     fn check(&self) {
         let serving = self.serving.expect("a view serves");
         assert!(self.views.contains_key(&serving), "what serves is gone");
-        let current = self.current.expect("a view is named");
-        assert!(self.views.contains_key(&current), "what is named is gone");
+        let roster = self.roster.expect("a view is named");
+        assert!(self.views.contains_key(&roster.serving), "what is named is gone");
     }
 }
 
@@ -167,8 +226,9 @@ fn run(seed: u64) {
         simulation.end += chance.below(5);
         if simulation.serving.is_none() {
             simulation.open(&mut chance);
-            if simulation.serving.is_some() {
-                assert_eq!(simulation.views.len(), 1, "a start leaves no orphan");
+            if let (Some(_), Some(roster)) = (simulation.serving, simulation.roster) {
+                let is_named = |view: &Name| roster.names().any(|name| name == *view);
+                assert!(simulation.views.keys().all(is_named), "a start leaves no orphan");
             }
             continue;
         }

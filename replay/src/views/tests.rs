@@ -1,11 +1,14 @@
 use std::{fs, path::PathBuf, sync::Weak, time::Duration};
 
+use meshlog_schemas::Checkpoints;
+
 use meshlog_pipeline::{ClearSealer, MemoryLog, NewEvent, Projection, ProjectionError, StoredEvent, default_layout};
 use meshlog_schemas::{Event, EventId, Partition, SubscriptionRemoved, Trust};
 use pollster::block_on;
 use tempfile::{TempDir, tempdir};
 
 use super::*;
+use crate::{Opened, Opening, rebuild::ends};
 
 /// Keeps the ids of events in a file, whole at every apply. A file named `broken` beside it makes applying fail.
 struct Ids {
@@ -47,7 +50,8 @@ impl Projection for Ids {
         Ok(())
     }
 
-    fn digest(&self) -> Result<Digest, ProjectionError> {
+    fn digest_telling(&self, fixed: &dyn Fn()) -> Result<Digest, ProjectionError> {
+        fixed();
         let mut digest = Digest::default();
         self.kept.lock().unwrap().0.iter().for_each(|id| digest.add(&[id.0.as_bytes()]));
         Ok(digest)
@@ -68,8 +72,16 @@ impl House {
     }
 
     fn views(&self, version: &str) -> Views {
-        let serving = self.serving.clone();
-        let open = Box::new(move |path: &Path| {
+        self.try_views(version).unwrap()
+    }
+
+    /// Views of the version `d1` can be opened by the program that makes these alone.
+    fn try_views(&self, version: &str) -> Result<Views, ReplayError> {
+        let (serving, made) = (self.serving.clone(), version.to_owned());
+        let open = Box::new(move |Opening { path, version, .. }: Opening<'_>| {
+            if version == "d1" && made != "d1" {
+                return Err(ProjectionError("its layout is an older one".into()));
+            }
             let ids = Arc::new(Ids::open(path)?);
             let (weak, serving) = (Arc::downgrade(&ids), serving.clone());
             let used = weak.clone();
@@ -80,7 +92,7 @@ impl House {
             })
         });
         let spec = ViewSpec { name: "ids", version: version.into(), open };
-        Views::open(self.root.path(), self.events.clone(), vec![spec]).unwrap()
+        Views::open(self.root.path(), self.events.clone(), vec![spec], ReplaySettings::default())
     }
 
     fn append(&self, count: u64) {
@@ -136,11 +148,14 @@ fn a_rebuild_switches_to_an_equal_view_and_goes_on() {
     let status = views.start_rebuild("ids").unwrap();
     let status = ended(&views, &status.id);
     assert_eq!((status.phase, status.done, status.total, status.note), (Phase::Done, 20, 20, None));
+    assert_eq!((status.is_equal, status.version.as_deref()), (Some(true), Some("c1.2")));
     assert_eq!(house.settled(&views), before);
     assert_eq!(house.serving.lock().unwrap().upgrade().unwrap().path.file_name().unwrap(), "c1.2");
     house.append(1);
     assert_ne!(house.settled(&views), before, "the new view is kept up to date");
-    house.eventually("the old view is removed", |house| house.directories() == ["c1.2"]);
+    assert_eq!(house.directories(), ["c1.1", "c1.2"], "the old view is kept");
+    ended(&views, &views.start_rebuild("ids").unwrap().id);
+    house.eventually("the oldest view is removed", |house| house.directories() == ["c1.2", "c1.3"]);
 }
 
 #[test]
@@ -209,19 +224,143 @@ fn verification_compares_at_the_same_checkpoints_while_events_come_in() {
 }
 
 #[test]
-fn views_survive_restarts_and_are_built_anew_for_another_version_or_when_damaged() {
+fn views_survive_restarts_and_are_built_anew_when_they_cannot_be_opened() {
+    let house = House::new();
+    house.append(5);
+    let digest = house.settled(&house.views("d1"));
+    assert_eq!(house.settled(&house.views("d1")), digest);
+    assert_eq!(house.directories(), ["d1.1"], "a restart goes on with the same view");
+    assert_eq!(house.settled(&house.views("d2")), digest);
+    assert_eq!(house.directories(), ["d2.2"], "a view that this program cannot open is built anew");
+    fs::write(house.root.path().join("ids/d2.2/ids"), "damage").unwrap();
+    assert_eq!(house.settled(&house.views("d2")), digest);
+    assert_eq!(house.directories(), ["d2.3"], "a damaged view is built anew");
+    fs::remove_dir_all(house.root.path().join("ids")).unwrap();
+    assert_eq!(house.settled(&house.views("d2")), digest, "a removed directory is built anew");
+}
+
+/// The only rebuild since the start.
+fn taken_up(views: &Views) -> RebuildStatus {
+    let rebuilds = views.rebuilds();
+    assert_eq!(rebuilds.len(), 1, "{rebuilds:?}");
+    ended(views, &rebuilds[0].id)
+}
+
+#[test]
+fn an_older_version_serves_until_the_one_of_this_program_is_built_beside_it() {
     let house = House::new();
     house.append(5);
     let digest = house.settled(&house.views("c1"));
-    assert_eq!(house.settled(&house.views("c1")), digest);
-    assert_eq!(house.directories(), ["c1.1"], "a restart goes on with the same view");
-    assert_eq!(house.settled(&house.views("c2")), digest);
-    assert_eq!(house.directories(), ["c2.2"], "another version is another view");
-    fs::write(house.root.path().join("ids/c2.2/ids"), "damage").unwrap();
-    assert_eq!(house.settled(&house.views("c2")), digest);
-    assert_eq!(house.directories(), ["c2.3"], "a damaged view is built anew");
-    fs::remove_dir_all(house.root.path().join("ids")).unwrap();
-    assert_eq!(house.settled(&house.views("c2")), digest, "a removed directory is built anew");
+    let views = house.views("c2");
+    assert_eq!(views.digest("ids").unwrap(), digest, "it answers from the first moment");
+    let status = taken_up(&views);
+    assert_eq!((status.phase, status.purpose, status.is_equal), (Phase::Done, Purpose::Upgrade, None));
+    assert_eq!(house.serving.lock().unwrap().upgrade().unwrap().path.file_name().unwrap(), "c2.2");
+    assert!(!views.statuses().unwrap()[0].is_outdated);
+    assert_eq!(house.settled(&views), digest);
+    drop(views);
+    assert!(house.views("c2").rebuilds().is_empty(), "it is upgraded once");
+}
+
+#[test]
+fn what_was_gone_back_to_serves_until_somebody_asks_for_a_rebuild() {
+    let house = House::new();
+    house.append(5);
+    house.settled(&house.views("c1"));
+    let views = house.views("c2");
+    taken_up(&views);
+    house.append(3);
+    let digest = house.settled(&views);
+    let back = ended(&views, &views.start_rollback("ids").unwrap().id);
+    assert_eq!((back.phase, back.purpose, back.resumed_from, back.done), (Phase::Done, Purpose::Rollback, 5, 8));
+    assert_eq!(house.settled(&views), digest, "it was brought up to date");
+    assert_eq!(views.statuses().unwrap()[0].version, "c1.1");
+    drop(views);
+    let views = house.views("c2");
+    assert!(views.rebuilds().is_empty(), "it is not upgraded by itself");
+    assert!(views.statuses().unwrap()[0].is_outdated);
+    // And forth again.
+    ended(&views, &views.start_rollback("ids").unwrap().id);
+    assert_eq!(views.statuses().unwrap()[0].version, "c2.2");
+    assert_eq!(house.settled(&views), digest);
+}
+
+#[test]
+fn versions_are_dropped_when_they_do_not_serve() {
+    let house = House::new();
+    house.append(5);
+    let views = house.views("c1");
+    assert!(matches!(views.start_rollback("ids"), Err(ReplayError::NothingKept(_))));
+    ended(&views, &views.start_rebuild("ids").unwrap().id);
+    for version in ["c1.2", "c1.7"] {
+        assert!(matches!(views.drop_version("ids", version), Err(ReplayError::NotDropped { .. })));
+    }
+    let states = |views: &Views| -> Vec<_> {
+        let versions = views.statuses().unwrap().remove(0).versions;
+        versions.into_iter().map(|version| (version.name, version.state.name())).collect()
+    };
+    assert_eq!(states(&views), [("c1.2".to_owned(), "serving"), ("c1.1".to_owned(), "kept")]);
+    views.drop_version("ids", "c1.1").unwrap();
+    assert_eq!(states(&views), [("c1.2".to_owned(), "serving")]);
+    assert_eq!(house.directories(), ["c1.2"]);
+}
+
+/// Starts a rebuild and lets it come as far as the switch, which `live` holds back.
+fn begun(views: &Views) -> String {
+    let id = views.start_rebuild("ids").unwrap().id;
+    for _ in 0..500 {
+        let status = views.rebuilds().into_iter().find(|status| status.id == id).unwrap();
+        if status.phase == Phase::Verifying {
+            return id;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it does not begin");
+}
+
+#[test]
+fn a_rebuild_that_was_paused_or_cut_off_goes_on_where_it_was() {
+    let house = House::new();
+    house.append(20);
+    let views = house.views("c1");
+    let digest = house.settled(&views);
+    let live = views.shared.views[0].live();
+    let id = begun(&views);
+    views.pause_rebuild(&id).unwrap();
+    drop(live);
+    assert_eq!(ended(&views, &id).phase, Phase::Paused);
+    assert_eq!(views.statuses().unwrap()[0].versions[1].state, VersionState::Paused);
+    drop(views);
+    let views = house.views("c1");
+    assert!(views.rebuilds().is_empty(), "what was paused waits for somebody");
+    house.append(2);
+    let status = ended(&views, &views.start_rebuild("ids").unwrap().id);
+    assert_eq!((status.phase, status.resumed_from, status.done, status.total), (Phase::Done, 20, 22, 22));
+    assert_eq!(status.version.as_deref(), Some("c1.2"));
+
+    // The end of the process cuts off the next.
+    let live = views.shared.views[0].live();
+    begun(&views);
+    std::thread::scope(|scope| {
+        scope.spawn(|| views.stop());
+        std::thread::sleep(Duration::from_millis(50));
+        drop(live);
+    });
+    drop(views);
+    let views = house.views("c1");
+    let status = taken_up(&views);
+    assert_eq!((status.phase, status.resumed_from, status.is_equal), (Phase::Done, 22, Some(true)));
+    assert_ne!(house.settled(&views), digest, "two more are there");
+    assert_eq!(house.directories(), ["c1.2", "c1.3"]);
+}
+
+#[test]
+fn another_process_is_refused() {
+    let house = House::new();
+    let views = house.views("c1");
+    assert!(matches!(house.try_views("c1"), Err(ReplayError::InUse(_))));
+    drop(views);
+    house.views("c1");
 }
 
 #[test]

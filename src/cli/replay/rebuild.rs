@@ -30,7 +30,8 @@ Examples:
   meshlog replay rebuild --all
   meshlog replay rebuild --all --data ./meshlog-data     (while no server runs)
 
-Ctrl-C ends only the watching; the rebuild itself goes on in the server.
+Ctrl-C ends only the watching; the rebuild itself goes on in the server. One that was paused goes on where it was.
+The version that served before is kept until the next rebuild, or until it is dropped.
 With --json, each rebuild that has ended is one object on a line.
 
 {EXIT_CODES}"))]
@@ -39,7 +40,7 @@ pub(super) struct RebuildArguments {
     #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "PROJECTION")]
     projection: Option<String>,
 
-    /// Every projection, one after the other
+    /// Every projection
     #[arg(long)]
     all: bool,
 
@@ -70,9 +71,12 @@ pub(super) fn run(context: &mut Context, arguments: RebuildArguments) -> Result<
         Some(projection) => vec![projection],
         None => every_projection(&client)?,
     };
+    // All are begun, so that the server works on as many at a time as it may.
+    let begin = |projection| start(context, &client, RebuildRequest { projection, rollback: false });
+    let begun = projections.into_iter().map(begin).collect::<Result<Vec<_>, _>>()?;
     let mut outcome = Outcome::Done;
-    for projection in projections {
-        if watch(context, &client, projection)? == Outcome::Failed {
+    for rebuild in begun {
+        if watch(context, &client, rebuild)? == Outcome::Failed {
             outcome = Outcome::Failed;
         }
     }
@@ -84,15 +88,20 @@ fn every_projection(client: &Client) -> Result<Vec<String>, Failure> {
     Ok(view.projections.into_iter().map(|projection| projection.name).collect())
 }
 
-fn watch(context: &mut Context, client: &Client, projection: String) -> Result<Outcome, Failure> {
+/// Asks for a rebuild or a rollback.
+pub(super) fn start(context: &Context, client: &Client, request: RebuildRequest) -> Result<RebuildView, Failure> {
+    let rebuild: RebuildView = client.post("/v1/rebuilds", &request, Duty::Ordinary)?;
     let json = context.output.is_json();
-    let mut rebuild: RebuildView = client.post("/v1/rebuilds", &RebuildRequest { projection }, Duty::Ordinary)?;
     if !json {
-        failure::note(
-            json,
-            format!("rebuild {} of {} runs in the server; Ctrl-C leaves it running", rebuild.id, rebuild.projection),
-        );
+        let RebuildView { id, projection, purpose, .. } = &rebuild;
+        failure::note(json, format!("{purpose} {id} of {projection} runs in the server; Ctrl-C leaves it running"));
     }
+    Ok(rebuild)
+}
+
+/// Watches a rebuild to its end, and shows that.
+pub(super) fn watch(context: &mut Context, client: &Client, mut rebuild: RebuildView) -> Result<Outcome, Failure> {
+    let json = context.output.is_json();
     let path = format!("/v1/rebuilds/{}", encoded(&rebuild.id));
     let progress = Progress::new(json, Some(rebuild.total), Unit::Count("events"));
     let mut patience = Patience::default();
@@ -122,24 +131,29 @@ fn show(context: &mut Context, rebuild: &RebuildView) -> Result<(), Failure> {
     if context.output.is_json() {
         return context.output.document(rebuild);
     }
-    let RebuildView { id, projection, phase, done, error, .. } = rebuild;
+    let RebuildView { id, projection, phase, purpose, done, error, .. } = rebuild;
     if is_done(rebuild) {
-        context.output.line(format!("{projection}: rebuilt from {done} events ({id})"))?;
+        let version = rebuild.version.as_deref().unwrap_or_default();
+        context.output.line(match purpose.as_str() {
+            "rollback" => format!("{projection}: {version} serves again ({id})"),
+            _ => format!("{projection}: rebuilt from {done} events ({id})"),
+        })?;
         if let Some(found) = error {
             failure::note(false, format!("note: {projection}: {found}"));
         }
         return Ok(());
     }
     let reason = error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
-    failure::note(false, format!("error: {projection}: the rebuild {id} is {phase}{reason}"));
+    failure::note(false, format!("error: {projection}: the {purpose} {id} is {phase}{reason}"));
     failure::note(false, "  help: the old version serves on; \"meshlog doctor\" looks for what is wrong");
     Ok(())
 }
 
 fn is_done(rebuild: &RebuildView) -> bool {
-    matches!(rebuild.phase.as_str(), "done" | "switched")
+    rebuild.phase == "done"
 }
 
-fn is_over(rebuild: &RebuildView) -> bool {
-    is_done(rebuild) || matches!(rebuild.phase.as_str(), "cancelled" | "failed")
+/// Whether nothing more will happen.
+pub(super) fn is_over(rebuild: &RebuildView) -> bool {
+    matches!(rebuild.phase.as_str(), "done" | "paused" | "cancelled" | "failed")
 }

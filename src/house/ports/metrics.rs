@@ -9,6 +9,8 @@ use meshlog_connectors::{
     calls::ProviderState,
 };
 
+use meshlog_replay::RebuildStatus;
+
 use crate::house::{engine::Engine, rooms::Rooms};
 
 pub(super) fn render(rooms: &Rooms, topics: &TopicsView, processors: &ProcessorsView) -> String {
@@ -66,6 +68,27 @@ pub(super) fn render(rooms: &Rooms, topics: &TopicsView, processors: &Processors
     let count =
         |processor: &ProcessorView| processor.partitions.iter().filter(|partition| partition.stalled).count() as f64;
     family("meshlog_processor_stalled_partitions", "gauge", stalled, labelled(count));
+    if let Some(reading) = &rooms.reading {
+        let rebuilds = reading.views.rebuilds();
+        let under_way = || rebuilds.iter().filter(|rebuild| !rebuild.phase.is_over());
+        let of = |value: fn(&RebuildStatus) -> f64| {
+            let sample = |rebuild: &RebuildStatus| {
+                let (projection, purpose) = (&rebuild.projection, rebuild.purpose.name());
+                (format!("{{projection=\"{projection}\",purpose=\"{purpose}\"}}"), value(rebuild))
+            };
+            under_way().map(sample).collect::<Vec<_>>()
+        };
+        let done = "Events that a rebuild under way has applied to the new version.";
+        family("meshlog_rebuild_applied_events", "gauge", done, of(|rebuild| rebuild.done as f64));
+        let total = "Events that it has to apply in all, as far as is known.";
+        family("meshlog_rebuild_total_events", "gauge", total, of(|rebuild| rebuild.total as f64));
+        let rate = "Events that it applied a second over the last ten seconds.";
+        family("meshlog_rebuild_events_per_second", "gauge", rate, of(|rebuild| rebuild.rate));
+        let left = "Seconds that are left at this rate; absent where there is none.";
+        let known = of(|rebuild| rebuild.eta_seconds.unwrap_or(f64::NAN));
+        let known = known.into_iter().filter(|(_, seconds)| !seconds.is_nan());
+        family("meshlog_rebuild_seconds_left", "gauge", left, known.collect());
+    }
     let state = |wanted: &str| {
         let is_so = topics.log.as_ref().is_some_and(|log| log.state == wanted);
         (format!("{{state=\"{wanted}\"}}"), f64::from(u8::from(is_so)))

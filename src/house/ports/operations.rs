@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use meshlog_connectors::{
     api::{
-        ProcessorsView, ProjectionView, ProjectionsView, Readiness, RebuildView, TopicsView, Verification, VerifyReport,
+        ProcessorsView, ProjectionView, ProjectionsView, Readiness, RebuildRequest, RebuildView, TopicsView,
+        Verification, VerifyReport, VersionView,
     },
     ports::{Answer, Digests, Operations},
     problem::Problem,
 };
 use meshlog_pipeline::Condition;
 use meshlog_processors::knowledge::model::ModelExtractor;
-use meshlog_replay::{RebuildStatus, Verdict, ViewStatus};
+use meshlog_replay::{RebuildStatus, Verdict, VersionStatus, ViewStatus};
 
 use super::{
     blocking, metrics, problems, reading,
@@ -43,9 +44,11 @@ impl Operations for OperationsPort {
         Box::pin(blocking(&self.0, move |rooms| projections(rooms, digests)))
     }
 
-    fn start_rebuild(&self, projection: String) -> Answer<'_, RebuildView> {
+    fn start_rebuild(&self, request: RebuildRequest) -> Answer<'_, RebuildView> {
         Box::pin(blocking(&self.0, move |rooms| {
-            reading(rooms)?.views.start_rebuild(&projection).map(rebuild_view).map_err(problems::from_replay)
+            let (views, RebuildRequest { projection, rollback }) = (&reading(rooms)?.views, request);
+            let started = if rollback { views.start_rollback(&projection) } else { views.start_rebuild(&projection) };
+            started.map(rebuild_view).map_err(problems::from_replay)
         }))
     }
 
@@ -62,6 +65,16 @@ impl Operations for OperationsPort {
 
     fn cancel_rebuild(&self, id: String) -> Answer<'_, Option<RebuildView>> {
         Box::pin(async move { Ok(reading(&self.0)?.views.cancel_rebuild(&id).map(rebuild_view)) })
+    }
+
+    fn pause_rebuild(&self, id: String) -> Answer<'_, Option<RebuildView>> {
+        Box::pin(async move { Ok(reading(&self.0)?.views.pause_rebuild(&id).map(rebuild_view)) })
+    }
+
+    fn drop_version(&self, projection: String, version: String) -> Answer<'_, ()> {
+        Box::pin(blocking(&self.0, move |rooms| {
+            reading(rooms)?.views.drop_version(&projection, &version).map_err(problems::from_replay)
+        }))
     }
 
     fn verify(&self, projection: Option<String>) -> Answer<'_, VerifyReport> {
@@ -119,6 +132,8 @@ fn projections(rooms: &Rooms, digests: Digests) -> Result<ProjectionsView, Probl
             name: view.name.to_owned(),
             state: state(&view).to_owned(),
             version: view.version,
+            outdated: view.is_outdated,
+            versions: view.versions.into_iter().map(version_view).collect(),
             lag_events: view.lag_events,
             lag_seconds: seconds(view.lag_micros),
             digest,
@@ -149,11 +164,20 @@ fn state(view: &ViewStatus) -> &'static str {
     }
 }
 
-fn rebuild_view(status: RebuildStatus) -> RebuildView {
+fn version_view(version: VersionStatus) -> VersionView {
+    VersionView { name: version.name, state: version.state.name().to_owned(), bytes: version.bytes }
+}
+
+pub(super) fn rebuild_view(status: RebuildStatus) -> RebuildView {
     RebuildView {
         id: status.id,
         projection: status.projection,
+        purpose: status.purpose.name().to_owned(),
         phase: status.phase.name().to_owned(),
+        version: status.version,
+        resumed_from: status.resumed_from,
+        seconds: status.seconds,
+        equal: status.is_equal,
         done: status.done,
         total: status.total,
         rate: status.rate,

@@ -60,9 +60,14 @@ pub(super) fn from_replay(error: ReplayError) -> Problem {
         ReplayError::Busy(_) => {
             Problem::new(Code::RebuildRunning, detail, "GET /v1/rebuilds shows it; DELETE /v1/rebuilds/{id} cancels it")
         }
-        ReplayError::Cancelled => Problem::new(Code::Stopping, detail, "try again once meshlog has been started anew"),
+        ReplayError::NothingKept(_) | ReplayError::NotDropped { .. } => {
+            Problem::new(Code::UnknownVersion, detail, "GET /v1/projections lists the versions of each")
+        }
+        ReplayError::Cancelled | ReplayError::Paused => {
+            Problem::new(Code::Stopping, detail, "try again once meshlog has been started anew")
+        }
         ReplayError::Log(error) => from_log(error),
-        ReplayError::Directory { .. } | ReplayError::Projection(_) | ReplayError::Broken(_) => {
+        ReplayError::InUse(_) | ReplayError::Directory { .. } | ReplayError::Projection(_) | ReplayError::Broken(_) => {
             Problem::internal(detail)
         }
     }

@@ -216,9 +216,9 @@ fn threads_say_what_was_said_last() {
 fn words_find_what_was_said_last() {
     check_every_order(
         8,
-        |path| Box::new(TextProjection::open(path).unwrap()),
+        |path| Box::new(TextProjection::open(path, None).unwrap()),
         |path, remembered, course| {
-            let store = TextProjection::open(path).unwrap().store;
+            let store = TextProjection::open(path, None).unwrap().store;
             for said in Message::all(&course.messages).filter(|said| !is_blank(said.text)) {
                 let mark = said.text.rsplit(' ').next().unwrap();
                 let query = TextQuery { text: mark, filter: &Filter::default(), limit: 99 };
