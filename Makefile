@@ -143,10 +143,10 @@ cluster: build model
 bench-codec: check-tools
 	cargo bench --locked -p meshlog-schemas --bench codec
 
-## EVENTS messages are put on a log, and views are rebuilt from it.
-EVENTS ?= 1000000
+## A made history of MESSAGES is put on a log with vectors, knowledge and calls, and every view is rebuilt from it.
+MESSAGES ?= 100000
 bench-rebuild: check-tools
-	cargo bench --locked -p meshlog-replay --bench rebuild -- --events "$(EVENTS)"
+	cargo bench --locked -p meshlog-replay --bench rebuild -- --messages "$(MESSAGES)"
 
 ## A text view of MESSAGES messages in THREADS threads is filled and opened.
 MESSAGES ?= 1000000
