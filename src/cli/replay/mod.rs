@@ -27,7 +27,7 @@ enum ReplayCommand {
     /// Go back to the version that served before
     Rollback(versions::RollbackArguments),
     /// Show every version of every projection
-    Versions,
+    Versions(versions::VersionsArguments),
     /// Remove versions that do not serve
     Drop(versions::DropArguments),
     /// Pause a rebuild, so that it can be gone on with
@@ -43,7 +43,7 @@ pub(super) fn run(context: &mut Context, arguments: ReplayArguments) -> Result<O
     match arguments.command {
         ReplayCommand::Rebuild(arguments) => rebuild::run(context, arguments),
         ReplayCommand::Rollback(arguments) => versions::rollback(context, arguments),
-        ReplayCommand::Versions => versions::list(context),
+        ReplayCommand::Versions(_) => versions::list(context),
         ReplayCommand::Drop(arguments) => versions::drop(context, arguments),
         ReplayCommand::Pause(arguments) => versions::pause(context, arguments),
         ReplayCommand::Cancel(arguments) => versions::cancel(context, arguments),

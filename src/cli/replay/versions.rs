@@ -54,6 +54,17 @@ pub(super) struct SteerArguments {
     projection: String,
 }
 
+/// The arguments of `meshlog replay versions`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = format!("\
+Example:
+  meshlog replay versions
+
+A version serves, is kept from before the last rebuild, or is being built.
+
+{EXIT_CODES}"))]
+pub(super) struct VersionsArguments {}
+
 /// Goes back to the version before.
 pub(super) fn rollback(context: &mut Context, arguments: RollbackArguments) -> Result<Outcome, Failure> {
     let client = context.client()?;
