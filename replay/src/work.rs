@@ -115,12 +115,13 @@ impl Work<'_> {
     }
 
     fn fill(&mut self) -> Result<(), ReplayError> {
-        let Site { events, view, memory, .. } = self.site;
+        let Site { events, view, .. } = self.site;
         let (name, new) = match self.purpose {
             Purpose::Rollback => {
                 let name = self.before.kept.clone();
                 let name = name.ok_or_else(|| ReplayError::NothingKept(view.spec.name.to_owned()))?;
-                let new = view.open_view(&name, Some(memory))?;
+                // Not to be filled: that may end with an empty store, and this one is kept.
+                let new = view.open_view(&name, None)?;
                 (name, new)
             }
             _ => self.begin()?,
@@ -134,7 +135,8 @@ impl Work<'_> {
         self.name = Some(name);
         let new = self.new.insert(new);
         let counted = |applied, gaps: &[Gap]| self.rebuild.counted(applied, gaps, count(events, inputs_of(new))?);
-        catch_up(events, &new.projection, None, self.site.reading(), counted)
+        catch_up(events, &new.projection, None, self.site.reading(), counted)?;
+        Ok(new.projection.settle()?)
     }
 
     /// A new view, or the one that was begun, if this program makes such and the log has all that it has applied.
@@ -248,7 +250,8 @@ impl Work<'_> {
 
     /// What somebody paused waits for somebody; what everything stopped for goes on by itself at the next start.
     fn leave(&mut self) -> Result<(), ReplayError> {
-        self.new = None;
+        let settled = self.new.take().map_or(Ok(()), |new| new.projection.settle());
+        settled.unwrap_or_else(|error| tracing::warn!(%error, "a rebuild that stops loses some of its way"));
         let Some(name) = self.name.take().filter(|_| self.purpose != Purpose::Rollback) else { return Ok(()) };
         let is_paused = !self.site.is_stopping.load(Ordering::Acquire);
         let building = Some(Building { name, is_paused });
@@ -274,6 +277,7 @@ pub(crate) fn verify(site: Site<'_>, scratch: &str, cancelled: &dyn Fn() -> bool
     // Most of the way while the view goes on; only the rest with it held still.
     let ahead = view.live().opened.projection.checkpoints()?;
     catch_up(events, &rebuilt.projection, Some(&ahead), site.reading(), &mut go_on)?;
+    rebuilt.projection.settle()?;
     let mut live = view.live();
     live.hold();
     let met = live.opened.projection.checkpoints().map_err(ReplayError::from);

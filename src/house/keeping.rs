@@ -81,7 +81,7 @@ mod tests {
     /// How many events there are on `memory`, and whether a threads view of the whole log has the message.
     fn outcome(events: &EventLog, message: EventId) -> (usize, bool) {
         let directory = tempdir().unwrap();
-        let view = ThreadProjection::open(directory.path()).unwrap();
+        let view = ThreadProjection::open(directory.path(), None).unwrap();
         let limit = ReadLimit { records: 100, bytes: usize::MAX };
         let mut feed = Feed::new(events.clone(), &[Topic::Messages, Topic::Memory], Checkpoints::default());
         let read: Vec<_> = feed.next(limit, None).unwrap().entries.into_iter().map(Result::unwrap).collect();

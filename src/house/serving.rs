@@ -67,8 +67,8 @@ pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize, share: 
             ThreadProjection::NAME,
             ThreadProjection::version(),
             |serving| &serving.threads,
-            |Opening { path, .. }| {
-                let projection = ThreadProjection::open(path)?;
+            |Opening { path, memory, .. }| {
+                let projection = ThreadProjection::open(path, memory)?;
                 let store = projection.store.clone();
                 Ok((Arc::new(projection), store))
             },
@@ -105,8 +105,8 @@ pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize, share: 
             CallProjection::NAME,
             CallProjection::version(),
             |serving| &serving.calls,
-            |Opening { path, .. }| {
-                let projection = CallProjection::open(path)?;
+            |Opening { path, memory, .. }| {
+                let projection = CallProjection::open(path, memory)?;
                 let store = projection.store.clone();
                 Ok((Arc::new(projection), store))
             },
@@ -116,8 +116,8 @@ pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize, share: 
             SummaryProjection::NAME,
             SummaryProjection::version(),
             |serving| &serving.summaries,
-            move |Opening { path, .. }| {
-                let projection = SummaryProjection::open(path, share)?;
+            move |Opening { path, memory, .. }| {
+                let projection = SummaryProjection::open(path, share, memory)?;
                 let store = projection.store.clone();
                 Ok((Arc::new(projection), store))
             },
@@ -127,8 +127,8 @@ pub(super) fn specs(serving: &Arc<Serving>, model_id: &str, dims: usize, share: 
             GraphProjection::NAME,
             GraphProjection::version(),
             |serving| &serving.graph,
-            |Opening { path, .. }| {
-                let projection = GraphProjection::open(path)?;
+            |Opening { path, memory, .. }| {
+                let projection = GraphProjection::open(path, memory)?;
                 let store = projection.store.clone();
                 Ok((Arc::new(projection), store))
             },

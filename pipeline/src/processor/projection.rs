@@ -15,7 +15,8 @@ use crate::events::StoredEvent;
 /// - **Deterministic.** The content depends on the events and their order within each ordering key alone: not on the
 ///   clock, on chance, on how events are split into batches, or on how partitions interleave. Hence a rebuild gives
 ///   the same [`Projection::digest`].
-/// - **Visible.** What was applied is seen by queries once `apply` returns.
+/// - **Visible.** What was applied is seen by queries once `apply` returns; in a store that is being filled, once
+///   [`Projection::settle`] does.
 /// - **One writer.** `apply` is called by one thread at a time; queries run beside it.
 pub trait Projection: Send + Sync + 'static {
     /// The topics it reads.
@@ -33,6 +34,15 @@ pub trait Projection: Send + Sync + 'static {
     /// # Errors
     /// The store cannot be written; nothing of the call is stored, and the same call may be made again.
     fn apply(&self, events: &[StoredEvent], checkpoints: &Checkpoints) -> Result<(), ProjectionError>;
+
+    /// Ends the filling of a store that was opened to be filled: what it holds back, to write it in order, is written. Only then may it be
+    /// queried and digested. Nothing happens where nothing is held back.
+    ///
+    /// # Errors
+    /// The store cannot be written; [`Projection::checkpoints`] says where to go on from.
+    fn settle(&self) -> Result<(), ProjectionError> {
+        Ok(())
+    }
 
     /// A digest of the logical content; equal for a store and its rebuild at the same checkpoints. `fixed` is called once what is
     /// digested is fixed: what is applied from then on is not in it.

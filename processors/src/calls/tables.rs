@@ -19,7 +19,7 @@ use std::{
     path::Path,
 };
 
-use fjall::{Keyspace, OwnedWriteBatch, Readable};
+use fjall::Readable;
 use meshlog_schemas::{Checkpoints, Digest};
 use uuid::Uuid;
 
@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     Page, PageLimit, StoreError,
-    database::{self, Keyspaces, SMALL_CACHE},
+    database::{self, Batch, Keyspace, Keyspaces, SMALL_CACHE},
 };
 
 /// An open database with its keyspaces.
@@ -58,8 +58,8 @@ type Places = [Option<(Vec<u8>, Vec<u8>)>; 3];
 impl database::Tables for Tables {
     const STORE: &'static str = "calls";
 
-    fn open(path: &Path) -> io::Result<Self> {
-        let keyspaces = Keyspaces::open(Self::STORE, path, SMALL_CACHE)?;
+    fn open(path: &Path, gather: Option<usize>) -> io::Result<Self> {
+        let keyspaces = Keyspaces::open(Self::STORE, path, SMALL_CACHE, gather)?;
         Ok(Self {
             calls: keyspaces.keyspace("calls")?,
             recent: keyspaces.keyspace("recent")?,
@@ -118,7 +118,7 @@ impl Tables {
     }
 
     /// Moves a call to where it belongs in the lists.
-    fn place(&self, call: &CallRow, before: &Places, batch: &mut OwnedWriteBatch) {
+    fn place(&self, call: &CallRow, before: &Places, batch: &mut Batch) {
         for ((list, before), after) in List::ALL.into_iter().zip(before).zip(places(call)) {
             if *before == after {
                 continue;

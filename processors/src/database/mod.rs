@@ -3,9 +3,15 @@
 //!
 //! Never: knows what a store keeps; `threads` and `calls` do.
 
+mod batch;
+mod filling;
+mod gathered;
 pub(crate) mod keys;
+mod keyspace;
 mod keyspaces;
 mod reopening;
 
+pub(crate) use batch::Batch;
+pub(crate) use keyspace::Keyspace;
 pub(crate) use keyspaces::{Keyspaces, SMALL_CACHE};
 pub(crate) use reopening::{Reopening, Tables};

@@ -21,8 +21,9 @@ pub(crate) trait Tables: Sized + Send + Sync + 'static {
     /// The store's name.
     const STORE: &'static str;
 
-    /// Opens them in a directory, or makes new ones there.
-    fn open(path: &Path) -> io::Result<Self>;
+    /// Opens them in a directory, or makes new ones there. With `gather` they are to be filled, and may hold about so many bytes of rows
+    /// until [`Keyspaces::settle`].
+    fn open(path: &Path, gather: Option<usize>) -> io::Result<Self>;
 
     /// The database that they are in.
     fn keyspaces(&self) -> &Keyspaces;
@@ -35,12 +36,12 @@ pub(crate) struct Reopening<T> {
 }
 
 impl<T: Tables> Reopening<T> {
-    /// Opens the tables in `path`, or makes new ones there.
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let tables = T::open(path).map_err(|cause| error::<T>(path, "open", &cause))?;
+    /// Opens the tables in `path`, or makes new ones there. With `gather` they are to be filled, see [`Tables::open`].
+    pub(crate) fn open(path: &Path, gather: Option<usize>) -> Result<Self, StoreError> {
+        let tables = T::open(path, gather).map_err(|cause| error::<T>(path, "open", &cause))?;
         let path = path.to_owned();
         let again = path.clone();
-        Ok(Self { tables: Reopenable::new(&path, tables, move || T::open(&again)), path })
+        Ok(Self { tables: Reopenable::new(&path, tables, move || T::open(&again, None)), path })
     }
 
     /// How far the data reflects the log.
@@ -79,6 +80,11 @@ impl<T: Tables> Reopening<T> {
             }
         }
         self.tables.write(apply).unwrap_or_else(|closed| Err(error::<T>(&self.path, "commit", &closed)))
+    }
+
+    /// Writes what is gathered; see [`Keyspaces::settle`].
+    pub(crate) fn settle(&self) -> Result<(), StoreError> {
+        self.apply(|tables| tables.keyspaces().settle())
     }
 
     /// Whether they wait to be opened again for a read to end: a long one should break off.

@@ -9,7 +9,6 @@ use std::{
     mem,
 };
 
-use fjall::Readable;
 use meshlog_schemas::Checkpoints;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -160,8 +159,8 @@ impl<'a> Pending<'a> {
     /// The ids at the end of the keys that begin so, as they are stored: not what is pending.
     pub(super) fn ids(&self, table: Table, prefix: &[u8]) -> impl Iterator<Item = Result<Uuid, StoreError>> + use<'a> {
         let tables = self.tables;
-        tables.keyspaces().snapshot().prefix(tables.table(table), prefix).map(move |entry| {
-            let key = entry.key().map_err(|cause| tables.error(ACTION, cause))?;
+        tables.table(table).prefix(prefix).map(move |entry| {
+            let (key, _) = entry.map_err(|cause| tables.error(ACTION, cause))?;
             keys::last_id(&key).ok_or_else(|| tables.error(ACTION, "a key is damaged"))
         })
     }

@@ -33,7 +33,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
-use fjall::{Keyspace, Readable};
+use fjall::Readable;
 use meshlog_schemas::{Checkpoints, Digest};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -47,7 +47,7 @@ use super::{
 };
 use crate::{
     Forgotten, StoreError,
-    database::{self, Keyspaces},
+    database::{self, Keyspace, Keyspaces},
 };
 
 /// Questions about a node that is named often look at hundreds of rows all over the tables.
@@ -117,8 +117,8 @@ pub(super) struct Tables {
 impl database::Tables for Tables {
     const STORE: &'static str = "graph";
 
-    fn open(path: &Path) -> io::Result<Self> {
-        let keyspaces = Keyspaces::open(Self::STORE, path, CACHE_BYTES)?;
+    fn open(path: &Path, gather: Option<usize>) -> io::Result<Self> {
+        let keyspaces = Keyspaces::open(Self::STORE, path, CACHE_BYTES, gather)?;
         let tables = TABLES.iter().map(|(_, name)| keyspaces.keyspace(name)).collect::<io::Result<_>>()?;
         let empty = (RwLock::default(), Mutex::default());
         let searchers = ThreadPoolBuilder::new()
@@ -228,14 +228,14 @@ impl Tables {
     fn load(&self) -> Result<(), StoreError> {
         let action = "read what is merged and forgotten";
         let mut links = Links::default();
-        for entry in self.table(Table::Links).iter() {
-            let value = entry.value().map_err(|cause| self.error(action, cause))?;
+        for entry in self.table(Table::Links).range(..) {
+            let (_, value) = entry.map_err(|cause| self.error(action, cause))?;
             links.set(&self.keyspaces.read_json(&value)?);
         }
         *self.links.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(links);
         let mut forgotten = self.forgotten();
-        for entry in self.table(Table::Forgotten).iter() {
-            let (key, value) = entry.into_inner().map_err(|cause| self.error(action, cause))?;
+        for entry in self.table(Table::Forgotten).range(..) {
+            let (key, value) = entry.map_err(|cause| self.error(action, cause))?;
             let stored = forgetting::of_row(&key, &value).map_err(|cause| self.error(action, cause))?;
             stored.inspect(|forgetting| _ = forgotten.add(forgetting));
         }

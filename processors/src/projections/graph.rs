@@ -38,12 +38,12 @@ impl GraphProjection {
         version(CODE, &INPUTS, Some(Extractor::ID))
     }
 
-    /// Opens the store in a directory.
+    /// Opens the store in a directory; with the memory that filling it may take, in bytes, where nobody asks it yet.
     ///
     /// # Errors
     /// The store cannot be opened.
-    pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        Ok(Self { store: Arc::new(GraphStore::open(directory)?) })
+    pub fn open(directory: &Path, memory: Option<usize>) -> Result<Self, StoreError> {
+        Ok(Self { store: Arc::new(GraphStore::open_with(directory, memory)?) })
     }
 }
 
@@ -59,6 +59,10 @@ impl Projection for GraphProjection {
     fn apply(&self, events: &[StoredEvent], checkpoints: &Checkpoints) -> Result<(), ProjectionError> {
         let changes: Vec<Change> = events.iter().filter_map(change).collect();
         Ok(self.store.apply(&changes, checkpoints)?)
+    }
+
+    fn settle(&self) -> Result<(), ProjectionError> {
+        Ok(self.store.settle()?)
     }
 
     fn digest_telling(&self, fixed: &dyn Fn()) -> Result<Digest, ProjectionError> {

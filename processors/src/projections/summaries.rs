@@ -34,12 +34,12 @@ impl SummaryProjection {
         version(CODE, &INPUTS, None)
     }
 
-    /// Opens the store in a directory, for the threads of this share.
+    /// Opens the store in a directory, for the threads of this share; with the memory that filling it may take, in bytes, where nobody asks it yet.
     ///
     /// # Errors
     /// The store cannot be opened.
-    pub fn open(directory: &Path, share: PartitionShare) -> Result<Self, StoreError> {
-        Ok(Self { store: Arc::new(SummaryStore::open(directory)?), share })
+    pub fn open(directory: &Path, share: PartitionShare, memory: Option<usize>) -> Result<Self, StoreError> {
+        Ok(Self { store: Arc::new(SummaryStore::open_with(directory, memory)?), share })
     }
 
     /// Whether what is derived of a thread is of one that is here. `knowledge` is read whole, but where its messages never come nothing
@@ -73,6 +73,10 @@ impl Projection for SummaryProjection {
         let forgettings = forgettings(events);
         let news = News { said: &said, forgettings: &forgettings, archived: &archived, written: &written };
         Ok(self.store.apply(&news, checkpoints)?)
+    }
+
+    fn settle(&self) -> Result<(), ProjectionError> {
+        Ok(self.store.settle()?)
     }
 
     fn digest_telling(&self, fixed: &dyn Fn()) -> Result<Digest, ProjectionError> {
@@ -146,7 +150,7 @@ mod tests {
         {
             summarised.position.partition.id = id;
             let directory = tempdir().unwrap();
-            let projection = SummaryProjection::open(directory.path(), share).unwrap();
+            let projection = SummaryProjection::open(directory.path(), share, None).unwrap();
             let empty = projection.digest().unwrap();
             projection.apply(std::slice::from_ref(&summarised), &Checkpoints::default()).unwrap();
             digests.push(projection.digest().unwrap() == empty);

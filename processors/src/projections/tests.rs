@@ -128,7 +128,7 @@ fn forgotten(offset: u64, scope: &str, target: &str) -> StoredEvent {
 }
 
 /// Whatever is forgotten, and whenever that is read, the view is one that never saw it.
-fn check_forgetting(open: impl Fn(&Path) -> Box<dyn Projection>, events: &[StoredEvent]) {
+fn check_forgetting(open: impl Fn(&Path, Option<usize>) -> Box<dyn Projection>, events: &[StoredEvent]) {
     let whole = digest(&open, events, 9);
     let message = EventId::of_source("test", "messages/1").to_string();
     for (scope, target) in
@@ -148,64 +148,81 @@ fn after(events: &[StoredEvent]) -> Checkpoints {
     events.iter().map(|event| (event.position.partition, event.position.offset + 1)).collect()
 }
 
-/// The digest after the events were applied in batches of `size`.
-fn digest(open: impl Fn(&Path) -> Box<dyn Projection>, events: &[StoredEvent], size: usize) -> Digest {
+/// The digest after the events were applied in batches of `size`, be it in a store that is filled or not.
+fn digest(open: impl Fn(&Path, Option<usize>) -> Box<dyn Projection>, events: &[StoredEvent], size: usize) -> Digest {
+    let written = digest_filled(&open, events, size, None);
+    for memory in [0, 1 << 20] {
+        assert_eq!(digest_filled(&open, events, size, Some(memory)), written, "filled with {memory} bytes");
+    }
+    written
+}
+
+/// As [`digest`]. Half of the events come while the store is filled, if it is.
+fn digest_filled(
+    open: impl Fn(&Path, Option<usize>) -> Box<dyn Projection>,
+    events: &[StoredEvent],
+    size: usize,
+    memory: Option<usize>,
+) -> Digest {
     let directory = tempdir().unwrap();
-    let projection = open(directory.path());
+    let projection = open(directory.path(), memory);
     let mut reached = Checkpoints::default();
-    for batch in events.chunks(size) {
+    for (number, batch) in events.chunks(size).enumerate() {
         after(batch).iter().for_each(|(partition, next)| reached.advance(partition, next));
         projection.apply(batch, &reached).unwrap();
+        if number == events.len() / size / 2 {
+            projection.settle().unwrap();
+        }
     }
     assert!(projection.checkpoints().unwrap().covers(&after(events)));
     projection.digest().unwrap()
 }
 
 /// What every projection owes: see the contract of [`Projection`].
-fn check(open: impl Fn(&Path) -> Box<dyn Projection>, events: &[StoredEvent]) {
+fn check(open: impl Fn(&Path, Option<usize>) -> Box<dyn Projection>, events: &[StoredEvent]) {
     let whole = digest(&open, events, events.len());
     assert_eq!(digest(&open, events, 1), whole, "batches do not matter");
     assert_ne!(digest(&open, &events[1..], 2), whole, "a missing event does");
 
     let directory = tempdir().unwrap();
-    let projection = open(directory.path());
+    let projection = open(directory.path(), None);
     projection.apply(events, &after(events)).unwrap();
     projection.apply(&events[2..4], &after(events)).unwrap();
     assert_eq!(projection.digest().unwrap(), whole, "an event that comes again changes nothing");
     drop(projection);
-    let projection = open(directory.path());
+    let projection = open(directory.path(), None);
     assert_eq!(projection.checkpoints().unwrap(), after(events), "data and checkpoints survive together");
     assert_eq!(projection.digest().unwrap(), whole);
 }
 
 #[test]
 fn threads_keep_the_contract() {
-    check(|path| Box::new(ThreadProjection::open(path).unwrap()), &said());
+    check(|path, memory| Box::new(ThreadProjection::open(path, memory).unwrap()), &said());
 }
 
 #[test]
 fn text_keeps_the_contract() {
-    check(|path| Box::new(TextProjection::open(path, None).unwrap()), &said());
+    check(|path, memory| Box::new(TextProjection::open(path, memory).unwrap()), &said());
 }
 
 #[test]
 fn vectors_keep_the_contract() {
-    check(|path| Box::new(VectorProjection::open(path, "m", DIMS).unwrap()), &embedded());
+    check(|path, _| Box::new(VectorProjection::open(path, "m", DIMS).unwrap()), &embedded());
 }
 
 #[test]
 fn summaries_keep_the_contract() {
-    check(|path| Box::new(SummaryProjection::open(path, PartitionShare::ALL).unwrap()), &said());
+    check(|path, memory| Box::new(SummaryProjection::open(path, PartitionShare::ALL, memory).unwrap()), &said());
 }
 
 #[test]
 fn calls_keep_the_contract() {
-    check(|path| Box::new(CallProjection::open(path).unwrap()), &called());
+    check(|path, memory| Box::new(CallProjection::open(path, memory).unwrap()), &called());
 }
 
 #[test]
 fn vectors_of_other_models_and_broken_ones_are_passed_over() {
-    let open = |path: &Path| -> Box<dyn Projection> { Box::new(VectorProjection::open(path, "m", DIMS).unwrap()) };
+    let open = |path: &Path, _| -> Box<dyn Projection> { Box::new(VectorProjection::open(path, "m", DIMS).unwrap()) };
     let mut events = embedded();
     let whole = digest(open, &events, 9);
     events.push(embedding(5, "another", &[1.0, 0.0, 0.0, 0.0]));
@@ -226,7 +243,7 @@ fn a_view_version_names_what_the_view_depends_on() {
 
 #[test]
 fn the_graph_keeps_the_contract() {
-    let open = |path: &Path| -> Box<dyn Projection> { Box::new(GraphProjection::open(path).unwrap()) };
+    let open = |path: &Path, memory| -> Box<dyn Projection> { Box::new(GraphProjection::open(path, memory).unwrap()) };
     check(open, &extracted());
     let mut events = extracted();
     let whole = digest(open, &events, 9);
@@ -240,9 +257,12 @@ fn the_graph_keeps_the_contract() {
 
 #[test]
 fn what_is_forgotten_is_in_no_view_whenever_that_is_read() {
-    check_forgetting(|path| Box::new(ThreadProjection::open(path).unwrap()), &said());
-    check_forgetting(|path| Box::new(TextProjection::open(path, None).unwrap()), &said());
-    check_forgetting(|path| Box::new(SummaryProjection::open(path, PartitionShare::ALL).unwrap()), &said());
-    check_forgetting(|path| Box::new(VectorProjection::open(path, "m", DIMS).unwrap()), &embedded());
-    check_forgetting(|path| Box::new(GraphProjection::open(path).unwrap()), &extracted());
+    check_forgetting(|path, memory| Box::new(ThreadProjection::open(path, memory).unwrap()), &said());
+    check_forgetting(|path, memory| Box::new(TextProjection::open(path, memory).unwrap()), &said());
+    check_forgetting(
+        |path, memory| Box::new(SummaryProjection::open(path, PartitionShare::ALL, memory).unwrap()),
+        &said(),
+    );
+    check_forgetting(|path, _| Box::new(VectorProjection::open(path, "m", DIMS).unwrap()), &embedded());
+    check_forgetting(|path, memory| Box::new(GraphProjection::open(path, memory).unwrap()), &extracted());
 }

@@ -31,12 +31,12 @@ impl ThreadProjection {
         version(CODE, &INPUTS, None)
     }
 
-    /// Opens the store in a directory.
+    /// Opens the store in a directory; with the memory that filling it may take, in bytes, where nobody asks it yet.
     ///
     /// # Errors
     /// The store cannot be opened.
-    pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        Ok(Self { store: Arc::new(ThreadStore::open(directory)?) })
+    pub fn open(directory: &Path, memory: Option<usize>) -> Result<Self, StoreError> {
+        Ok(Self { store: Arc::new(ThreadStore::open_with(directory, memory)?) })
     }
 }
 
@@ -71,6 +71,10 @@ impl Projection for ThreadProjection {
             })
             .collect();
         Ok(self.store.apply_and_forget(&rows, &forgettings(events), checkpoints)?)
+    }
+
+    fn settle(&self) -> Result<(), ProjectionError> {
+        Ok(self.store.settle()?)
     }
 
     fn digest_telling(&self, fixed: &dyn Fn()) -> Result<Digest, ProjectionError> {

@@ -10,7 +10,6 @@ use std::{
     ops::{Bound, Range},
 };
 
-use fjall::{Keyspace, OwnedWriteBatch};
 use uuid::Uuid;
 
 use super::{
@@ -24,7 +23,10 @@ use super::{
     words,
     written::{Standing, WrittenRow},
 };
-use crate::{Forgetting, Micros, Scope, StoreError};
+use crate::{
+    Forgetting, Micros, Scope, StoreError,
+    database::{Batch, Keyspace},
+};
 
 /// What the tables do not show yet.
 pub(super) struct Changes<'t> {
@@ -172,7 +174,7 @@ impl<'t> Changes<'t> {
             let from = sweep.after.clone().filter(|after| *after >= prefix);
             let from = from.map_or(Bound::Included(prefix.clone()), Bound::Excluded);
             for entry in self.tables.turns.range((from, Bound::Unbounded)) {
-                let (key, value) = entry.into_inner().map_err(|cause| self.tables.error(action, cause))?;
+                let (key, value) = entry.map_err(|cause| self.tables.error(action, cause))?;
                 if !key.starts_with(&prefix) {
                     break;
                 }
@@ -202,7 +204,7 @@ impl<'t> Changes<'t> {
     }
 
     /// Writes all of it into a batch.
-    pub(super) fn write(mut self, batch: &mut OwnedWriteBatch) -> Result<(), StoreError> {
+    pub(super) fn write(mut self, batch: &mut Batch) -> Result<(), StoreError> {
         let threads = std::mem::take(&mut self.threads);
         let mut written_of = std::mem::take(&mut self.written_of);
         for (key, mut thread) in threads {
@@ -322,7 +324,7 @@ impl<'t> Changes<'t> {
         let prefix = keys::writer(space, author, "");
         let mut threads = Vec::new();
         for entry in self.tables.writers.prefix(&prefix) {
-            let key = entry.key().map_err(|cause| self.tables.error(action, cause))?;
+            let (key, _) = entry.map_err(|cause| self.tables.error(action, cause))?;
             let name = std::str::from_utf8(&key[prefix.len()..]).map_err(|_| self.tables.damaged(action))?;
             threads.push(keys::thread(space, name));
         }
@@ -342,9 +344,12 @@ impl<'t> Changes<'t> {
         }
         let stays = |key: &[u8]| self.times.get(key).is_none_or(|is_there| *is_there);
         for is_reversed in [false, true] {
-            let mut stored = self.tables.times.prefix(thread);
-            while let Some(entry) = if is_reversed { stored.next_back() } else { stored.next() } {
-                let key = entry.key().map_err(|cause| self.tables.error(action, cause))?;
+            let stored: Box<dyn Iterator<Item = _>> = match is_reversed {
+                false => Box::new(self.tables.times.prefix(thread)),
+                true => self.tables.times.prefix_backwards(thread),
+            };
+            for entry in stored {
+                let (key, _) = entry.map_err(|cause| self.tables.error(action, cause))?;
                 if stays(&key) {
                     times.push(time(&key)?);
                     break;
@@ -439,7 +444,7 @@ impl Turn {
 }
 
 /// Moves an entry of a list.
-fn put(batch: &mut OwnedWriteBatch, keyspace: &Keyspace, before: Option<Vec<u8>>, after: Option<Vec<u8>>) {
+fn put(batch: &mut Batch, keyspace: &Keyspace, before: Option<Vec<u8>>, after: Option<Vec<u8>>) {
     if before == after {
         return;
     }

@@ -7,7 +7,7 @@ use std::{
     ops::RangeInclusive,
 };
 
-use fjall::{Keyspace, Readable, Snapshot};
+use fjall::{Readable, Snapshot};
 use serde::Deserialize;
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
     tables::Tables,
     written::WrittenRow,
 };
-use crate::{Micros, Page, PageLimit, StoreError};
+use crate::{Micros, Page, PageLimit, StoreError, database::Keyspace};
 
 /// What a sentence of a model is worth, in thousandths: more than nearly all that is said, for it says what several turns do.
 const WRITTEN: u32 = 2_500;
@@ -233,7 +233,7 @@ impl Tables {
             .map_or(first.clone(), |cursor| first.max(cursor.to_vec()));
         let mut items = Vec::new();
         for entry in self.tallies.range(from..) {
-            let (key, value) = entry.into_inner().map_err(|cause| self.error(action, cause))?;
+            let (key, value) = entry.map_err(|cause| self.error(action, cause))?;
             let Some(rest) = key.strip_prefix(prefix.as_slice()) else { break };
             let day = keys::day_of_tally(rest).ok_or_else(|| self.damaged(action))?;
             if day > *days.end() {
@@ -261,7 +261,7 @@ impl Tables {
         let from = cursor.filter(|cursor| cursor.starts_with(&prefix)).unwrap_or(&prefix);
         let mut items = Vec::new();
         for entry in self.last.range(from.to_vec()..) {
-            let key = entry.key().map_err(|cause| self.error(action, cause))?;
+            let (key, _) = entry.map_err(|cause| self.error(action, cause))?;
             if !key.starts_with(&prefix) {
                 break;
             }

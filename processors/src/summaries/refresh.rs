@@ -5,8 +5,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use fjall::OwnedWriteBatch;
-
 use super::{
     changes::Changes,
     keys,
@@ -14,7 +12,7 @@ use super::{
     row::{BlockRow, ThreadRow},
     written::{Fate, Standing, Stretch, Written, WrittenRow},
 };
-use crate::StoreError;
+use crate::{StoreError, database::Batch};
 
 /// So many further turns, at the least, are worth a summary of a block that is not finished.
 const FEWEST_TURNS: u64 = if cfg!(test) { 2 } else { 4 };
@@ -42,7 +40,7 @@ impl Changes<'_> {
     /// Sees to these blocks of a thread.
     pub(super) fn refresh(
         &self,
-        batch: &mut OwnedWriteBatch,
+        batch: &mut Batch,
         thread: &[u8],
         row: &ThreadRow,
         folded: &HashMap<Block, BlockRow>,
@@ -66,7 +64,7 @@ impl Changes<'_> {
     /// Sees to the summaries of a block; whether another one is due.
     fn refresh_block(
         &self,
-        batch: &mut OwnedWriteBatch,
+        batch: &mut Batch,
         thread: &[u8],
         key: &[u8],
         row: &ThreadRow,
@@ -122,7 +120,7 @@ impl Changes<'_> {
         };
         let mut summaries = Vec::new();
         for entry in self.tables.written.prefix(key) {
-            let row_key = entry.key().map_err(|cause| self.tables.error(action, cause))?;
+            let (row_key, _) = entry.map_err(|cause| self.tables.error(action, cause))?;
             summaries.push((row_key.to_vec(), stretch(&row_key)?, false));
         }
         let until = [key, &[u8::MAX; 40]].concat();

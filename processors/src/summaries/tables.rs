@@ -26,7 +26,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use fjall::{Keyspace, OwnedWriteBatch, Readable};
+use fjall::Readable;
 use meshlog_schemas::{Checkpoints, Digest};
 
 use super::{
@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     Forgetting, Forgotten, Micros, Scope, StoreError,
-    database::{self, Keyspaces, SMALL_CACHE},
+    database::{self, Batch, Keyspace, Keyspaces, SMALL_CACHE},
 };
 
 /// How many messages one batch forgets at the most, so that it takes bounded memory to forget a space.
@@ -65,8 +65,8 @@ pub(super) struct Tables {
 impl database::Tables for Tables {
     const STORE: &'static str = "summaries";
 
-    fn open(path: &Path) -> io::Result<Self> {
-        let keyspaces = Keyspaces::open(Self::STORE, path, SMALL_CACHE)?;
+    fn open(path: &Path, gather: Option<usize>) -> io::Result<Self> {
+        let keyspaces = Keyspaces::open(Self::STORE, path, SMALL_CACHE, gather)?;
         let forgotten = keyspaces.keyspace("forgotten")?;
         Ok(Self {
             messages: keyspaces.keyspace("messages")?,
@@ -188,7 +188,7 @@ impl Tables {
         Ok(row.unwrap_or_default())
     }
 
-    fn batch(&self) -> OwnedWriteBatch {
+    fn batch(&self) -> Batch {
         let Self { messages, turns, times, blocks, written, unwritten, threads, .. } = self;
         let Self { last, first, tallies, writers, forgotten, .. } = self;
         let threads = [messages, turns, times, blocks, written, unwritten, threads];
@@ -210,8 +210,8 @@ impl Tables {
 
 fn load(keyspace: &Keyspace) -> io::Result<Forgotten> {
     let mut forgotten = Forgotten::default();
-    for entry in keyspace.iter() {
-        let (key, value) = entry.into_inner().map_err(meshlog_pipeline::fjall_io_error)?;
+    for entry in keyspace.range(..) {
+        let (key, value) = entry.map_err(meshlog_pipeline::fjall_io_error)?;
         let (space, scope): (String, Scope) = serde_json::from_slice(&key)?;
         forgotten.add(&Forgetting { space, scope, until: serde_json::from_slice(&value)? });
     }

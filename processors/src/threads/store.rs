@@ -77,7 +77,24 @@ impl ThreadStore {
     /// # Errors
     /// The directory cannot be used, or what is in it is damaged.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { tables: Reopening::open(path)? })
+        Self::open_with(path, None)
+    }
+
+    /// As [`Self::open`]; with `memory` to be filled: until [`Self::settle`] it may hold about so many bytes of rows, and queries do not
+    /// see all of them.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(path: &Path, memory: Option<usize>) -> Result<Self, StoreError> {
+        Ok(Self { tables: Reopening::open(path, memory)? })
+    }
+
+    /// Ends the filling: writes what is gathered. From then on each batch is written when it comes.
+    ///
+    /// # Errors
+    /// It could not be written; [`Self::checkpoints`] then says where to go on from.
+    pub fn settle(&self) -> Result<(), StoreError> {
+        self.tables.settle()
     }
 
     /// How far the data reflects the log.

@@ -25,7 +25,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
-use fjall::{Keyspace, OwnedWriteBatch, Readable, Snapshot};
+use fjall::{Guard, Readable, Slice, Snapshot};
 use meshlog_pipeline::fjall_io_error;
 use meshlog_schemas::{Checkpoints, Digest};
 use serde::Deserialize;
@@ -39,7 +39,7 @@ use super::{
 };
 use crate::{
     Forgetting, Order, Page, PageLimit, Scope, StoreError,
-    database::{self, Keyspaces, SMALL_CACHE},
+    database::{self, Batch, Keyspace, Keyspaces, SMALL_CACHE},
 };
 
 /// Turns that one batch looks at, and rows that it removes, for what is forgotten: some 30 ms.
@@ -82,8 +82,8 @@ struct ChangedThread {
 impl database::Tables for Tables {
     const STORE: &'static str = "threads";
 
-    fn open(path: &Path) -> io::Result<Self> {
-        let keyspaces = Keyspaces::open(Self::STORE, path, SMALL_CACHE)?;
+    fn open(path: &Path, gather: Option<usize>) -> io::Result<Self> {
+        let keyspaces = Keyspaces::open(Self::STORE, path, SMALL_CACHE, gather)?;
         let forgettings = keyspaces.keyspace("forgettings")?;
         let uncompacted = keyspaces.keyspace("uncompacted")?;
         let memory = remember(&forgettings, &uncompacted)?;
@@ -108,8 +108,8 @@ impl database::Tables for Tables {
 /// Reads what is forgotten.
 fn remember(forgettings: &Keyspace, uncompacted: &Keyspace) -> io::Result<Memory> {
     let mut memory = Memory::default();
-    for entry in forgettings.iter() {
-        let (key, value) = entry.into_inner().map_err(fjall_io_error)?;
+    for entry in forgettings.range(..) {
+        let (key, value) = entry.map_err(fjall_io_error)?;
         memory.add(key.to_vec(), serde_json::from_slice(&value)?);
     }
     memory.is_uncompacted = uncompacted.contains_key(UNCOMPACTED).map_err(fjall_io_error)?;
@@ -217,7 +217,7 @@ impl Tables {
         forgettings: &[Forgetting],
         memory: &mut Memory,
         pending: &mut Pending<'_>,
-        batch: &mut OwnedWriteBatch,
+        batch: &mut Batch,
     ) -> Result<(), StoreError> {
         let mut touched = Threads::new();
         for forgetting in forgettings {
@@ -260,7 +260,7 @@ impl Tables {
         };
         let prefix = keys::space(&forgetting.space);
         for entry in self.threads.prefix(&prefix) {
-            let (key, value) = entry.into_inner().map_err(|cause| self.error("list threads", cause))?;
+            let (key, value) = entry.map_err(|cause| self.error("list threads", cause))?;
             let thread: ThreadRow = self.keyspaces.read_json(&value)?;
             if author.is_none_or(|author| thread.may_have(author)) {
                 touched.insert(key.to_vec());
@@ -283,7 +283,7 @@ impl Tables {
     }
 
     /// Removes some of what is hidden. It goes on where the last batch broke off.
-    fn sweep(&self, memory: &mut Memory, batch: &mut OwnedWriteBatch) -> Result<(), StoreError> {
+    fn sweep(&self, memory: &mut Memory, batch: &mut Batch) -> Result<(), StoreError> {
         let (mut visited, mut removed) = (0, 0);
         while let Some((name, mut kept)) =
             memory.unswept.first_key_value().map(|(name, kept)| (name.clone(), kept.clone()))
@@ -291,7 +291,7 @@ impl Tables {
             let prefix = kept.prefix();
             let from = kept.sweep_from.take().unwrap_or_default();
             for entry in self.turns.range(from..) {
-                let (key, value) = entry.into_inner().map_err(|cause| self.error("list turns", cause))?;
+                let (key, value) = entry.map_err(|cause| self.error("list turns", cause))?;
                 if !key.starts_with(&prefix) {
                     break;
                 }
@@ -323,7 +323,7 @@ impl Tables {
     }
 
     /// Notes that texts which were removed or replaced may lie in files.
-    fn note_uncompacted(&self, memory: &mut Memory, batch: &mut OwnedWriteBatch) {
+    fn note_uncompacted(&self, memory: &mut Memory, batch: &mut Batch) {
         if !memory.is_uncompacted {
             memory.is_uncompacted = true;
             batch.insert(&self.uncompacted, UNCOMPACTED, []);
@@ -343,8 +343,9 @@ impl Tables {
             return Ok(false);
         }
         let compact = || {
-            self.texts.rotate_memtable_and_wait()?;
-            self.texts.major_compact()
+            let texts: &fjall::Keyspace = self.texts.as_ref();
+            texts.rotate_memtable_and_wait()?;
+            texts.major_compact()
         };
         compact().map_err(|cause| self.error("compact its texts", cause))?;
         Ok(true)
@@ -422,7 +423,7 @@ impl Tables {
         let mut items = Vec::new();
         let mut bytes = 0;
         let cursor = cursor.filter(|cursor| cursor.starts_with(&prefix));
-        let mut entries: Box<dyn Iterator<Item = fjall::Guard>> = match (order, cursor) {
+        let mut entries: Box<dyn Iterator<Item = Guard>> = match (order, cursor) {
             (Order::OldestFirst, from) => Box::new(snapshot.range(&self.turns, from.unwrap_or(&prefix).to_vec()..)),
             (Order::NewestFirst, Some(from)) => {
                 Box::new(snapshot.range(&self.turns, prefix.clone()..=from.to_vec()).rev())
@@ -512,7 +513,7 @@ impl Tables {
         }
         for entry in snapshot.iter(&self.turns) {
             go_on()?;
-            let (key, turn) = self.turn(entry)?;
+            let (key, turn) = self.turn(entry.into_inner())?;
             if !memory.hides(turn.message_id, &turn.facets) {
                 digest.add(&[b"turns", &key, b""]);
             }
@@ -528,9 +529,9 @@ impl Tables {
     }
 
     /// A turn with its key.
-    fn turn(&self, entry: fjall::Guard) -> Result<(fjall::Slice, Turn), StoreError> {
+    fn turn(&self, entry: fjall::Result<(Slice, Slice)>) -> Result<(Slice, Turn), StoreError> {
         let action = "read a turn";
-        let (key, value) = entry.into_inner().map_err(|cause| self.error(action, cause))?;
+        let (key, value) = entry.map_err(|cause| self.error(action, cause))?;
         let turn = Turn::read(&key, &value).ok_or_else(|| self.error(action, "it is damaged"))?;
         Ok((key, turn))
     }

@@ -105,12 +105,12 @@ fn open(name: &str, path: &Path, memory: usize) -> Arc<dyn Projection> {
     match name {
         "decode" => Arc::new(Nothing),
         "key_value" => Arc::new(KeyValue::open(path)),
-        "threads" => Arc::new(ThreadProjection::open(path).expect(fine)),
-        "calls" => Arc::new(CallProjection::open(path).expect(fine)),
+        "threads" => Arc::new(ThreadProjection::open(path, Some(memory)).expect(fine)),
+        "calls" => Arc::new(CallProjection::open(path, Some(memory)).expect(fine)),
         "text" => Arc::new(TextProjection::open(path, Some(memory)).expect(fine)),
         "vectors" => Arc::new(VectorProjection::open(path, MODEL, DIMENSIONS).expect(fine)),
-        "graph" => Arc::new(GraphProjection::open(path).expect(fine)),
-        _ => Arc::new(SummaryProjection::open(path, PartitionShare::ALL).expect(fine)),
+        "graph" => Arc::new(GraphProjection::open(path, Some(memory)).expect(fine)),
+        _ => Arc::new(SummaryProjection::open(path, PartitionShare::ALL, Some(memory)).expect(fine)),
     }
 }
 
@@ -127,6 +127,7 @@ fn replay(events: &EventLog, projection: &dyn Projection, path: &Path, memory: u
         applied += batch.entries.len() as u64;
         apply_batch(projection, batch).expect("the store can be written");
     }
+    projection.settle().expect("the store can be written");
     meter.stop(applied, size(path))
 }
 

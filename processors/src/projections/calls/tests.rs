@@ -105,7 +105,7 @@ fn written(chance: &mut Chance, mut lives: Vec<Vec<Event>>, partition: u32) -> V
 
 /// Applies a log in batches of any size that take from the partitions in any turn, some of them again after a restart.
 fn filled(chance: &mut Chance, log: &[Vec<StoredEvent>], path: &Path) -> CallProjection {
-    let mut projection = CallProjection::open(path).unwrap();
+    let mut projection = CallProjection::open(path, None).unwrap();
     let mut next = vec![0; log.len()];
     loop {
         let mut batch = Vec::new();
@@ -120,7 +120,7 @@ fn filled(chance: &mut Chance, log: &[Vec<StoredEvent>], path: &Path) -> CallPro
         projection.apply(&batch, &checkpoints).unwrap();
         if chance.below(8) == 0 {
             drop(projection);
-            projection = CallProjection::open(path).unwrap();
+            projection = CallProjection::open(path, None).unwrap();
             assert_eq!(projection.checkpoints().unwrap(), checkpoints, "data and checkpoints survive together");
             projection.apply(&batch, &checkpoints).unwrap();
         }
@@ -240,7 +240,7 @@ fn however_the_log_is_read_the_view_is_the_same_and_its_sums_are_those_of_the_en
 
 fn applied(events: Vec<Event>) -> (tempfile::TempDir, CallProjection) {
     let directory = tempdir().unwrap();
-    let projection = CallProjection::open(directory.path()).unwrap();
+    let projection = CallProjection::open(directory.path(), None).unwrap();
     let events: Vec<_> = events.into_iter().zip(0..).map(|(event, offset)| stored(offset, event)).collect();
     let next = events.len() as u64;
     projection.apply(&events, &Checkpoints::from_iter([(partition(0), next)])).unwrap();

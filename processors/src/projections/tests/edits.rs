@@ -146,12 +146,12 @@ fn mixed(course: &Course, inputs: &[Topic], chance: &mut Chance) -> Vec<StoredEv
 
 /// The projection after everything came in some order, in some batches, over restarts.
 fn lived(
-    open: &dyn Fn(&Path) -> Box<dyn Projection>,
+    open: &dyn Fn(&Path, Option<usize>) -> Box<dyn Projection>,
     directory: &Path,
     course: &Course,
     chance: &mut Chance,
 ) -> Digest {
-    let mut projection = open(directory);
+    let mut projection = open(directory, None);
     let inputs = projection.inputs().to_vec();
     let events = mixed(course, &inputs, chance);
     let mut left = events.as_slice();
@@ -163,7 +163,7 @@ fn lived(
         projection.apply(batch, &reached).unwrap();
         if chance.below(6) == 0 {
             drop(projection);
-            projection = open(directory);
+            projection = open(directory, None);
         }
     }
     projection.digest().unwrap()
@@ -172,7 +172,7 @@ fn lived(
 /// Whatever the order, the view has one digest; and it is asked by `check` what it makes of what is remembered.
 fn check_every_order(
     seeds: u64,
-    open: impl Fn(&Path) -> Box<dyn Projection> + std::panic::RefUnwindSafe,
+    open: impl Fn(&Path, Option<usize>) -> Box<dyn Projection> + std::panic::RefUnwindSafe,
     check: impl Fn(&Path, &BTreeMap<Uuid, Wording>, &Course) + std::panic::RefUnwindSafe,
 ) {
     for_each_seed(seeds, |seed| {
@@ -192,9 +192,9 @@ fn check_every_order(
 fn threads_say_what_was_said_last() {
     check_every_order(
         20,
-        |path| Box::new(ThreadProjection::open(path).unwrap()),
+        |path, memory| Box::new(ThreadProjection::open(path, memory).unwrap()),
         |path, remembered, course| {
-            let store = ThreadProjection::open(path).unwrap().store;
+            let store = ThreadProjection::open(path, None).unwrap().store;
             for event in &course.messages {
                 let Event::MessageAccepted(MessageAccepted { thread, .. }) = &event.event else { continue };
                 let id = event.envelope.id.0;
@@ -216,7 +216,7 @@ fn threads_say_what_was_said_last() {
 fn words_find_what_was_said_last() {
     check_every_order(
         8,
-        |path| Box::new(TextProjection::open(path, None).unwrap()),
+        |path, memory| Box::new(TextProjection::open(path, memory).unwrap()),
         |path, remembered, course| {
             let store = TextProjection::open(path, None).unwrap().store;
             for said in Message::all(&course.messages).filter(|said| !is_blank(said.text)) {
@@ -241,7 +241,7 @@ fn vectors_are_those_of_what_was_said_last() {
     let open = |path: &Path| VectorProjection::open(path, &model, DIMENSIONS).unwrap();
     check_every_order(
         12,
-        |path| Box::new(open(path)),
+        |path, _| Box::new(open(path)),
         |path, remembered, _| {
             let store = open(path).store;
             let said: Vec<_> = remembered.iter().filter(|(_, wording)| !is_blank(&wording.text)).collect();
@@ -260,9 +260,9 @@ fn vectors_are_those_of_what_was_said_last() {
 fn summaries_are_one_in_every_order() {
     check_every_order(
         12,
-        |path| Box::new(SummaryProjection::open(path, PartitionShare::ALL).unwrap()),
+        |path, memory| Box::new(SummaryProjection::open(path, PartitionShare::ALL, memory).unwrap()),
         |path, remembered, _| {
-            let store = SummaryProjection::open(path, PartitionShare::ALL).unwrap().store;
+            let store = SummaryProjection::open(path, PartitionShare::ALL, None).unwrap().store;
             let bytes: usize = remembered.values().map(|wording| wording.text.len()).sum();
             let total = store.space_statistics("s").unwrap().map(|statistics| statistics.total).unwrap_or_default();
             assert_eq!((total.messages, total.bytes), (remembered.len() as u64, bytes as u64));
@@ -274,9 +274,9 @@ fn summaries_are_one_in_every_order() {
 fn the_graph_knows_what_was_said_last() {
     check_every_order(
         12,
-        |path| Box::new(GraphProjection::open(path).unwrap()),
+        |path, memory| Box::new(GraphProjection::open(path, memory).unwrap()),
         |path, remembered, _| {
-            let store = GraphProjection::open(path).unwrap().store;
+            let store = GraphProjection::open(path, None).unwrap().store;
             let counts = store.counts("s").unwrap();
             let names = |wording: &&Wording| wording.text.contains("Oslo") || wording.text.contains("Nadia Holm");
             assert_eq!(counts.messages, remembered.values().filter(names).count() as i64);
