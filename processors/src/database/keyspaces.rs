@@ -141,12 +141,17 @@ impl Keyspaces {
         StoreError { store: self.store, path: self.path.clone(), action, cause: cause.to_string() }
     }
 
+    /// From now on, until the mark is removed, whoever opens the store begins with an empty one.
+    pub(super) fn mark_filling(&self) -> fjall::Result<()> {
+        self.meta.as_ref().insert(FILLING, [])?;
+        self.database.persist(PersistMode::SyncAll)
+    }
+
     /// Writes what is gathered, keyspace by keyspace, each durably. A mark tells meanwhile that this is not over.
     fn write(&self, gathered: &mut Gathered) -> fjall::Result<()> {
         let mut keyspaces = gathered.take().into_iter();
         let meta = keyspaces.next().unwrap_or_default();
-        self.meta.as_ref().insert(FILLING, [])?;
-        self.database.persist(PersistMode::SyncAll)?;
+        self.mark_filling()?;
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         for (keyspace, changes) in opened.iter().skip(1).zip(keyspaces) {
             if changes.is_empty() {

@@ -15,3 +15,6 @@ pub(crate) use batch::Batch;
 pub(crate) use keyspace::Keyspace;
 pub(crate) use keyspaces::{Keyspaces, SMALL_CACHE};
 pub(crate) use reopening::{Reopening, Tables};
+
+#[cfg(test)]
+mod tests;

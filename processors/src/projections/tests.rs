@@ -14,6 +14,9 @@ use crate::testing::{attempt_failed, attempt_started, call_requested, call_settl
 
 const DIMS: usize = 4;
 
+/// Opens a projection in a directory; with memory to be filled.
+type Open<'a> = &'a dyn Fn(&Path, Option<usize>) -> Box<dyn Projection>;
+
 fn said() -> Vec<StoredEvent> {
     let texts = ["the kite is red", "who has the string?", "it is in the shed", "then we fly at noon", "bring soup"];
     let events = texts.iter().zip(0..);

@@ -1,7 +1,7 @@
 //! How fast are views rebuilt from the log?
 //!
 //! ```text
-//! rebuild [--messages N] [--rounds R] [--memory-mb M] [--only NAME,...] [--directory D] [--keep]
+//! rebuild [--messages N] [--rounds R] [--memory-mb M] [--only NAME,...] [--directory D]
 //! ```
 //! Writes a made history of N messages to an embedded log (see `history`), then replays it, R times in turn, into: nothing (reading and
 //! decoding alone); a store of keys and values, one row a message; and each projection as `meshlog replay rebuild` does.

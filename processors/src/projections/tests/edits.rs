@@ -145,12 +145,7 @@ fn mixed(course: &Course, inputs: &[Topic], chance: &mut Chance) -> Vec<StoredEv
 }
 
 /// The projection after everything came in some order, in some batches, over restarts.
-fn lived(
-    open: &dyn Fn(&Path, Option<usize>) -> Box<dyn Projection>,
-    directory: &Path,
-    course: &Course,
-    chance: &mut Chance,
-) -> Digest {
+fn lived(open: Open<'_>, directory: &Path, course: &Course, chance: &mut Chance) -> Digest {
     let mut projection = open(directory, None);
     let inputs = projection.inputs().to_vec();
     let events = mixed(course, &inputs, chance);
